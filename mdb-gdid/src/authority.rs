@@ -1,0 +1,320 @@
+//! Authorities: who may issue which ids, and the seam to whoever keeps count.
+//!
+//! An authority remembers one [`SequenceState`] per sequence, the last counter that it has given
+//! away. It hands out [`Block`]s: it advances the state, makes the new state durable, and only then
+//! returns the block. Whoever asks deals single ids out of it. What this module holds is pure; the
+//! keeping is done behind [`BlockSource`].
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::gdid::Gdid;
+use crate::names::{ScopeName, SequenceName};
+
+/// The number of an authority, 0 to 15.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AuthorityId(u8);
+
+impl AuthorityId {
+    /// An authority's number, or `None` when it is above 15.
+    pub const fn new(number: u8) -> Option<Self> {
+        if number > 15 { None } else { Some(Self(number)) }
+    }
+
+    #[inline]
+    pub(crate) const fn from_high_bits(byte: u8) -> Self {
+        Self(byte >> 4)
+    }
+
+    /// The number.
+    #[inline]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for AuthorityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How many ids a block is asked to have: 1 to 1,024.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlockSize(u16);
+
+impl BlockSize {
+    /// The most that a block has.
+    pub const MAX: Self = Self(1024);
+
+    /// A size, or `None` when it is 0 or above 1,024.
+    pub const fn new(ids: u16) -> Option<Self> {
+        if ids == 0 || ids > Self::MAX.0 { None } else { Some(Self(ids)) }
+    }
+
+    /// How many ids.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+/// How far an authority is with one sequence: the last counter that it has given away.
+///
+/// [`START`](Self::START) is before the first id, which has counter 1: `0:0:0` is never issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SequenceState {
+    era: u32,
+    counter: u64,
+}
+
+/// Why a sequence can't go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdvanceError {
+    /// The last era is used up.
+    #[error("the eras are used up: the sequence is at the end of era {era}")]
+    ErasExhausted {
+        /// The last era.
+        era: u32,
+    },
+}
+
+impl SequenceState {
+    /// The state of a sequence that nobody has used.
+    pub const START: Self = Self { era: 0, counter: 0 };
+
+    /// The era after which there is none: the very last one is kept back.
+    pub const LAST_ERA: u32 = u32::MAX - 1;
+
+    /// A state as it was stored; `None` when the counter is above [`Gdid::MAX_COUNTER`].
+    pub const fn new(era: u32, counter: u64) -> Option<Self> {
+        if counter > Gdid::MAX_COUNTER { None } else { Some(Self { era, counter }) }
+    }
+
+    /// The era.
+    pub const fn era(self) -> u32 {
+        self.era
+    }
+
+    /// The last counter that was given away.
+    pub const fn counter(self) -> u64 {
+        self.counter
+    }
+
+    /// The next block and the state after it. The state has to be durable before the block is used.
+    ///
+    /// Near the end of an era's counters the rest is skipped and the next era begins.
+    ///
+    /// # Errors
+    ///
+    /// [`AdvanceError::ErasExhausted`]: there is no next era.
+    ///
+    /// ```
+    /// use mdb_gdid::{AuthorityId, BlockSize, Gdid, SequenceState};
+    ///
+    /// let authority = AuthorityId::new(3).expect("below 16");
+    /// let size = BlockSize::new(10).expect("1 to 1,024");
+    /// let (block, after) = SequenceState::START.advance(authority, size)?;
+    /// assert_eq!(block.ids().next(), Some(Gdid::new(0, 3, 1)?));
+    /// assert_eq!(after.counter(), 10);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn advance(self, authority: AuthorityId, size: BlockSize) -> Result<(Block, Self), AdvanceError> {
+        let count = u64::from(size.get());
+        let before = if self.counter >= Gdid::MAX_COUNTER - (count + 1) {
+            if self.era >= Self::LAST_ERA {
+                return Err(AdvanceError::ErasExhausted { era: self.era });
+            }
+            Self { era: self.era + 1, counter: 0 }
+        } else {
+            self
+        };
+        let block = Block { era: before.era, authority, first: before.counter + 1, count: size.get() };
+        Ok((block, Self { era: before.era, counter: before.counter + count }))
+    }
+}
+
+/// Consecutive ids of one sequence, given away to one process for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Block {
+    era: u32,
+    authority: AuthorityId,
+    first: u64,
+    count: u16,
+}
+
+impl Block {
+    /// How many ids it has.
+    pub const fn count(&self) -> u16 {
+        self.count
+    }
+
+    /// Its first id.
+    pub const fn first(&self) -> Gdid {
+        Gdid::from_era_and_id(self.era, ((self.authority.get() as u64) << 60) | self.first)
+    }
+
+    /// The id at `place`, counted from 0; `None` beyond the end.
+    #[inline]
+    pub const fn get(&self, place: u16) -> Option<Gdid> {
+        if place >= self.count {
+            return None;
+        }
+        let counter = self.first + place as u64;
+        Some(Gdid::from_era_and_id(self.era, ((self.authority.get() as u64) << 60) | counter))
+    }
+
+    /// Its ids, ascending.
+    pub const fn ids(&self) -> BlockIds {
+        BlockIds { block: *self, next: 0 }
+    }
+}
+
+/// The ids of a block, ascending.
+#[derive(Clone, Debug)]
+pub struct BlockIds {
+    block: Block,
+    next: u16,
+}
+
+impl Iterator for BlockIds {
+    type Item = Gdid;
+
+    fn next(&mut self) -> Option<Gdid> {
+        let id = self.block.get(self.next)?;
+        self.next += 1;
+        Some(id)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = usize::from(self.block.count - self.next);
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for BlockIds {}
+
+/// Why an authority handed out no block.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AllocateError {
+    /// The authority, or where it keeps its count, can't be used just now.
+    #[error("authority {authority} can't hand out ids of sequence `{sequence}` just now")]
+    Unavailable {
+        /// The authority.
+        authority: AuthorityId,
+        /// The sequence.
+        sequence: SequenceName,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What it has stored is no count. It is never taken for a fresh start.
+    #[error("authority {authority} has stored no valid count of sequence `{sequence}`; restore it before issuing ids")]
+    Corrupt {
+        /// The authority.
+        authority: AuthorityId,
+        /// The sequence.
+        sequence: SequenceName,
+    },
+    /// The sequence has come to its end.
+    #[error("sequence `{sequence}` of authority {authority} has come to its end")]
+    Exhausted {
+        /// The authority.
+        authority: AuthorityId,
+        /// The sequence.
+        sequence: SequenceName,
+        /// Where.
+        #[source]
+        source: AdvanceError,
+    },
+}
+
+impl AllocateError {
+    /// Whether the same call may succeed later with no change by a person.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::Corrupt { .. } | Self::Exhausted { .. } => false,
+        }
+    }
+}
+
+/// What [`BlockSource::allocate`] returns.
+pub type AllocateFuture<'a> = Pin<Box<dyn Future<Output = Result<Block, AllocateError>> + Send + 'a>>;
+
+/// An authority, wherever it keeps its count.
+///
+/// # Durability
+///
+/// An implementation makes the advanced state durable **before** it returns the block. Nothing
+/// that was ever returned is returned again, whatever crashes, and whatever is restored.
+pub trait BlockSource: Send + Sync + fmt::Debug {
+    /// Hands out a block of `sequence` in `scope`, of at most `size` ids.
+    ///
+    /// # Errors
+    ///
+    /// [`AllocateError`]; then no id was given away, or those that were are lost for good.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, a block may have been given away; its ids are lost, never
+    /// issued again.
+    fn allocate<'a>(
+        &'a self,
+        scope: &'a ScopeName,
+        sequence: &'a SequenceName,
+        size: BlockSize,
+    ) -> AllocateFuture<'a>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn state() -> impl Strategy<Value = SequenceState> {
+        let near_end = Gdid::MAX_COUNTER - 4_000..=Gdid::MAX_COUNTER;
+        (prop_oneof![0..3_u32, SequenceState::LAST_ERA - 1..=SequenceState::LAST_ERA], prop_oneof![
+            0..5_000_u64,
+            near_end
+        ])
+            .prop_map(|(era, counter)| SequenceState::new(era, counter).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_ascend_and_never_overlap(mut state in state(), sizes in proptest::collection::vec(1..=1024_u16, 1..20)) {
+            let authority = AuthorityId::new(15).unwrap();
+            let mut last = Gdid::new(state.era(), 15, state.counter()).unwrap();
+            for size in sizes {
+                let Ok((block, after)) = state.advance(authority, BlockSize::new(size).unwrap()) else {
+                    prop_assert_eq!(state.era(), SequenceState::LAST_ERA);
+                    break;
+                };
+                prop_assert!(after > state);
+                prop_assert_eq!(block.ids().len(), usize::from(size));
+                for id in block.ids() {
+                    prop_assert!(id > last && !id.is_zero());
+                    last = id;
+                }
+                prop_assert_eq!((last.era(), last.counter()), (after.era(), after.counter()));
+                state = after;
+            }
+        }
+    }
+
+    #[test]
+    fn the_era_turns_before_the_counter_ends() {
+        let authority = AuthorityId::new(0).unwrap();
+        let ten = BlockSize::new(10).unwrap();
+        let near = SequenceState::new(0, Gdid::MAX_COUNTER - 11).unwrap();
+        assert_eq!(near.advance(authority, ten).unwrap().0.first(), Gdid::new(1, 0, 1).unwrap());
+        let just_before = SequenceState::new(0, Gdid::MAX_COUNTER - 12).unwrap();
+        assert_eq!(just_before.advance(authority, ten).unwrap().1.era(), 0);
+        let end = SequenceState::new(SequenceState::LAST_ERA, Gdid::MAX_COUNTER).unwrap();
+        assert_eq!(end.advance(authority, ten), Err(AdvanceError::ErasExhausted { era: SequenceState::LAST_ERA }));
+    }
+}
