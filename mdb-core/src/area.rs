@@ -1,0 +1,186 @@
+//! Areas: the handle that finds briefcases, and work over many shards.
+
+use std::sync::Arc;
+
+use mdb_gdid::Gdid;
+
+use crate::briefcase::Briefcase;
+use crate::catalog::LiveArea;
+use crate::config::AreaName;
+use crate::engine::Engine;
+use crate::routing::{Route, RouteError};
+use crate::scatter::{Scatter, ScatterOptions, ShardHandle, ShardInfo, scatter};
+use crate::servers::{AcquireError, Servers, ShardPool};
+use crate::topology::{AreaTopology, ShardId};
+
+/// A partitioned area of one engine.
+///
+/// Cheap to clone, `Send` and `Sync`; made by [`Mdb::area`](crate::Mdb::area). It never keeps a
+/// shard past one operation.
+pub struct Area<DB: Engine> {
+    inner: Arc<Inner<DB>>,
+}
+
+struct Inner<DB: Engine> {
+    live: LiveArea,
+    servers: Servers,
+    name: AreaName,
+    /// By shard id; only this area's shards have one.
+    pools: Vec<Option<ShardPool<DB>>>,
+}
+
+impl<DB: Engine> Clone for Area<DB> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<DB: Engine> std::fmt::Debug for Area<DB> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Area").field("name", &self.inner.name).finish_non_exhaustive()
+    }
+}
+
+impl<DB: Engine> Area<DB> {
+    pub(crate) fn new(live: LiveArea, servers: Servers) -> Result<Self, AcquireError> {
+        let topology = Arc::clone(servers.topology());
+        let area = topology.area(live.index());
+        let mut pools = vec![None; topology.shards().len()];
+        for shard in area.shards() {
+            pools[shard.get() as usize] = Some(servers.typed::<DB>(shard)?.clone());
+        }
+        let name = area.name().clone();
+        Ok(Self { inner: Arc::new(Inner { live, servers, name, pools }) })
+    }
+
+    /// The area's name.
+    pub fn name(&self) -> &AreaName {
+        &self.inner.name
+    }
+
+    /// Finds the shard that owns the briefcase `id`, without I/O.
+    ///
+    /// # Errors
+    ///
+    /// - [`RouteError::ZeroId`]: `id` is [`Gdid::ZERO`].
+    /// - [`RouteError::BelowFirstPartition`]: the area's first partition starts above it.
+    #[inline]
+    pub fn route(&self, id: Gdid) -> Result<Route, RouteError> {
+        self.inner.live.route(id)
+    }
+
+    /// A handle to the briefcase `id`, which need not exist. No I/O.
+    ///
+    /// # Errors
+    ///
+    /// As [`route`](Self::route).
+    pub fn briefcase(&self, id: Gdid) -> Result<Briefcase<DB>, RouteError> {
+        self.route(id)?;
+        Ok(Briefcase::new(self.clone(), id))
+    }
+
+    /// Runs `work` once for every shard of the area, several at a time; results come as they are ready.
+    ///
+    /// Nothing runs until the [`Scatter`] is used; how failures are dealt with is its user's choice:
+    /// [`all`](Scatter::all) or [`report`](Scatter::report). Each shard answers for itself: the
+    /// results are no snapshot of one moment, and while a briefcase is being moved its rows can be
+    /// on two shards.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the scatter drops what runs: statements are ended on their servers and transactions
+    /// are rolled back.
+    ///
+    /// ```
+    /// # async fn example(mdb: &mdb_core::Mdb) -> Result<(), Box<dyn std::error::Error>> {
+    /// use mdb_core::ScatterOptions;
+    /// use sqlx::Sqlite;
+    ///
+    /// let counts = mdb
+    ///     .area::<Sqlite>("user")?
+    ///     .each_shard(ScatterOptions::new(), |shard| async move {
+    ///         sqlx::query_scalar::<_, i64>("SELECT count(*) FROM account").fetch_one(&shard).await
+    ///     })
+    ///     .all()
+    ///     .await?;
+    /// println!("{} accounts", counts.iter().map(|(_, count)| count).sum::<i64>());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn each_shard<T, E, F, Fut>(&self, options: ScatterOptions, work: F) -> Scatter<'_, T, E>
+    where
+        F: FnMut(ShardHandle<DB>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let shards = self.topology(AreaTopology::shards);
+        scatter(self, shards, options, work)
+    }
+
+    /// As [`each_shard`](Self::each_shard), but only for partitions from `id`'s on; from the first
+    /// one without an id.
+    ///
+    /// For work that knows that what it looks for is not older than `id`. Partitions come in
+    /// ascending order, the shards of each by position.
+    ///
+    /// # Errors
+    ///
+    /// As [`route`](Self::route).
+    pub fn each_partition_from<T, E, F, Fut>(
+        &self,
+        id: Option<Gdid>,
+        options: ScatterOptions,
+        work: F,
+    ) -> Result<Scatter<'_, T, E>, RouteError>
+    where
+        F: FnMut(ShardHandle<DB>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let from = id.map(|id| self.route(id)).transpose()?.map(|route| (route.generation(), route.partition()));
+        let shards = self.topology(|area| {
+            area.effective_ranges()
+                .filter(|(_, generation, partition, _)| from.is_none_or(|from| (*generation, *partition) >= from))
+                .flat_map(|(.., shards)| shards.iter().copied())
+                .collect::<Vec<_>>()
+                .into_iter()
+        });
+        Ok(scatter(self, shards, options, work))
+    }
+
+    /// What there is to know of the area's shards, in the order of [`each_shard`](Self::each_shard).
+    pub fn shards(&self) -> Vec<ShardInfo> {
+        self.topology(AreaTopology::shards).into_iter().map(|shard| self.info(shard)).collect()
+    }
+
+    fn topology<'a, I: Iterator<Item = ShardId> + 'a>(
+        &'a self,
+        shards: impl FnOnce(&'a AreaTopology) -> I,
+    ) -> Vec<ShardId> {
+        shards(self.inner.servers.topology().area(self.inner.live.index())).collect()
+    }
+
+    pub(crate) fn info(&self, shard: ShardId) -> ShardInfo {
+        ShardInfo::new(self.inner.servers.topology(), shard)
+    }
+
+    #[inline]
+    pub(crate) fn pool(&self, shard: ShardId) -> Result<&ShardPool<DB>, AcquireError> {
+        match self.inner.pools.get(shard.get() as usize) {
+            Some(Some(pool)) => Ok(pool),
+            // A relocation to a shard of another area.
+            _ => self.inner.servers.typed(shard),
+        }
+    }
+
+    /// The pool of one of the area's own shards.
+    pub(crate) fn own_pool(&self, shard: ShardId) -> &ShardPool<DB> {
+        self.inner.pools[shard.get() as usize].as_ref().expect("every shard of the area has a pool")
+    }
+
+    pub(crate) fn readers(&self, shard: ShardId) -> Result<Vec<&ShardPool<DB>>, AcquireError> {
+        self.inner.servers.readers(shard)
+    }
+}

@@ -1,0 +1,131 @@
+//! `[sequences]` and `[[sequence]]`.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use mdb_gdid::{AuthorityId, BlockSize, ScopeName, SequenceName};
+
+use super::context::quoted;
+use super::section::{Schema, Section, Written};
+use crate::config::fault::{FaultCode, Found};
+use crate::config::model::SequenceConfig;
+use crate::config::names::StoreName;
+
+pub(super) const SEQUENCES: Schema = Schema {
+    name: "sequences",
+    keys: &["schema", "bank", "authority", "block_size"],
+};
+
+pub(super) const SEQUENCE: Schema = Schema {
+    name: "sequence",
+    keys: &["name"],
+};
+
+const BANK: &str = "main";
+const BLOCK_SIZE: u64 = 256;
+
+pub(super) fn read(
+    root: &Section<'_, '_>,
+    store: Option<&Written<StoreName>>,
+) -> Option<SequenceConfig> {
+    let section = root.section("sequences", &SEQUENCES);
+    let names = read_names(root);
+    let section = section.as_ref();
+    let authority = section
+        .and_then(|s| s.integer("authority", 0..=15))
+        .unwrap_or(0);
+    let block_size = section
+        .and_then(|s| s.integer("block_size", 1..=1024))
+        .unwrap_or(BLOCK_SIZE);
+    let scope = read_scope(root, section, store);
+    Some(SequenceConfig {
+        scope: scope?,
+        authority: authority_id(authority)?,
+        block_size: size_of_block(block_size)?,
+        names,
+    })
+}
+
+fn authority_id(number: u64) -> Option<AuthorityId> {
+    AuthorityId::new(u8::try_from(number).ok()?)
+}
+
+fn size_of_block(number: u64) -> Option<BlockSize> {
+    BlockSize::new(u16::try_from(number).ok()?)
+}
+
+/// `<schema>.<bank>`; if they make no name, the last one written is underlined.
+fn read_scope(
+    root: &Section<'_, '_>,
+    section: Option<&Section<'_, '_>>,
+    store: Option<&Written<StoreName>>,
+) -> Option<ScopeName> {
+    let written = |key| section.and_then(|section| section.text(key));
+    let (schema, bank) = (written("schema"), written("bank"));
+    let schema_text = schema
+        .as_ref()
+        .map(|s| s.value)
+        .or(store.map(|s| s.value.as_str()))?;
+    let bank_text = bank.as_ref().map_or(BANK, |bank| bank.value);
+    match ScopeName::from_schema_and_bank(schema_text, bank_text) {
+        Ok(scope) => Some(scope),
+        Err(error) => {
+            let at = bank
+                .or(schema)
+                .map(|written| written.at)
+                .or(store.map(|s| s.at.clone()))?;
+            let message = format!("the scope of the sequences is no name: {error}");
+            root.context().report(
+                Found::new(FaultCode::BadName, at, message)
+                    .label("not a name")
+                    .help("`schema` (if not written, the store's name) and `bank` make the scope"),
+            );
+            None
+        }
+    }
+}
+
+fn read_names(root: &Section<'_, '_>) -> Vec<SequenceName> {
+    let mut names = Vec::new();
+    let mut seen: HashMap<SequenceName, Range<usize>> = HashMap::new();
+    for section in root.sections("sequence", &SEQUENCE) {
+        let Some(written) = section.required_text("name") else {
+            continue;
+        };
+        match written.value.parse::<SequenceName>() {
+            Ok(name) => {
+                if let Some(first) = seen.get(&name) {
+                    duplicate_name(&section, "sequences", &written, first);
+                } else {
+                    seen.insert(name.clone(), written.at);
+                    names.push(name);
+                }
+            }
+            Err(error) => {
+                let message = format!("{} is no name: {error}", quoted(written.value));
+                section.context().report(
+                    Found::new(FaultCode::BadName, written.at, message)
+                        .label("not a name")
+                        .help("a name is 1 to 80 ASCII letters and digits, with `_`, `.` or `-` between them"),
+                );
+            }
+        }
+    }
+    names
+}
+
+/// Reports a name that is taken; `kind` is a plural.
+pub(super) fn duplicate_name(
+    section: &Section<'_, '_>,
+    kind: &str,
+    written: &Written<&str>,
+    first: &Range<usize>,
+) {
+    let message = format!("there are two {kind} called {}", quoted(written.value));
+    section.context().report(
+        Found::new(FaultCode::DuplicateName, written.at.clone(), message)
+            .label("the second one")
+            .other(first.clone(), "the first one")
+            .help("give one of them another name, or remove it"),
+    );
+}

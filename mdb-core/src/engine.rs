@@ -1,0 +1,335 @@
+//! What differs between SQLite, PostgreSQL and MySQL/MariaDB, and nothing else.
+//!
+//! Code above asks an [`Engine`]; it never matches on one. Two things live here: how to run a
+//! user's sqlx query on a connection (so that no bound of sqlx's has to be repeated above), and
+//! MDB's own small statements over [`Value`]s, written once with `?` placeholders.
+
+mod begin;
+mod error_class;
+mod mysql;
+mod postgres;
+pub(crate) mod schema;
+mod sqlite;
+mod value;
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+use sqlx::{Database, Describe, Either, Execute, MySql, Postgres, Sqlite};
+
+pub(crate) use begin::Writes;
+pub use begin::{Isolation, TransactionOptions};
+pub(crate) use error_class::ErrorClass;
+pub use schema::{Column, Table};
+pub(crate) use schema::{TableSize, mdb_tables};
+pub(crate) use value::{Value, Values};
+
+use crate::config::{DatabaseName, Endpoint, EngineKind};
+
+pub(crate) mod sealed {
+    /// Keeps [`Engine`](super::Engine) to the three engines.
+    pub trait Sealed {}
+}
+
+/// The results and rows of one statement, as they come.
+pub(crate) type Steps<'c, DB> =
+    BoxStream<'c, Result<Either<<DB as Database>::QueryResult, <DB as Database>::Row>, sqlx::Error>>;
+
+/// How to open one connection.
+pub(crate) struct ConnectSpec<'a> {
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) target: Target<'a>,
+    pub(crate) access: Access,
+    pub(crate) application: &'a str,
+    pub(crate) statement_timeout: Duration,
+    pub(crate) busy_timeout: Duration,
+    pub(crate) statement_cache: usize,
+}
+
+/// Which database a connection is for.
+#[derive(Clone, Copy)]
+pub(crate) enum Target<'a> {
+    /// A shard's database, which must be there.
+    Database(&'a DatabaseName),
+    /// A shard's database, made first where the engine makes one by opening it.
+    Create(&'a DatabaseName),
+    /// The server itself, through the database that administrators connect to.
+    Server(&'a str),
+}
+
+/// What a connection may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    ReadWrite,
+    /// The engine refuses writes, where it can.
+    ReadOnly,
+}
+
+/// What it takes to end a connection's work from outside.
+#[derive(Clone, Debug)]
+pub(crate) enum Session {
+    /// The server's own number for it.
+    Server(u64),
+    /// A flag that the embedded engine looks at while it works.
+    Embedded(std::sync::Arc<std::sync::atomic::AtomicBool>),
+}
+
+/// How many lanes of connections a database has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lanes {
+    /// Any connection may write.
+    One,
+    /// One connection writes, the others read.
+    WriterAndReaders,
+}
+
+/// What one of the three engines does differently.
+///
+/// Implemented by [`Sqlite`], [`Postgres`] and [`MySql`], and by nothing else: its methods are
+/// MDB's own, the type names the engine of an area, as in `mdb.area::<Postgres>("user")`.
+#[expect(private_interfaces, private_bounds, reason = "the trait is sealed; only its name is public")]
+pub trait Engine: Database + sealed::Sealed {
+    /// Which engine it is.
+    const KIND: EngineKind;
+
+    #[doc(hidden)]
+    const LANES: Lanes;
+
+    #[doc(hidden)]
+    fn fetch_many<'c, 'q: 'c, E>(connection: &'c mut Self::Connection, query: E) -> Steps<'c, Self>
+    where
+        E: 'q + Execute<'q, Self>;
+
+    #[doc(hidden)]
+    fn fetch_optional<'c, 'q: 'c, E>(
+        connection: &'c mut Self::Connection,
+        query: E,
+    ) -> BoxFuture<'c, Result<Option<Self::Row>, sqlx::Error>>
+    where
+        E: 'q + Execute<'q, Self>;
+
+    #[doc(hidden)]
+    fn prepare_with<'c, 'q: 'c>(
+        connection: &'c mut Self::Connection,
+        sql: &'q str,
+        parameters: &'c [Self::TypeInfo],
+    ) -> BoxFuture<'c, Result<Self::Statement<'q>, sqlx::Error>>;
+
+    #[doc(hidden)]
+    fn describe<'c, 'q: 'c>(
+        connection: &'c mut Self::Connection,
+        sql: &'q str,
+    ) -> BoxFuture<'c, Result<Describe<Self>, sqlx::Error>>;
+
+    /// Copies bound arguments, for an engine whose readers find out that a statement writes.
+    #[doc(hidden)]
+    fn copy_arguments<'q>(arguments: &Self::Arguments<'q>) -> Option<Self::Arguments<'q>>;
+
+    #[doc(hidden)]
+    fn connect(
+        spec: &ConnectSpec<'_>,
+    ) -> impl Future<Output = Result<(Self::Connection, Session), sqlx::Error>> + Send;
+
+    #[doc(hidden)]
+    fn ping(connection: &mut Self::Connection) -> BoxFuture<'_, Result<(), sqlx::Error>>;
+
+    /// Ends another session's work on the server that `connection` is connected to.
+    #[doc(hidden)]
+    fn end_session(
+        connection: &mut Self::Connection,
+        session: u64,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    #[doc(hidden)]
+    fn begin<'c>(
+        connection: &'c mut Self::Connection,
+        options: &'c TransactionOptions,
+    ) -> BoxFuture<'c, Result<(), sqlx::Error>>;
+
+    #[doc(hidden)]
+    fn commit(connection: &mut Self::Connection) -> BoxFuture<'_, Result<(), sqlx::Error>>;
+
+    #[doc(hidden)]
+    fn rollback(connection: &mut Self::Connection) -> BoxFuture<'_, Result<(), sqlx::Error>>;
+
+    /// Runs one of MDB's own statements, with `?` for each value; says how many rows it changed.
+    #[doc(hidden)]
+    fn execute_own<'c>(
+        connection: &'c mut Self::Connection,
+        sql: &'c str,
+        values: &'c [Value],
+    ) -> BoxFuture<'c, Result<u64, sqlx::Error>>;
+
+    /// Runs one of MDB's own queries, with `?` for each value.
+    #[doc(hidden)]
+    fn query_own<'c>(
+        connection: &'c mut Self::Connection,
+        sql: &'c str,
+        values: &'c [Value],
+    ) -> BoxFuture<'c, Result<Vec<Values>, sqlx::Error>>;
+
+    /// Quotes an identifier; the only way one gets into SQL.
+    #[doc(hidden)]
+    fn quote(identifier: &str) -> String;
+
+    #[doc(hidden)]
+    fn error_class(error: &sqlx::Error) -> ErrorClass;
+
+    /// The statement that makes a database, and a query that finds it, where databases are made by
+    /// statements.
+    #[doc(hidden)]
+    fn create_database(database: &DatabaseName) -> Option<(String, String)>;
+
+    /// MDB's column types: (ids, bytes of up to 512, names, 64-bit integers).
+    #[doc(hidden)]
+    fn column_types() -> ColumnTypes;
+
+    /// Makes sure that only one connection at a time runs MDB's table definitions.
+    #[doc(hidden)]
+    fn definition_lock() -> Option<&'static str>;
+
+    /// An `INSERT` of our own that does nothing when the key is taken; `column` is any column of it.
+    ///
+    /// Don't read the number of changed rows: MySQL counts the row that was there.
+    #[doc(hidden)]
+    fn insert_if_absent(insert_into: &str, column: &str) -> String;
+
+    /// An expression for the server's clock, in milliseconds since 1970.
+    #[doc(hidden)]
+    fn now() -> &'static str;
+
+    /// The user's tables of the connected database, with their columns.
+    #[doc(hidden)]
+    fn tables(
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<Vec<Table>, sqlx::Error>> + Send;
+
+    /// Rows and bytes of a table; bytes where the engine knows them.
+    #[doc(hidden)]
+    fn table_size(
+        connection: &mut Self::Connection,
+        table: &str,
+    ) -> impl Future<Output = Result<TableSize, sqlx::Error>> + Send;
+}
+
+/// The column types of MDB's own tables in one engine.
+#[derive(Clone, Copy)]
+pub(crate) struct ColumnTypes {
+    pub(crate) id: &'static str,
+    pub(crate) bytes: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) integer: &'static str,
+    pub(crate) suffix: &'static str,
+}
+
+/// The parts of [`Engine`] that read the same for each engine, but that generic code can't say.
+macro_rules! shared_methods {
+    () => {
+        fn fetch_many<'c, 'q: 'c, E>(connection: &'c mut Self::Connection, query: E) -> $crate::engine::Steps<'c, Self>
+        where
+            E: 'q + sqlx::Execute<'q, Self>,
+        {
+            sqlx::Executor::fetch_many(connection, query)
+        }
+
+        fn fetch_optional<'c, 'q: 'c, E>(
+            connection: &'c mut Self::Connection,
+            query: E,
+        ) -> futures_core::future::BoxFuture<'c, Result<Option<Self::Row>, sqlx::Error>>
+        where
+            E: 'q + sqlx::Execute<'q, Self>,
+        {
+            sqlx::Executor::fetch_optional(connection, query)
+        }
+
+        fn prepare_with<'c, 'q: 'c>(
+            connection: &'c mut Self::Connection,
+            sql: &'q str,
+            parameters: &'c [Self::TypeInfo],
+        ) -> futures_core::future::BoxFuture<'c, Result<Self::Statement<'q>, sqlx::Error>> {
+            sqlx::Executor::prepare_with(connection, sql, parameters)
+        }
+
+        fn describe<'c, 'q: 'c>(
+            connection: &'c mut Self::Connection,
+            sql: &'q str,
+        ) -> futures_core::future::BoxFuture<'c, Result<sqlx::Describe<Self>, sqlx::Error>> {
+            sqlx::Executor::describe(connection, sql)
+        }
+
+        fn ping(
+            connection: &mut Self::Connection,
+        ) -> futures_core::future::BoxFuture<'_, Result<(), sqlx::Error>> {
+            sqlx::Connection::ping(connection)
+        }
+
+        fn commit(
+            connection: &mut Self::Connection,
+        ) -> futures_core::future::BoxFuture<'_, Result<(), sqlx::Error>> {
+            <Self::TransactionManager as sqlx::TransactionManager>::commit(connection)
+        }
+
+        fn rollback(
+            connection: &mut Self::Connection,
+        ) -> futures_core::future::BoxFuture<'_, Result<(), sqlx::Error>> {
+            <Self::TransactionManager as sqlx::TransactionManager>::rollback(connection)
+        }
+
+        fn execute_own<'c>(
+            connection: &'c mut Self::Connection,
+            sql: &'c str,
+            values: &'c [$crate::engine::Value],
+        ) -> futures_core::future::BoxFuture<'c, Result<u64, sqlx::Error>> {
+            Box::pin(async move {
+                let sql = Self::own_sql(sql);
+                let mut query = sqlx::query::<Self>(&sql);
+                for value in values {
+                    query = match value {
+                        $crate::engine::Value::Null => query.bind(None::<i64>),
+                        $crate::engine::Value::NullBytes => query.bind(None::<Vec<u8>>),
+                        $crate::engine::Value::Integer(number) => query.bind(*number),
+                        $crate::engine::Value::Bytes(bytes) => query.bind(bytes.as_slice()),
+                        $crate::engine::Value::Text(text) => query.bind(text.as_str()),
+                    };
+                }
+                Ok(query.execute(connection).await?.rows_affected())
+            })
+        }
+
+        fn query_own<'c>(
+            connection: &'c mut Self::Connection,
+            sql: &'c str,
+            values: &'c [$crate::engine::Value],
+        ) -> futures_core::future::BoxFuture<'c, Result<Vec<$crate::engine::Values>, sqlx::Error>> {
+            Box::pin(async move {
+                let sql = Self::own_sql(sql);
+                let mut query = sqlx::query::<Self>(&sql);
+                for value in values {
+                    query = match value {
+                        $crate::engine::Value::Null => query.bind(None::<i64>),
+                        $crate::engine::Value::NullBytes => query.bind(None::<Vec<u8>>),
+                        $crate::engine::Value::Integer(number) => query.bind(*number),
+                        $crate::engine::Value::Bytes(bytes) => query.bind(bytes.as_slice()),
+                        $crate::engine::Value::Text(text) => query.bind(text.as_str()),
+                    };
+                }
+                let rows = query.fetch_all(connection).await?;
+                rows.iter()
+                    .map(|row| {
+                        (0..sqlx::Row::len(row))
+                            .map(|place| Self::own_value(row, place))
+                            .collect::<Result<Vec<_>, _>>()
+                            .map($crate::engine::Values::new)
+                    })
+                    .collect()
+            })
+        }
+    };
+}
+pub(crate) use shared_methods;
+
+impl sealed::Sealed for Sqlite {}
+impl sealed::Sealed for Postgres {}
+impl sealed::Sealed for MySql {}

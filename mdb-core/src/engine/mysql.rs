@@ -1,0 +1,236 @@
+//! MySQL 8 and MariaDB 10.5, or newer.
+
+use std::str::FromStr;
+
+use futures_core::future::BoxFuture;
+use secrecy::ExposeSecret;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
+use sqlx::{ConnectOptions, Executor, MySql, Row, TransactionManager, TypeInfo, ValueRef};
+
+use super::begin::Writes;
+use super::schema::{Nullability, Numbering};
+use super::{
+    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Isolation, Lanes, Session, Table, TableSize, Target,
+    TransactionOptions, Value,
+};
+use crate::config::{DatabaseName, EngineKind};
+
+/// What sessions are set to, so that most transactions begin with one statement.
+const SESSION_LEVEL: Isolation = Isolation::ReadCommitted;
+
+#[expect(private_interfaces, reason = "the trait is sealed; only its name is public")]
+impl Engine for MySql {
+    const KIND: EngineKind = EngineKind::MySql;
+    const LANES: Lanes = Lanes::One;
+
+    super::shared_methods!();
+
+    fn copy_arguments<'q>(_: &Self::Arguments<'q>) -> Option<Self::Arguments<'q>> {
+        None
+    }
+
+    async fn connect(spec: &ConnectSpec<'_>) -> Result<(MySqlConnection, Session), sqlx::Error> {
+        let url = match spec.target {
+            Target::Database(database) | Target::Create(database) => spec.endpoint.database_url(database),
+            Target::Server(_) => spec.endpoint.admin_url(""),
+        };
+        let mut connection = MySqlConnectOptions::from_str(url.expose_secret())?
+            .statement_cache_capacity(spec.statement_cache)
+            .disable_statement_logging()
+            .connect()
+            .await?;
+        let (session, version): (u64, String) = sqlx::query_as("SELECT CONNECTION_ID(), VERSION()")
+            .persistent(false)
+            .fetch_one(&mut connection)
+            .await?;
+        let milliseconds = spec.statement_timeout.as_millis();
+        // MariaDB counts seconds and means every statement; MySQL counts milliseconds and means SELECT.
+        let limit = if version.contains("MariaDB") {
+            format!("max_statement_time = {}.{:03}", milliseconds / 1000, milliseconds % 1000)
+        } else {
+            format!("max_execution_time = {milliseconds}")
+        };
+        let access = match spec.access {
+            Access::ReadWrite => "READ WRITE",
+            Access::ReadOnly => "READ ONLY",
+        };
+        let lock_wait = spec.statement_timeout.as_secs().max(1);
+        let settings = format!(
+            "SET SESSION {limit}, innodb_lock_wait_timeout = {lock_wait}; \
+             SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, {access}"
+        );
+        connection.execute(settings.as_str()).await?;
+        Ok((connection, Session::Server(session)))
+    }
+
+    async fn end_session(connection: &mut MySqlConnection, session: u64) -> Result<(), sqlx::Error> {
+        match connection.execute(format!("KILL CONNECTION {session}").as_str()).await {
+            // 1094: it has ended by itself.
+            Err(sqlx::Error::Database(error))
+                if error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().is_some_and(|e| e.number() == 1094) =>
+            {
+                Ok(())
+            }
+            result => result.map(drop),
+        }
+    }
+
+    fn begin<'c>(
+        connection: &'c mut MySqlConnection,
+        options: &'c TransactionOptions,
+    ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
+        Box::pin(async move {
+            if options.level() != SESSION_LEVEL {
+                // Holds for the next transaction only.
+                let level = format!("SET TRANSACTION ISOLATION LEVEL {}", options.isolation_sql());
+                connection.execute(level.as_str()).await?;
+            }
+            let statement = match options.writes() {
+                Writes::Allowed => "START TRANSACTION READ WRITE",
+                Writes::Refused => "START TRANSACTION READ ONLY",
+            };
+            <Self::TransactionManager as TransactionManager>::begin(connection, Some(statement.into())).await
+        })
+    }
+
+    fn quote(identifier: &str) -> String {
+        format!("`{}`", identifier.replace('`', "``"))
+    }
+
+    fn error_class(error: &sqlx::Error) -> ErrorClass {
+        if let Some(class) = ErrorClass::of_driver(error) {
+            return class;
+        }
+        let sqlx::Error::Database(database) = error else { return ErrorClass::Other };
+        let Some(mysql) = database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() else {
+            return ErrorClass::Other;
+        };
+        // https://mariadb.com/kb/en/mariadb-error-codes/
+        match mysql.number() {
+            1062 => ErrorClass::UniqueViolation,
+            1205 | 1213 | 1020 => ErrorClass::Conflict,
+            1317 | 1969 | 3024 => ErrorClass::Cancelled,
+            1053 | 1152 | 1927 | 4031 => ErrorClass::LostConnection,
+            1040 | 1203 => ErrorClass::Unavailable,
+            1146 => ErrorClass::MissingTable,
+            1049 => ErrorClass::MissingDatabase,
+            1044 | 1045 | 1142 | 1227 => ErrorClass::NoPermission,
+            1290 | 1792 | 1836 => ErrorClass::ReadOnly,
+            _ => ErrorClass::Other,
+        }
+    }
+
+    fn create_database(database: &DatabaseName) -> Option<(String, String)> {
+        let create = format!("CREATE DATABASE {}", Self::quote(database.as_str()));
+        Some((create, "SELECT count(*) FROM information_schema.schemata WHERE schema_name = ?".to_owned()))
+    }
+
+    fn column_types() -> ColumnTypes {
+        ColumnTypes {
+            id: "BINARY(12)",
+            bytes: "VARBINARY(512)",
+            name: "VARCHAR(80) CHARACTER SET ascii COLLATE ascii_bin",
+            integer: "BIGINT",
+            suffix: " ENGINE=InnoDB",
+        }
+    }
+
+    fn definition_lock() -> Option<&'static str> {
+        // The statements that follow are repeatable one by one here, and commit by themselves.
+        None
+    }
+
+    fn insert_if_absent(insert_into: &str, column: &str) -> String {
+        // Not INSERT IGNORE, which would swallow other errors too.
+        format!("{insert_into} ON DUPLICATE KEY UPDATE {column} = {column}")
+    }
+
+    fn now() -> &'static str {
+        "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
+    }
+
+    async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table>, sqlx::Error> {
+        let rows = sqlx::query(
+            "SELECT CAST(t.table_name AS CHAR), CAST(c.column_name AS CHAR), CAST(c.column_type AS CHAR), \
+                    CAST(c.is_nullable AS CHAR), CAST(c.extra AS CHAR), \
+                    CAST(coalesce(k.ordinal_position, 0) AS SIGNED) \
+             FROM information_schema.tables t \
+             JOIN information_schema.columns c ON c.table_schema = t.table_schema AND c.table_name = t.table_name \
+             LEFT JOIN information_schema.key_column_usage k ON k.table_schema = t.table_schema \
+                  AND k.table_name = t.table_name AND k.column_name = c.column_name AND k.constraint_name = 'PRIMARY' \
+             WHERE t.table_schema = DATABASE() AND t.table_type = 'BASE TABLE' AND t.table_name NOT LIKE 'mdb\\_%' \
+             ORDER BY t.table_name, c.ordinal_position",
+        )
+        .persistent(false)
+        .fetch_all(connection)
+        .await?;
+        let mut tables: Vec<Table> = Vec::new();
+        for row in &rows {
+            let name: String = row.try_get(0)?;
+            let nullable: String = row.try_get(3)?;
+            let extra: String = row.try_get(4)?;
+            let key: i64 = row.try_get(5)?;
+            let column = Column {
+                name: row.try_get(1)?,
+                data_type: row.try_get(2)?,
+                nullability: if nullable == "YES" { Nullability::Nullable } else { Nullability::NotNull },
+                key_position: u32::try_from(key).ok().filter(|place| *place > 0),
+                numbering: if extra.contains("auto_increment") { Numbering::ByServer } else { Numbering::None },
+            };
+            match tables.last_mut() {
+                Some(table) if table.name == name => table.columns.push(column),
+                _ => tables.push(Table { name, columns: vec![column] }),
+            }
+        }
+        Ok(tables)
+    }
+
+    async fn table_size(connection: &mut MySqlConnection, table: &str) -> Result<TableSize, sqlx::Error> {
+        let rows: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM {}", Self::quote(table)))
+            .persistent(false)
+            .fetch_one(&mut *connection)
+            .await?;
+        let bytes: Option<u64> = sqlx::query_scalar(
+            "SELECT CAST(data_length + index_length AS UNSIGNED) FROM information_schema.tables \
+             WHERE table_schema = DATABASE() AND table_name = ?",
+        )
+        .bind(table)
+        .persistent(false)
+        .fetch_one(connection)
+        .await?;
+        Ok(TableSize { rows: rows.try_into().unwrap_or(0), bytes })
+    }
+}
+
+trait OwnSql {
+    fn own_sql(sql: &str) -> String;
+    fn own_value(row: &MySqlRow, place: usize) -> Result<Value, sqlx::Error>;
+}
+
+impl OwnSql for MySql {
+    fn own_sql(sql: &str) -> String {
+        sql.to_owned()
+    }
+
+    fn own_value(row: &MySqlRow, place: usize) -> Result<Value, sqlx::Error> {
+        let raw = row.try_get_raw(place)?;
+        if raw.is_null() {
+            return Ok(Value::Null);
+        }
+        Ok(match raw.type_info().name() {
+            "BIGINT" | "INT" => Value::Integer(row.try_get(place)?),
+            "BINARY" | "VARBINARY" | "BLOB" => Value::Bytes(row.try_get(place)?),
+            _ => Value::Text(row.try_get(place)?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_are_quoted() {
+        assert_eq!(MySql::quote("a`; DROP TABLE b; -- "), "`a``; DROP TABLE b; -- `");
+    }
+}

@@ -1,0 +1,215 @@
+//! PostgreSQL, 14 or newer.
+
+use std::str::FromStr;
+
+use futures_core::future::BoxFuture;
+use secrecy::ExposeSecret;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{ConnectOptions, Postgres, Row, TransactionManager, TypeInfo, ValueRef};
+
+use super::begin::Writes;
+use super::schema::{Nullability, Numbering};
+use super::{
+    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Lanes, Session, Table, TableSize, Target,
+    TransactionOptions, Value,
+};
+use crate::config::{DatabaseName, EngineKind};
+
+#[expect(private_interfaces, reason = "the trait is sealed; only its name is public")]
+impl Engine for Postgres {
+    const KIND: EngineKind = EngineKind::Postgres;
+    const LANES: Lanes = Lanes::One;
+
+    super::shared_methods!();
+
+    fn copy_arguments<'q>(_: &Self::Arguments<'q>) -> Option<Self::Arguments<'q>> {
+        None
+    }
+
+    async fn connect(spec: &ConnectSpec<'_>) -> Result<(PgConnection, Session), sqlx::Error> {
+        let url = match spec.target {
+            Target::Database(database) | Target::Create(database) => spec.endpoint.database_url(database),
+            Target::Server(database) => spec.endpoint.admin_url(database),
+        };
+        let mut connection = PgConnectOptions::from_str(url.expose_secret())?
+            .application_name(spec.application)
+            .statement_cache_capacity(spec.statement_cache)
+            .disable_statement_logging()
+            .connect()
+            .await?;
+        // Set by a statement and not at start-up, because connection poolers refuse unknown
+        // start-up parameters. The longest transaction bounds how long one may sit idle.
+        let longest = TransactionOptions::MAX_TIMEOUT.as_millis() + 60_000;
+        let process: i32 = sqlx::query_scalar(
+            "SELECT pg_backend_pid() FROM set_config('statement_timeout', $1, false) AS a, \
+             set_config('idle_in_transaction_session_timeout', $2, false) AS b, \
+             set_config('default_transaction_read_only', $3, false) AS c",
+        )
+        .bind(format!("{}ms", spec.statement_timeout.as_millis()))
+        .bind(format!("{longest}ms"))
+        .bind(if spec.access == Access::ReadOnly { "on" } else { "off" })
+        .persistent(false)
+        .fetch_one(&mut connection)
+        .await?;
+        Ok((connection, Session::Server(u64::from(process.unsigned_abs()))))
+    }
+
+    async fn end_session(connection: &mut PgConnection, session: u64) -> Result<(), sqlx::Error> {
+        let process = i32::try_from(session).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        sqlx::query("SELECT pg_terminate_backend($1)").bind(process).execute(connection).await?;
+        Ok(())
+    }
+
+    fn begin<'c>(
+        connection: &'c mut PgConnection,
+        options: &'c TransactionOptions,
+    ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
+        let access = match options.writes() {
+            Writes::Allowed => "READ WRITE",
+            Writes::Refused => "READ ONLY",
+        };
+        let mut statement = format!("BEGIN ISOLATION LEVEL {} {access}", options.isolation_sql());
+        if let Some(limit) = options.set_timeout() {
+            statement.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.as_millis()));
+        }
+        <Self::TransactionManager as TransactionManager>::begin(connection, Some(statement.into()))
+    }
+
+    fn quote(identifier: &str) -> String {
+        format!("\"{}\"", identifier.replace('"', "\"\""))
+    }
+
+    fn error_class(error: &sqlx::Error) -> ErrorClass {
+        if let Some(class) = ErrorClass::of_driver(error) {
+            return class;
+        }
+        let sqlx::Error::Database(database) = error else { return ErrorClass::Other };
+        // https://www.postgresql.org/docs/current/errcodes-appendix.html
+        match database.code().as_deref() {
+            Some("23505") => ErrorClass::UniqueViolation,
+            Some("40001" | "40P01" | "55P03") => ErrorClass::Conflict,
+            Some("57014") => ErrorClass::Cancelled,
+            Some("57P01" | "57P02" | "25P03" | "08000" | "08003" | "08006") => ErrorClass::LostConnection,
+            Some("57P03" | "53300" | "53400") => ErrorClass::Unavailable,
+            Some("42P01") => ErrorClass::MissingTable,
+            Some("3D000") => ErrorClass::MissingDatabase,
+            Some("42501") => ErrorClass::NoPermission,
+            Some("25006") => ErrorClass::ReadOnly,
+            _ => ErrorClass::Other,
+        }
+    }
+
+    fn create_database(database: &DatabaseName) -> Option<(String, String)> {
+        let create = format!("CREATE DATABASE {}", Self::quote(database.as_str()));
+        Some((create, "SELECT CAST(count(*) AS BIGINT) FROM pg_database WHERE datname = ?".to_owned()))
+    }
+
+    fn column_types() -> ColumnTypes {
+        ColumnTypes { id: "BYTEA", bytes: "BYTEA", name: "TEXT", integer: "BIGINT", suffix: "" }
+    }
+
+    fn definition_lock() -> Option<&'static str> {
+        // The letters "mdbinit" as a number: any constant that nobody else uses.
+        Some("SELECT CAST(1 AS BIGINT) FROM pg_advisory_xact_lock(30796706208508276)")
+    }
+
+    fn insert_if_absent(insert_into: &str, _: &str) -> String {
+        format!("{insert_into} ON CONFLICT DO NOTHING")
+    }
+
+    fn now() -> &'static str {
+        "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+    }
+
+    async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, sqlx::Error> {
+        let rows = sqlx::query(
+            "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
+                    array_position(i.indkey::int2[], a.attnum), \
+                    a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false) \
+             FROM pg_class c \
+             JOIN pg_namespace n ON n.oid = c.relnamespace \
+             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+             LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary \
+             LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum \
+             WHERE c.relkind IN ('r', 'p') AND n.nspname = current_schema() AND c.relname NOT LIKE 'mdb\\_%' \
+             ORDER BY c.relname, a.attnum",
+        )
+        .persistent(false)
+        .fetch_all(connection)
+        .await?;
+        let mut tables: Vec<Table> = Vec::new();
+        for row in &rows {
+            let name: String = row.try_get(0)?;
+            // `int2vector` counts from 0, unlike other arrays.
+            let key: Option<i32> = row.try_get(4)?;
+            let column = Column {
+                name: row.try_get(1)?,
+                data_type: row.try_get(2)?,
+                nullability: if row.try_get::<bool, _>(3)? { Nullability::NotNull } else { Nullability::Nullable },
+                key_position: key.and_then(|place| u32::try_from(place + 1).ok()),
+                numbering: if row.try_get::<bool, _>(5)? { Numbering::ByServer } else { Numbering::None },
+            };
+            match tables.last_mut() {
+                Some(table) if table.name == name => table.columns.push(column),
+                _ => tables.push(Table { name, columns: vec![column] }),
+            }
+        }
+        Ok(tables)
+    }
+
+    async fn table_size(connection: &mut PgConnection, table: &str) -> Result<TableSize, sqlx::Error> {
+        let quoted = Self::quote(table);
+        let (rows, bytes): (i64, i64) = sqlx::query_as(&format!(
+            "SELECT (SELECT count(*) FROM {quoted}), pg_total_relation_size($1::regclass)"
+        ))
+        .bind(&quoted)
+        .persistent(false)
+        .fetch_one(connection)
+        .await?;
+        Ok(TableSize { rows: rows.try_into().unwrap_or(0), bytes: bytes.try_into().ok() })
+    }
+}
+
+trait OwnSql {
+    fn own_sql(sql: &str) -> String;
+    fn own_value(row: &PgRow, place: usize) -> Result<Value, sqlx::Error>;
+}
+
+impl OwnSql for Postgres {
+    /// Numbers the placeholders: our own statements hold no `?` but those.
+    fn own_sql(sql: &str) -> String {
+        let mut numbered = String::with_capacity(sql.len() + 8);
+        let mut parts = sql.split('?');
+        numbered.extend(parts.next());
+        for (part, number) in parts.zip(1..) {
+            numbered.push('$');
+            numbered.push_str(&format!("{number}"));
+            numbered.push_str(part);
+        }
+        numbered
+    }
+
+    fn own_value(row: &PgRow, place: usize) -> Result<Value, sqlx::Error> {
+        let raw = row.try_get_raw(place)?;
+        if raw.is_null() {
+            return Ok(Value::Null);
+        }
+        Ok(match raw.type_info().name() {
+            "INT8" => Value::Integer(row.try_get(place)?),
+            "INT4" => Value::Integer(row.try_get::<i32, _>(place)?.into()),
+            "BYTEA" => Value::Bytes(row.try_get(place)?),
+            _ => Value::Text(row.try_get(place)?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_numbered() {
+        assert_eq!(Postgres::own_sql("a = ? AND b = ?"), "a = $1 AND b = $2");
+        assert_eq!(Postgres::own_sql("SELECT 1"), "SELECT 1");
+    }
+}

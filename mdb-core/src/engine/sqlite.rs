@@ -1,0 +1,216 @@
+//! SQLite: a database is a file; one connection writes, the others read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_core::future::BoxFuture;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow};
+use sqlx::{ConnectOptions, Row, Sqlite, TransactionManager, TypeInfo, ValueRef};
+
+use super::begin::Writes;
+use super::schema::{Nullability, Numbering};
+use super::{
+    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Lanes, Session, Table, TableSize, Target,
+    TransactionOptions, Value,
+};
+use crate::config::{DatabaseName, EngineKind};
+
+/// How many of its virtual machine's steps SQLite takes between two looks at the stop flag.
+const STEPS_BETWEEN_LOOKS: i32 = 10_000;
+
+#[expect(private_interfaces, reason = "the trait is sealed; only its name is public")]
+impl Engine for Sqlite {
+    const KIND: EngineKind = EngineKind::Sqlite;
+    const LANES: Lanes = Lanes::WriterAndReaders;
+
+    super::shared_methods!();
+
+    fn copy_arguments<'q>(arguments: &Self::Arguments<'q>) -> Option<Self::Arguments<'q>> {
+        Some(arguments.clone())
+    }
+
+    async fn connect(spec: &ConnectSpec<'_>) -> Result<(SqliteConnection, Session), sqlx::Error> {
+        let options = SqliteConnectOptions::new()
+            .foreign_keys(true)
+            .busy_timeout(spec.busy_timeout)
+            .statement_cache_capacity(spec.statement_cache)
+            .disable_statement_logging();
+        let options = match spec.target {
+            Target::Database(database) => options.filename(spec.endpoint.database_path(database)),
+            Target::Create(database) => {
+                options.filename(spec.endpoint.database_path(database)).create_if_missing(true)
+            }
+            Target::Server(_) => options.in_memory(true),
+        };
+        let options = match spec.access {
+            Access::ReadWrite => options.journal_mode(SqliteJournalMode::Wal),
+            Access::ReadOnly => options.pragma("query_only", "1"),
+        };
+        let mut connection = options.connect().await?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stop);
+        connection
+            .lock_handle()
+            .await?
+            .set_progress_handler(STEPS_BETWEEN_LOOKS, move || !seen.load(Ordering::Relaxed));
+        Ok((connection, Session::Embedded(stop)))
+    }
+
+    async fn end_session(_: &mut SqliteConnection, _: u64) -> Result<(), sqlx::Error> {
+        // An embedded session is ended by its stop flag; there is no other one to ask.
+        Ok(())
+    }
+
+    fn begin<'c>(
+        connection: &'c mut SqliteConnection,
+        options: &'c TransactionOptions,
+    ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
+        // A deferred transaction that reads first and then writes fails at once when another one
+        // has written meanwhile, without waiting; so a writer takes its lock at the beginning.
+        let statement = match options.writes() {
+            Writes::Allowed => "BEGIN IMMEDIATE",
+            Writes::Refused => "BEGIN DEFERRED",
+        };
+        <Self::TransactionManager as TransactionManager>::begin(connection, Some(statement.into()))
+    }
+
+    fn quote(identifier: &str) -> String {
+        format!("\"{}\"", identifier.replace('"', "\"\""))
+    }
+
+    fn error_class(error: &sqlx::Error) -> ErrorClass {
+        if let Some(class) = ErrorClass::of_driver(error) {
+            return class;
+        }
+        let sqlx::Error::Database(database) = error else { return ErrorClass::Other };
+        let Some(code) = database.code().and_then(|code| code.parse::<u32>().ok()) else {
+            return ErrorClass::Other;
+        };
+        // The low byte is the primary result code, the rest says more: https://sqlite.org/rescode.html
+        match (code & 0xff, code) {
+            (_, 1555 | 2067) => ErrorClass::UniqueViolation,
+            (5 | 6, _) => ErrorClass::Conflict,
+            (8, _) => ErrorClass::ReadOnly,
+            (9, _) => ErrorClass::Cancelled,
+            (14, _) => ErrorClass::MissingDatabase,
+            (1, _) if database.message().starts_with("no such table") => ErrorClass::MissingTable,
+            _ => ErrorClass::Other,
+        }
+    }
+
+    fn create_database(_: &DatabaseName) -> Option<(String, String)> {
+        None
+    }
+
+    fn column_types() -> ColumnTypes {
+        ColumnTypes { id: "BLOB", bytes: "BLOB", name: "TEXT", integer: "INTEGER", suffix: " WITHOUT ROWID" }
+    }
+
+    fn definition_lock() -> Option<&'static str> {
+        None
+    }
+
+    fn insert_if_absent(insert_into: &str, _: &str) -> String {
+        format!("{insert_into} ON CONFLICT DO NOTHING")
+    }
+
+    fn now() -> &'static str {
+        "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+    }
+
+    async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Table>, sqlx::Error> {
+        let names: Vec<(String, String)> = sqlx::query_as(
+            "SELECT name, sql FROM sqlite_schema WHERE type = 'table' \
+             AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE 'mdb\\_%' ESCAPE '\\' ORDER BY name",
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        let mut tables = Vec::with_capacity(names.len());
+        for (name, definition) in names {
+            let rows = sqlx::query("SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo(?) ORDER BY cid")
+                .bind(&name)
+                .fetch_all(&mut *connection)
+                .await?;
+            let numbered_by_keyword = definition.to_ascii_uppercase().contains("AUTOINCREMENT");
+            let without_rowid = definition.to_ascii_uppercase().contains("WITHOUT ROWID");
+            let keys = rows.iter().filter(|row| row.get::<i64, _>(3) > 0).count();
+            let columns = rows
+                .iter()
+                .map(|row| {
+                    let data_type: String = row.get(1);
+                    let key = row.get::<i64, _>(3);
+                    // The only column that SQLite numbers is a lone INTEGER PRIMARY KEY: it is the rowid.
+                    let is_rowid =
+                        key > 0 && keys == 1 && data_type.eq_ignore_ascii_case("INTEGER") && !without_rowid;
+                    Column {
+                        name: row.get(0),
+                        nullability: if row.get::<i64, _>(2) != 0 || is_rowid {
+                            Nullability::NotNull
+                        } else {
+                            Nullability::Nullable
+                        },
+                        key_position: u32::try_from(key).ok().filter(|place| *place > 0),
+                        numbering: if is_rowid || (key > 0 && numbered_by_keyword) {
+                            Numbering::ByServer
+                        } else {
+                            Numbering::None
+                        },
+                        data_type,
+                    }
+                })
+                .collect();
+            tables.push(Table { name, columns });
+        }
+        Ok(tables)
+    }
+
+    async fn table_size(connection: &mut SqliteConnection, table: &str) -> Result<TableSize, sqlx::Error> {
+        let count: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM {}", Self::quote(table)))
+            .fetch_one(&mut *connection)
+            .await?;
+        // Only builds with the dbstat table know how large one table is.
+        let bytes: Option<i64> = sqlx::query_scalar("SELECT sum(pgsize) FROM dbstat WHERE name = ?")
+            .bind(table)
+            .fetch_one(connection)
+            .await
+            .unwrap_or(None);
+        Ok(TableSize {
+            rows: count.try_into().unwrap_or(0),
+            bytes: bytes.and_then(|bytes| bytes.try_into().ok()),
+        })
+    }
+}
+
+trait OwnSql {
+    fn own_sql(sql: &str) -> String;
+    fn own_value(row: &SqliteRow, place: usize) -> Result<Value, sqlx::Error>;
+}
+
+impl OwnSql for Sqlite {
+    fn own_sql(sql: &str) -> String {
+        sql.to_owned()
+    }
+
+    fn own_value(row: &SqliteRow, place: usize) -> Result<Value, sqlx::Error> {
+        let raw = row.try_get_raw(place)?;
+        if raw.is_null() {
+            return Ok(Value::Null);
+        }
+        Ok(match raw.type_info().name() {
+            "INTEGER" | "BOOLEAN" => Value::Integer(row.try_get(place)?),
+            "BLOB" => Value::Bytes(row.try_get(place)?),
+            _ => Value::Text(row.try_get(place)?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_are_quoted() {
+        assert_eq!(Sqlite::quote("plain"), "\"plain\"");
+        assert_eq!(Sqlite::quote("a\"; DROP TABLE b; --"), "\"a\"\"; DROP TABLE b; --\"");
+    }
+}

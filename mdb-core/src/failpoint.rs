@@ -1,0 +1,86 @@
+//! Failing on purpose, so that tests see what a change to an index leaves when it breaks off.
+//!
+//! Built with the cargo feature `failpoints` only. Every statement by which an index changes its
+//! rows passes through here. A test says at which of them, counted from 1, one future is to fail,
+//! and how; no other future is concerned, also in the same process.
+
+use std::future::{Future, pending};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+tokio::task_local! {
+    static FAULT: Arc<Fault>;
+}
+
+#[derive(Debug)]
+struct Fault {
+    failure: Failure,
+    at: usize,
+    passed: AtomicUsize,
+    dead: Notify,
+}
+
+/// How a future fails at a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// The statement takes effect, then the process dies: nothing of the future happens any more.
+    Death,
+    /// The statement takes effect, but the connection is lost before the answer comes.
+    LostAnswer,
+    /// The connection is lost before the statement takes effect, and so it is from then on.
+    Outage,
+}
+
+impl Failure {
+    /// Every way to fail.
+    pub const ALL: [Self; 3] = [Self::Death, Self::LostAnswer, Self::Outage];
+}
+
+/// What became of a future that was to fail.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// It ended before it came to the statement.
+    NotReached(T),
+    /// It failed there, and went on to this end.
+    Failed(T),
+    /// It died there.
+    Died,
+}
+
+/// Runs `future` and lets it fail at its statement number `at`.
+pub async fn fail_at<T>(failure: Failure, at: usize, future: impl Future<Output = T>) -> Outcome<T> {
+    let fault = Arc::new(Fault { failure, at, passed: AtomicUsize::new(0), dead: Notify::new() });
+    tokio::select! {
+        biased;
+        output = FAULT.scope(Arc::clone(&fault), future) => {
+            if fault.passed.load(Ordering::Relaxed) < at {
+                Outcome::NotReached(output)
+            } else {
+                Outcome::Failed(output)
+            }
+        }
+        () = fault.dead.notified() => Outcome::Died,
+    }
+}
+
+/// Passes a statement that changes rows.
+pub(crate) async fn pass<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    let Ok(fault) = FAULT.try_with(Arc::clone) else { return statement.await };
+    let number = 1 + fault.passed.fetch_add(1, Ordering::Relaxed);
+    match fault.failure {
+        Failure::Outage if number >= fault.at => Err(lost()),
+        _ if number != fault.at => statement.await,
+        Failure::LostAnswer => statement.await.and(Err(lost())),
+        Failure::Death | Failure::Outage => {
+            let _unseen = statement.await;
+            fault.dead.notify_one();
+            pending().await
+        }
+    }
+}
+
+fn lost() -> sqlx::Error {
+    sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())
+}

@@ -1,0 +1,137 @@
+//! The pool of a database of any engine, for MDB's own statements.
+
+use std::any::Any;
+
+use super::error::AcquireError;
+use super::pool::{Lane, PoolParts, PoolStatus, ShardPool};
+use crate::config::EngineKind;
+use crate::engine::{Engine, Table, TableSize, Value, Values};
+use sqlx::{MySql, Postgres, Sqlite};
+
+/// A pool whose engine is known at run time only.
+#[derive(Clone, Debug)]
+pub(crate) enum AnyPool {
+    Sqlite(ShardPool<Sqlite>),
+    Postgres(ShardPool<Postgres>),
+    MySql(ShardPool<MySql>),
+}
+
+macro_rules! on_each {
+    ($any:ident, $self:expr, $inner:ident => $body:expr) => {
+        match $self {
+            $any::Sqlite($inner) => $body,
+            $any::Postgres($inner) => $body,
+            $any::MySql($inner) => $body,
+        }
+    };
+}
+
+impl AnyPool {
+    pub(crate) fn new(engine: EngineKind, parts: PoolParts<'_>) -> Self {
+        match engine {
+            EngineKind::Sqlite => Self::Sqlite(ShardPool::new(parts)),
+            EngineKind::Postgres => Self::Postgres(ShardPool::new(parts)),
+            EngineKind::MySql => Self::MySql(ShardPool::new(parts)),
+        }
+    }
+
+    /// The pool, if it is of that engine.
+    pub(crate) fn typed<DB: Engine>(&self) -> Option<&ShardPool<DB>> {
+        on_each!(AnyPool, self, pool => (pool as &dyn Any).downcast_ref())
+    }
+
+    pub(crate) fn status(&self) -> PoolStatus {
+        on_each!(AnyPool, self, pool => pool.status())
+    }
+
+    pub(crate) fn sweep(&self) {
+        on_each!(AnyPool, self, pool => pool.sweep());
+    }
+
+    pub(crate) fn close(&self) {
+        on_each!(AnyPool, self, pool => pool.close());
+    }
+
+    /// An `INSERT` that does nothing when the key is taken.
+    pub(crate) fn insert_if_absent(&self, insert_into: &str, column: &str) -> String {
+        fn of<DB: Engine>(_: &ShardPool<DB>, insert_into: &str, column: &str) -> String {
+            DB::insert_if_absent(insert_into, column)
+        }
+        on_each!(AnyPool, self, pool => of(pool, insert_into, column))
+    }
+
+    /// Runs one of MDB's own queries.
+    pub(crate) async fn query(&self, sql: &str, values: &[Value]) -> Result<Vec<Values>, sqlx::Error> {
+        async fn on<DB: Engine>(
+            pool: &ShardPool<DB>,
+            sql: &str,
+            values: &[Value],
+        ) -> Result<Vec<Values>, sqlx::Error> {
+            let mut lease = pool.acquire(Lane::Read).await?;
+            lease.run(pool.statement_limit(), async |c| DB::query_own(c, sql, values).await).await
+        }
+        on_each!(AnyPool, self, pool => on(pool, sql, values).await)
+    }
+
+    /// Runs one of MDB's own statements; says how many rows it changed.
+    pub(crate) async fn execute(&self, sql: &str, values: &[Value]) -> Result<u64, sqlx::Error> {
+        async fn on<DB: Engine>(pool: &ShardPool<DB>, sql: &str, values: &[Value]) -> Result<u64, sqlx::Error> {
+            let mut lease = pool.acquire(Lane::Write).await?;
+            lease.run(pool.statement_limit(), async |c| DB::execute_own(c, sql, values).await).await
+        }
+        on_each!(AnyPool, self, pool => on(pool, sql, values).await)
+    }
+
+    /// Whether the error is a taken unique key.
+    pub(crate) fn is_unique_violation(&self, error: &sqlx::Error) -> bool {
+        fn of<DB: Engine>(_: &ShardPool<DB>, error: &sqlx::Error) -> bool {
+            DB::error_class(error) == crate::engine::ErrorClass::UniqueViolation
+        }
+        on_each!(AnyPool, self, pool => of(pool, error))
+    }
+
+    /// Whether the same work may succeed when it is run again.
+    pub(crate) fn is_transient(&self, error: &sqlx::Error) -> bool {
+        fn of<DB: Engine>(_: &ShardPool<DB>, error: &sqlx::Error) -> bool {
+            super::is_transient::<DB>(error)
+        }
+        on_each!(AnyPool, self, pool => of(pool, error))
+    }
+
+    /// An expression for the server's clock, in milliseconds since 1970.
+    pub(crate) fn now(&self) -> &'static str {
+        fn of<DB: Engine>(_: &ShardPool<DB>) -> &'static str {
+            DB::now()
+        }
+        on_each!(AnyPool, self, pool => of(pool))
+    }
+
+    /// The server's clock, in milliseconds since 1970.
+    pub(crate) async fn clock(&self) -> Result<i64, sqlx::Error> {
+        let rows = self.query(&format!("SELECT {}", self.now()), &[]).await?;
+        rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)
+    }
+
+    /// The user's tables.
+    pub(crate) async fn tables(&self) -> Result<Vec<Table>, sqlx::Error> {
+        async fn on<DB: Engine>(pool: &ShardPool<DB>) -> Result<Vec<Table>, sqlx::Error> {
+            let mut lease = pool.acquire(Lane::Read).await?;
+            lease.run(pool.statement_limit(), async |c| DB::tables(c).await).await
+        }
+        on_each!(AnyPool, self, pool => on(pool).await)
+    }
+
+    /// Rows and bytes of one table.
+    pub(crate) async fn table_size(&self, table: &str) -> Result<TableSize, sqlx::Error> {
+        async fn on<DB: Engine>(pool: &ShardPool<DB>, table: &str) -> Result<TableSize, sqlx::Error> {
+            let mut lease = pool.acquire(Lane::Read).await?;
+            lease.run(pool.statement_limit(), async |c| DB::table_size(c, table).await).await
+        }
+        on_each!(AnyPool, self, pool => on(pool, table).await)
+    }
+
+    /// Takes and gives back a connection: is the server there, and is the database the right one?
+    pub(crate) async fn probe(&self) -> Result<(), AcquireError> {
+        on_each!(AnyPool, self, pool => pool.acquire(Lane::Read).await.map(drop))
+    }
+}

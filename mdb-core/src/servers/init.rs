@@ -1,0 +1,280 @@
+//! Making a shard's database ready: the database itself, MDB's tables, the identity stamp.
+
+use std::time::Duration;
+
+use super::error::AcquireError;
+use super::identity::{self, Identity, IdentityError};
+use super::server::Servers;
+use crate::config::{DatabaseName, EngineKind, ServerName};
+use crate::engine::{Access, Engine, ErrorClass, Target, TransactionOptions, Value, mdb_tables};
+use crate::topology::{Home, ShardId};
+use sqlx::{MySql, Postgres, Sqlite};
+
+/// What was done to one shard's database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitReport {
+    shard: ShardId,
+    outcome: InitOutcome,
+}
+
+/// Whether a database was made or was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InitOutcome {
+    /// The database was made, with MDB's tables in it.
+    Created,
+    /// The database was there; it got MDB's tables and its stamp.
+    Stamped,
+    /// Everything was there already.
+    Unchanged,
+}
+
+impl InitReport {
+    /// The shard.
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// What was done.
+    pub fn outcome(&self) -> InitOutcome {
+        self.outcome
+    }
+}
+
+/// Why a shard's database could not be made ready. Nothing of another shard was touched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// The server could not be reached, or refused.
+    #[error(transparent)]
+    Acquire(AcquireError),
+    /// The user may not create databases.
+    #[error(
+        "database `{database}` is missing on server `{server}`, and the user may not create it; \
+         have an administrator run: {statement};"
+    )]
+    MayNotCreate {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+        /// What to run.
+        statement: String,
+        /// What the server said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The directory of a SQLite server could not be made.
+    #[error("can't create directory `{}` for server `{server}`", directory.display())]
+    Directory {
+        /// The server.
+        server: ServerName,
+        /// The directory.
+        directory: std::path::PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A statement failed.
+    #[error("can't set up MDB's tables in database `{database}` on server `{server}`")]
+    Statement {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+        /// What the server said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The database belongs to another shard; it was left as it is.
+    #[error("database `{database}` on server `{server}` is in use as something else")]
+    Identity {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+        /// What it is.
+        #[source]
+        source: IdentityError,
+    },
+    /// The server did not answer in time.
+    #[error("server `{server}` did not answer within {} ms while database `{database}` was set up", limit.as_millis())]
+    TimedOut {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+        /// The statement time-out.
+        limit: Duration,
+    },
+}
+
+impl InitError {
+    /// Whether the server could not be reached at all.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Acquire(error) => error.is_unreachable(),
+            Self::TimedOut { .. } => true,
+            Self::MayNotCreate { .. }
+            | Self::Directory { .. }
+            | Self::Statement { .. }
+            | Self::Identity { .. } => false,
+        }
+    }
+}
+
+/// Makes one shard's database ready; doing it again changes nothing.
+pub(crate) async fn init_shard(servers: &Servers, shard: ShardId) -> Result<InitReport, InitError> {
+    let outcome = match servers.config_of(shard).engine() {
+        EngineKind::Sqlite => Init::<Sqlite>::new(servers, shard)?.run().await?,
+        EngineKind::Postgres => Init::<Postgres>::new(servers, shard)?.run().await?,
+        EngineKind::MySql => Init::<MySql>::new(servers, shard)?.run().await?,
+    };
+    Ok(InitReport { shard, outcome })
+}
+
+struct Init<'a, DB: Engine> {
+    servers: &'a Servers,
+    source: &'a super::manager::Source,
+    shard: ShardId,
+    engine: std::marker::PhantomData<DB>,
+}
+
+impl<'a, DB: Engine> Init<'a, DB> {
+    fn new(servers: &'a Servers, shard: ShardId) -> Result<Self, InitError> {
+        let source = servers.typed::<DB>(shard).map_err(InitError::Acquire)?.source();
+        Ok(Self { servers, source, shard, engine: std::marker::PhantomData })
+    }
+
+    async fn run(&self) -> Result<InitOutcome, InitError> {
+        let created = self.create_database().await?;
+        let target = Target::Create(&self.source.database);
+        let (mut connection, _) =
+            self.source.connect::<DB>(target, Access::ReadWrite).await.map_err(InitError::Acquire)?;
+        let expected = &self.source.identity;
+        match self.limited(identity::read::<DB>(&mut connection)).await? {
+            Some(Ok(found)) if found == *expected => {
+                self.create_tables(&mut connection).await?;
+                return Ok(InitOutcome::Unchanged);
+            }
+            Some(Ok(found)) => {
+                return Err(self.refused(IdentityError::Different { expected: expected.clone(), found }));
+            }
+            Some(Err(error)) => return Err(self.refused(error)),
+            None => {}
+        }
+        self.create_tables(&mut connection).await?;
+        self.limited(identity::stamp::<DB>(&mut connection, expected)).await?;
+        // Somebody else may have stamped it at the same time, as something else.
+        self.limited(identity::verify::<DB>(&mut connection, expected)).await?.map_err(|error| self.refused(error))?;
+        Ok(match created {
+            InitOutcome::Created => InitOutcome::Created,
+            InitOutcome::Stamped | InitOutcome::Unchanged => InitOutcome::Stamped,
+        })
+    }
+
+    async fn create_database(&self) -> Result<InitOutcome, InitError> {
+        let Some((create, find)) = DB::create_database(&self.source.database) else {
+            return self.create_file();
+        };
+        // Whoever may connect to the database needs no right to make one.
+        let target = Target::Database(&self.source.database);
+        match self.source.connect::<DB>(target, Access::ReadWrite).await {
+            Ok(_) => return Ok(InitOutcome::Unchanged),
+            Err(AcquireError::Connect { source, .. })
+                if matches!(DB::error_class(&source), ErrorClass::MissingDatabase | ErrorClass::NoPermission) => {}
+            Err(error) => return Err(InitError::Acquire(error)),
+        }
+        let admin = Target::Server(self.servers.config_of(self.shard).admin_database());
+        let (mut connection, _) =
+            self.source.connect::<DB>(admin, Access::ReadWrite).await.map_err(InitError::Acquire)?;
+        let name = [Value::from(self.source.database.as_str())];
+        let found = self.limited(DB::query_own(&mut connection, &find, &name)).await?;
+        if found.first().is_some_and(|row| row.integer(0).is_ok_and(|count| count > 0)) {
+            return Ok(InitOutcome::Unchanged);
+        }
+        match self.limited(DB::execute_own(&mut connection, &create, &[])).await {
+            Ok(_) => Ok(InitOutcome::Created),
+            Err(InitError::Statement { source, .. }) if DB::error_class(&source) == ErrorClass::NoPermission => {
+                Err(InitError::MayNotCreate {
+                    server: self.source.server.clone(),
+                    database: self.source.database.clone(),
+                    statement: create,
+                    source,
+                })
+            }
+            Err(error) => {
+                // Two that create one database at the same time: the second finds it there.
+                let found = self.limited(DB::query_own(&mut connection, &find, &name)).await?;
+                match found.first().map(|row| row.integer(0)) {
+                    Some(Ok(count)) if count > 0 => Ok(InitOutcome::Unchanged),
+                    _ => Err(error),
+                }
+            }
+        }
+    }
+
+    fn create_file(&self) -> Result<InitOutcome, InitError> {
+        let path = self.source.endpoint.database_path(&self.source.database);
+        if path.exists() {
+            return Ok(InitOutcome::Unchanged);
+        }
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory).map_err(|source| InitError::Directory {
+                server: self.source.server.clone(),
+                directory: directory.to_owned(),
+                source,
+            })?;
+        }
+        Ok(InitOutcome::Created)
+    }
+
+    async fn create_tables(&self, connection: &mut DB::Connection) -> Result<(), InitError> {
+        let (mut tables, for_central) = mdb_tables::<DB>();
+        if matches!(self.servers.topology().shard(self.shard).home(), Home::Central { .. }) {
+            tables.extend(for_central);
+        }
+        let options = TransactionOptions::new();
+        self.limited(async {
+            DB::begin(connection, &options).await?;
+            if let Some(lock) = DB::definition_lock() {
+                DB::query_own(connection, lock, &[]).await?;
+            }
+            for table in &tables {
+                DB::execute_own(connection, table, &[]).await?;
+            }
+            DB::commit(connection).await
+        })
+        .await
+    }
+
+    async fn limited<T>(
+        &self,
+        work: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, InitError> {
+        let limit = self.source.limits.statement_timeout();
+        let (server, database) = (self.source.server.clone(), self.source.database.clone());
+        match tokio::time::timeout(limit, work).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(source)) => Err(InitError::Statement { server, database, source }),
+            Err(_) => Err(InitError::TimedOut { server, database, limit }),
+        }
+    }
+
+    fn refused(&self, source: IdentityError) -> InitError {
+        InitError::Identity {
+            server: self.source.server.clone(),
+            database: self.source.database.clone(),
+            source,
+        }
+    }
+}
+
+/// The identity that a shard's database has to carry.
+impl Servers {
+    /// What the database of `shard` has to be stamped as.
+    pub fn identity(&self, shard: ShardId) -> Identity {
+        Identity::of(self.topology(), shard)
+    }
+}

@@ -1,0 +1,148 @@
+//! Opening and testing the connections of one database.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+
+use super::budget::{Budget, Open};
+use super::error::AcquireError;
+use super::identity::{self, Identity};
+use crate::config::{DatabaseName, Endpoint, ServerLimits, ServerName};
+use crate::engine::{Access, ConnectSpec, Engine, Session, Target};
+
+/// Where the connections of one database come from.
+pub(crate) struct Source {
+    pub(crate) server: ServerName,
+    pub(crate) database: DatabaseName,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) identity: Identity,
+    pub(crate) limits: ServerLimits,
+    pub(crate) application: Arc<str>,
+    pub(crate) budget: Arc<Budget>,
+    /// Raised when a connection is found dead: idle ones from before are not trusted any more.
+    pub(crate) discoveries: AtomicU64,
+}
+
+impl Source {
+    pub(crate) fn spec<'a>(&'a self, target: Target<'a>, access: Access) -> ConnectSpec<'a> {
+        ConnectSpec {
+            endpoint: &self.endpoint,
+            target,
+            access,
+            application: &self.application,
+            statement_timeout: self.limits.statement_timeout(),
+            busy_timeout: self.limits.acquire_timeout(),
+            statement_cache: self.limits.statement_cache(),
+        }
+    }
+
+    /// Opens a connection within the connect time-out, without looking at the identity stamp.
+    pub(crate) async fn connect<DB: Engine>(
+        &self,
+        target: Target<'_>,
+        access: Access,
+    ) -> Result<(DB::Connection, Session), AcquireError> {
+        let limit = self.limits.connect_timeout();
+        match tokio::time::timeout(limit, DB::connect(&self.spec(target, access))).await {
+            Ok(Ok(opened)) => Ok(opened),
+            Ok(Err(source)) => {
+                Err(AcquireError::connect::<DB>(self.server.clone(), self.database.clone(), source))
+            }
+            Err(_) => Err(AcquireError::ConnectTimeout {
+                server: self.server.clone(),
+                database: self.database.clone(),
+                limit,
+            }),
+        }
+    }
+
+    /// Checks the identity stamp within the connect time-out.
+    async fn verify<DB: Engine>(&self, connection: &mut DB::Connection) -> Result<(), AcquireError> {
+        let limit = self.limits.connect_timeout();
+        let (server, database) = (self.server.clone(), self.database.clone());
+        match tokio::time::timeout(limit, identity::verify::<DB>(connection, &self.identity)).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(source))) => Err(AcquireError::Identity { server, database, source }),
+            Ok(Err(source)) => Err(AcquireError::connect::<DB>(server, database, source)),
+            Err(_) => Err(AcquireError::ConnectTimeout { server, database, limit }),
+        }
+    }
+
+    pub(crate) fn found_dead(&self) {
+        self.discoveries.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection, idle or in use.
+pub(crate) struct Pooled<DB: Engine> {
+    pub(crate) connection: DB::Connection,
+    pub(crate) session: Session,
+    pub(crate) idle_since: Instant,
+    pub(crate) reuses: u64,
+    expires: Instant,
+    discoveries: u64,
+    _open: Open,
+}
+
+impl<DB: Engine> Pooled<DB> {
+    /// Whether it may be kept idle.
+    pub(crate) fn is_fresh(&self, source: &Source, now: Instant) -> bool {
+        now < self.expires
+            && now.duration_since(self.idle_since) < source.limits.idle_timeout()
+            && self.discoveries == source.discoveries.load(Ordering::Relaxed)
+    }
+}
+
+/// What deadpool asks for connections of one lane.
+pub(crate) struct Manager<DB> {
+    pub(crate) source: Arc<Source>,
+    pub(crate) access: Access,
+    pub(crate) engine: std::marker::PhantomData<fn() -> DB>,
+}
+
+impl<DB: Engine> managed::Manager for Manager<DB> {
+    type Type = Pooled<DB>;
+    type Error = AcquireError;
+
+    async fn create(&self) -> Result<Pooled<DB>, AcquireError> {
+        let source = &self.source;
+        let open = source.budget.admit().await;
+        let discoveries = source.discoveries.load(Ordering::Relaxed);
+        let (mut connection, session) =
+            source.connect::<DB>(Target::Database(&source.database), self.access).await?;
+        source.verify::<DB>(&mut connection).await?;
+        let now = Instant::now();
+        Ok(Pooled {
+            connection,
+            session,
+            idle_since: now,
+            reuses: 0,
+            expires: now + with_jitter(source.limits.max_lifetime()),
+            discoveries,
+            _open: open,
+        })
+    }
+
+    async fn recycle(&self, pooled: &mut Pooled<DB>, _: &Metrics) -> RecycleResult<AcquireError> {
+        let now = Instant::now();
+        if !pooled.is_fresh(&self.source, now) {
+            return Err(RecycleError::message("too old"));
+        }
+        if now.duration_since(pooled.idle_since) >= self.source.limits.test_after_idle() {
+            let ping = DB::ping(&mut pooled.connection);
+            if !matches!(tokio::time::timeout(self.source.limits.connect_timeout(), ping).await, Ok(Ok(()))) {
+                self.source.found_dead();
+                return Err(RecycleError::message("found dead"));
+            }
+        }
+        pooled.reuses += 1;
+        Ok(())
+    }
+}
+
+/// Up to a tenth less, so that connections that were opened together don't all end together.
+fn with_jitter(lifetime: Duration) -> Duration {
+    lifetime.mul_f64(1.0 - fastrand::f64() / 10.0)
+}

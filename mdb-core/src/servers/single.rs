@@ -1,0 +1,184 @@
+//! Single statements on a pool: take a connection, run, give it back.
+//!
+//! Where a database has one writer and several readers, a statement is tried on a reader first. A
+//! reader refuses to write before anything has happened; the statement then goes to the writer,
+//! and is remembered to be one that writes. So nobody has to parse SQL, and reads never wait for a
+//! writer.
+
+use async_stream::try_stream;
+use futures_util::StreamExt;
+use sqlx::{Database, Execute};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::connection::Lease;
+use super::pool::{Lane, ShardPool};
+use crate::engine::{Engine, ErrorClass, Lanes, Steps};
+
+/// Runs a statement and takes its first row, if there is one.
+pub(crate) async fn fetch_optional<'q, DB, E>(
+    pool: &ShardPool<DB>,
+    query: E,
+) -> Result<Option<DB::Row>, sqlx::Error>
+where
+    DB: Engine,
+    E: 'q + Execute<'q, DB>,
+{
+    if DB::LANES == Lanes::One {
+        return fetch_optional_on(pool, Lane::Write, query).await;
+    }
+    let (statement, again) = Statement::split(pool, query)?;
+    match again {
+        None => fetch_optional_on(pool, Lane::Write, statement).await,
+        Some(again) => {
+            let result = fetch_optional_on(pool, Lane::Read, statement).await;
+            if result.as_ref().err().is_none_or(|error| DB::error_class(error) != ErrorClass::ReadOnly) {
+                return result;
+            }
+            pool.remember_writer(again.fingerprint());
+            fetch_optional_on(pool, Lane::Write, again).await
+        }
+    }
+}
+
+async fn fetch_optional_on<'q, DB, E>(
+    pool: &ShardPool<DB>,
+    lane: Lane,
+    query: E,
+) -> Result<Option<DB::Row>, sqlx::Error>
+where
+    DB: Engine,
+    E: 'q + Execute<'q, DB>,
+{
+    optional_on(pool.acquire(lane).await?, query).await
+}
+
+/// As [`fetch_optional`], on a connection that is at hand.
+pub(crate) async fn optional_on<'q, DB, E>(
+    mut lease: Lease<DB>,
+    query: E,
+) -> Result<Option<DB::Row>, sqlx::Error>
+where
+    DB: Engine,
+    E: 'q + Execute<'q, DB>,
+{
+    let limit = lease.statement_limit();
+    let result = limit.of(DB::fetch_optional(lease.start(), query)).await;
+    lease.finish(&result);
+    result
+}
+
+/// Runs a statement, and hands out its rows and results as they come.
+///
+/// The time-out counts anew for each of them.
+pub(crate) fn fetch_many<'e, 'q: 'e, DB, E>(pool: ShardPool<DB>, query: E) -> Steps<'e, DB>
+where
+    DB: Engine,
+    E: 'q + Execute<'q, DB>,
+{
+    if DB::LANES == Lanes::One {
+        return fetch_many_on(pool, Lane::Write, query);
+    }
+    Box::pin(try_stream! {
+        let (statement, again) = Statement::split(&pool, query)?;
+        let lane = if again.is_some() { Lane::Read } else { Lane::Write };
+        let mut steps = fetch_many_on(pool.clone(), lane, statement);
+        let mut first = steps.next().await.transpose();
+        if let (Err(error), Some(again)) = (&first, again)
+            && DB::error_class(error) == ErrorClass::ReadOnly
+        {
+            pool.remember_writer(again.fingerprint());
+            steps = fetch_many_on(pool, Lane::Write, again);
+            first = steps.next().await.transpose();
+        }
+        let mut next = first?;
+        while let Some(step) = next {
+            yield step;
+            next = steps.next().await.transpose()?;
+        }
+    })
+}
+
+fn fetch_many_on<'e, 'q: 'e, DB, E>(pool: ShardPool<DB>, lane: Lane, query: E) -> Steps<'e, DB>
+where
+    DB: Engine,
+    E: 'q + Execute<'q, DB>,
+{
+    many_on(async move { Ok(pool.acquire(lane).await?) }, query)
+}
+
+/// As [`fetch_many`], on the connection that `lease` brings.
+pub(crate) fn many_on<'e, 'q: 'e, DB, E>(
+    lease: impl Future<Output = Result<Lease<DB>, sqlx::Error>> + Send + 'e,
+    query: E,
+) -> Steps<'e, DB>
+where
+    DB: Engine,
+    E: 'q + Execute<'q, DB>,
+{
+    Box::pin(try_stream! {
+        let mut lease = lease.await?;
+        let limit = lease.statement_limit();
+        let mut steps = DB::fetch_many(lease.start(), query);
+        let end: Result<(), sqlx::Error> = loop {
+            match limit.of(async { steps.next().await.transpose() }).await {
+                Ok(Some(step)) => yield step,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        drop(steps);
+        lease.finish(&end);
+        drop(lease);
+        end?;
+    })
+}
+
+/// A statement with its arguments taken out, so that it can be run twice.
+struct Statement<'q, DB: Database> {
+    sql: &'q str,
+    arguments: Option<<DB as Database>::Arguments<'q>>,
+    persistence: Persistence,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Persistence {
+    Cached,
+    Once,
+}
+
+impl<'q, DB: Engine> Statement<'q, DB> {
+    /// The statement, and a second copy of it if it is worth a try on a reader.
+    fn split<E: Execute<'q, DB>>(pool: &ShardPool<DB>, mut query: E) -> Result<(Self, Option<Self>), sqlx::Error> {
+        let sql = query.sql();
+        let persistence = if query.persistent() { Persistence::Cached } else { Persistence::Once };
+        let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
+        // Without arguments it may be several statements, of which the first would run twice.
+        let copy = arguments.as_ref().and_then(DB::copy_arguments);
+        let statement = Self { sql, arguments, persistence };
+        let again = copy.map(|arguments| Self { sql, arguments: Some(arguments), persistence });
+        let again = again.filter(|again| !pool.is_known_writer(again.fingerprint()));
+        Ok((statement, again))
+    }
+
+    fn fingerprint(&self) -> u64 {
+        xxh3_64(self.sql.as_bytes())
+    }
+}
+
+impl<'q, DB: Engine> Execute<'q, DB> for Statement<'q, DB> {
+    fn sql(&self) -> &'q str {
+        self.sql
+    }
+
+    fn statement(&self) -> Option<&<DB as Database>::Statement<'q>> {
+        None
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<<DB as Database>::Arguments<'q>>, sqlx::error::BoxDynError> {
+        Ok(self.arguments.take())
+    }
+
+    fn persistent(&self) -> bool {
+        self.persistence == Persistence::Cached
+    }
+}

@@ -1,0 +1,361 @@
+//! Transactions on one shard.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_stream::try_stream;
+use futures_core::future::BoxFuture;
+use futures_util::StreamExt;
+use sqlx::{Database, Describe, Execute, Executor};
+
+use super::connection::{Lease, Timed};
+use super::error::{io_error, loses_connection};
+use super::pool::{Lane, ShardPool};
+use crate::engine::{Engine, Steps, TransactionOptions, Writes};
+
+/// How long a rollback in the background may take before the connection is discarded instead.
+const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
+
+/// A transaction on the shard of one briefcase.
+///
+/// `&Transaction` is an sqlx [`Executor`]: `query.execute(&tx).await`. One statement runs at a
+/// time; a second one that is begun meanwhile fails with [`TransactionError::Overlapping`] instead
+/// of waiting for ever.
+///
+/// # Cancel safety
+///
+/// A statement whose future is dropped leaves the transaction unusable
+/// ([`TransactionError::Interrupted`]): its session is ended on the server and nothing is
+/// committed. A transaction that is dropped is rolled back in the background; its connection and
+/// its locks are not kept for longer than that.
+pub struct Transaction<DB: Engine> {
+    core: Arc<Core<DB>>,
+}
+
+struct Core<DB: Engine> {
+    slot: Mutex<Slot<DB>>,
+    deadline: Instant,
+    limit: Duration,
+    statement: Timed,
+}
+
+enum Slot<DB: Engine> {
+    Idle(Lease<DB>),
+    Running,
+    Interrupted,
+    Over,
+}
+
+/// Why a statement, or the end, of a transaction was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransactionError {
+    /// Another statement of the same transaction is still running.
+    #[error("another statement of this transaction is still running; end it (or drop its stream) first")]
+    Overlapping,
+    /// A statement was given up before its end, so that nobody knows what it did.
+    #[error("a statement of this transaction was given up before its end; nothing is committed, begin anew")]
+    Interrupted,
+    /// It was committed or rolled back before.
+    #[error("this transaction is over")]
+    Over,
+    /// A statement, or the whole, took too long and was given up.
+    #[error("gave up after {} ms", limit.as_millis())]
+    OutOfTime {
+        /// The time-out.
+        limit: Duration,
+    },
+}
+
+impl TransactionError {
+    /// Whether the whole transaction may succeed when it is run again.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Overlapping | Self::Interrupted | Self::Over | Self::OutOfTime { .. } => false,
+        }
+    }
+
+    fn into_sqlx(self) -> sqlx::Error {
+        io_error(std::io::ErrorKind::InvalidInput, self)
+    }
+}
+
+impl<DB: Engine> Transaction<DB> {
+    pub(super) async fn begin(pool: &ShardPool<DB>, options: &TransactionOptions) -> Result<Self, sqlx::Error> {
+        let limit = options.timeout_or(pool.source().limits.statement_timeout());
+        let deadline = Instant::now() + limit;
+        let lane = match options.writes() {
+            Writes::Allowed => Lane::Write,
+            Writes::Refused => Lane::Read,
+        };
+        let statement = match options.set_timeout() {
+            // The server keeps to its own default; a longer one is kept here and, where it can be
+            // set for one transaction, there.
+            Some(longer) => Timed::by_server::<DB>(longer),
+            None => pool.statement_limit(),
+        };
+        loop {
+            let mut lease = pool.acquire(lane).await?;
+            let is_reused = lease.is_reused();
+            let begun = lease
+                .run(statement.until(deadline, limit), async |connection| DB::begin(connection, options).await)
+                .await;
+            match begun {
+                Ok(()) => {
+                    let slot = Mutex::new(Slot::Idle(lease));
+                    return Ok(Self { core: Arc::new(Core { slot, deadline, limit, statement }) });
+                }
+                // Nothing has been sent but the begin, and the pool trusts no old connection any
+                // more, so this happens at most once.
+                Err(error) if is_reused && loses_connection::<DB>(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Another handle to the same transaction, for the one who will commit it.
+    pub(crate) fn share(&self) -> Self {
+        Self { core: Arc::clone(&self.core) }
+    }
+
+    /// Makes everything that was done in the transaction lasting.
+    ///
+    /// # Errors
+    ///
+    /// - The server's error: it refused, and nothing is committed.
+    /// - A lost connection or a time-out: nobody knows whether it was committed; see
+    ///   [`TransactError::OutcomeUnknown`](crate::TransactError::OutcomeUnknown).
+    /// - A [`TransactionError`] inside [`sqlx::Error::Io`]: it was over before, or interrupted.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves it open whether the server commits; the connection is discarded.
+    ///
+    /// # Durability
+    ///
+    /// When it returns `Ok`, the server has acknowledged the commit; how lasting that is, is the
+    /// server's own setting (SQLite: synced to disk).
+    pub async fn commit(self) -> Result<(), sqlx::Error> {
+        self.end(async |connection| DB::commit(connection).await, self.core.statement).await
+    }
+
+    /// Undoes everything that was done in the transaction.
+    ///
+    /// # Errors
+    ///
+    /// As for [`commit`](Self::commit). Nothing is committed in any case: a connection that fails
+    /// to roll back is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future discards the connection, which rolls back too.
+    pub async fn rollback(self) -> Result<(), sqlx::Error> {
+        self.end(async |connection| DB::rollback(connection).await, Timed::here(ROLLBACK_LIMIT)).await
+    }
+
+    async fn end(
+        &self,
+        operation: impl AsyncFnOnce(&mut DB::Connection) -> Result<(), sqlx::Error>,
+        limit: Timed,
+    ) -> Result<(), sqlx::Error> {
+        let mut running = self.take()?;
+        let result = running.lease().run(limit, operation).await;
+        running.finish_as(Slot::Over);
+        result
+    }
+
+    /// Takes the connection out for one operation.
+    fn take(&self) -> Result<Running<'_, DB>, sqlx::Error> {
+        let mut slot = self.core.slot();
+        match std::mem::replace(&mut *slot, Slot::Running) {
+            Slot::Idle(lease) => Ok(Running { core: &self.core, lease: Some(lease), rest: Rest::None }),
+            other => {
+                let error = match &other {
+                    Slot::Idle(_) | Slot::Running => TransactionError::Overlapping,
+                    Slot::Interrupted => TransactionError::Interrupted,
+                    Slot::Over => TransactionError::Over,
+                };
+                *slot = other;
+                Err(error.into_sqlx())
+            }
+        }
+    }
+
+    fn statement_limit(&self) -> Timed {
+        self.core.statement.until(self.core.deadline, self.core.limit)
+    }
+}
+
+impl<DB: Engine> Core<DB> {
+    fn slot(&self) -> std::sync::MutexGuard<'_, Slot<DB>> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The connection while one operation runs on it; interrupted if it is dropped before its end.
+struct Running<'t, DB: Engine> {
+    core: &'t Core<DB>,
+    lease: Option<Lease<DB>>,
+    rest: Rest,
+}
+
+/// Whether the caller, and not the server, is what a running statement waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    None,
+    BetweenRows,
+}
+
+impl<DB: Engine> Running<'_, DB> {
+    fn lease(&mut self) -> &mut Lease<DB> {
+        self.lease.as_mut().expect("is there until the operation is finished")
+    }
+
+    fn finish<T>(self, result: &Result<T, sqlx::Error>) {
+        let lost = match result {
+            Ok(_) => false,
+            Err(error) => loses_connection::<DB>(error),
+        };
+        if !lost {
+            self.give_back();
+        }
+    }
+
+    fn give_back(mut self) {
+        if let Some(lease) = self.lease.take() {
+            *self.core.slot() = Slot::Idle(lease);
+        }
+    }
+
+    fn finish_as(mut self, slot: Slot<DB>) {
+        self.lease = None;
+        *self.core.slot() = slot;
+    }
+}
+
+impl<DB: Engine> Drop for Running<'_, DB> {
+    fn drop(&mut self) {
+        let Some(mut lease) = self.lease.take() else { return };
+        *self.core.slot() = match self.rest {
+            // A stream that is left early: the driver skips the remaining rows at the next statement.
+            Rest::BetweenRows => {
+                lease.finish(&Ok(()));
+                Slot::Idle(lease)
+            }
+            Rest::None => Slot::Interrupted,
+        };
+    }
+}
+
+impl<DB: Engine> Drop for Core<DB> {
+    fn drop(&mut self) {
+        let slot = std::mem::replace(self.slot.get_mut().unwrap_or_else(PoisonError::into_inner), Slot::Over);
+        let Slot::Idle(mut lease) = slot else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            // Marked as running, it is closed instead of being reused.
+            lease.start();
+            return;
+        };
+        runtime.spawn(async move {
+            let limit = Timed::here(ROLLBACK_LIMIT);
+            let result = lease.run(limit, async |connection| DB::rollback(connection).await).await;
+            if let Err(error) = result {
+                tracing::debug!(error = %error, "could not roll back a dropped transaction; its connection is closed");
+                lease.start();
+            }
+        });
+    }
+}
+
+impl<DB: Engine> fmt::Debug for Transaction<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &*self.core.slot() {
+            Slot::Idle(_) => "open",
+            Slot::Running => "running a statement",
+            Slot::Interrupted => "interrupted",
+            Slot::Over => "over",
+        };
+        f.debug_struct("Transaction").field("state", &state).finish_non_exhaustive()
+    }
+}
+
+impl<'c, DB: Engine> Executor<'c> for &'c Transaction<DB> {
+    type Database = DB;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> Steps<'e, DB>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, DB>,
+    {
+        Box::pin(try_stream! {
+            let mut running = self.take()?;
+            let Running { lease, rest, .. } = &mut running;
+            let lease = lease.as_mut().expect("is there until the operation is finished");
+            let mut steps = DB::fetch_many(lease.start(), query);
+            let end: Result<(), sqlx::Error> = loop {
+                match self.statement_limit().of(async { steps.next().await.transpose() }).await {
+                    Ok(Some(step)) => {
+                        *rest = Rest::BetweenRows;
+                        yield step;
+                        *rest = Rest::None;
+                    }
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            };
+            drop(steps);
+            lease.finish(&end);
+            running.finish(&end);
+            end?;
+        })
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, DB>,
+    {
+        Box::pin(async move {
+            let mut running = self.take()?;
+            let limit = self.statement_limit();
+            let result = limit.of(DB::fetch_optional(running.lease().start(), query)).await;
+            running.lease().finish(&result);
+            running.finish(&result);
+            result
+        })
+    }
+
+    fn prepare_with<'e, 'q: 'e>(
+        self,
+        sql: &'q str,
+        parameters: &'e [DB::TypeInfo],
+    ) -> BoxFuture<'e, Result<<DB as Database>::Statement<'q>, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async move {
+            let mut running = self.take()?;
+            let limit = self.statement_limit();
+            let result = limit.of(DB::prepare_with(running.lease().start(), sql, parameters)).await;
+            running.lease().finish(&result);
+            running.finish(&result);
+            result
+        })
+    }
+
+    fn describe<'e, 'q: 'e>(self, sql: &'q str) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async move {
+            let mut running = self.take()?;
+            let limit = self.statement_limit();
+            let result = limit.of(DB::describe(running.lease().start(), sql)).await;
+            running.lease().finish(&result);
+            running.finish(&result);
+            result
+        })
+    }
+}

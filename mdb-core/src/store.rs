@@ -1,0 +1,203 @@
+//! The store: a configuration opened, from which areas, CENTRAL and sequences are handed out.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::area::Area;
+use crate::catalog::LiveRouter;
+use crate::central::Central;
+use crate::config::{Config, ConfigError, EngineKind};
+use crate::engine::Engine;
+use crate::routing::Router;
+use crate::sequence::{Sequences, StoreSequence};
+use crate::servers::{AcquireError, InitError, InitReport, Servers, init_shard};
+use crate::topology::{ShardId, Topology, TopologyError};
+
+/// An open store. Cheap to clone; its pools close when the last clone and handle are gone.
+///
+/// Opening connects to nothing: a server that is down concerns only those who use its shards.
+#[derive(Clone, Debug)]
+pub struct Mdb {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: Config,
+    live: Arc<LiveRouter>,
+    servers: Servers,
+    central: Central,
+    sequences: Sequences,
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The configuration can't be read or has faults.
+    #[error("the configuration can't be used")]
+    Config(#[source] Box<ConfigError>),
+    /// The configuration's areas don't fit together.
+    #[error("the configuration's areas don't fit together")]
+    Topology(#[source] TopologyError),
+}
+
+/// Why an area was not handed out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AreaError {
+    /// There is no such area.
+    #[error("there is no area called `{name}`; there {}", areas(known))]
+    Unknown {
+        /// The name that was asked for.
+        name: String,
+        /// The areas that there are.
+        known: Vec<String>,
+    },
+    /// The area is on another engine.
+    #[error("area `{name}` is on {found} servers, not {wanted}")]
+    WrongEngine {
+        /// The area.
+        name: String,
+        /// The engine that the code wants.
+        wanted: EngineKind,
+        /// The engine that the configuration says.
+        found: EngineKind,
+    },
+    /// Its pools could not be made.
+    #[error("area `{name}` can't be used")]
+    Servers {
+        /// The area.
+        name: String,
+        /// Why.
+        #[source]
+        source: AcquireError,
+    },
+}
+
+fn areas(known: &[String]) -> String {
+    match known {
+        [] => "is none".to_owned(),
+        [only] => format!("is only `{only}`"),
+        several => format!("are `{}`", several.join("`, `")),
+    }
+}
+
+impl Mdb {
+    /// Opens the store that the configuration file at `path` describes.
+    ///
+    /// # Errors
+    ///
+    /// - [`OpenError::Config`]: the file can't be read, or has faults; all of them are in it.
+    /// - [`OpenError::Topology`]: its areas don't fit together.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is held.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        // One short file: not worth a thread of its own.
+        let config = crate::config::loader::load(path.as_ref()).map_err(|e| OpenError::Config(Box::new(e)))?;
+        Self::from_config(config)
+    }
+
+    /// Opens the store that a checked configuration describes. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Topology`]: its areas don't fit together.
+    pub fn from_config(config: Config) -> Result<Self, OpenError> {
+        let topology = Arc::new(Topology::from_config(&config).map_err(OpenError::Topology)?);
+        let servers = Servers::new(&config, &topology);
+        let live = LiveRouter::new(Router::with_relocations(topology, &HashMap::new()));
+        let central = Central::new(config.central(), Arc::clone(&live), servers.clone());
+        let sequences = Sequences::new(config.sequences(), servers.clone());
+        Ok(Self { inner: Arc::new(Inner { config, live, servers, central, sequences }) })
+    }
+
+    /// The area called `name`, letter case ignored.
+    ///
+    /// # Errors
+    ///
+    /// - [`AreaError::Unknown`]: there is none.
+    /// - [`AreaError::WrongEngine`]: its servers are not of engine `DB`.
+    pub fn area<DB: Engine>(&self, name: &str) -> Result<Area<DB>, AreaError> {
+        let topology = self.topology();
+        let index = topology.area_index(name).ok_or_else(|| AreaError::Unknown {
+            name: name.to_owned(),
+            known: topology.areas().iter().map(|area| area.name().to_string()).collect(),
+        })?;
+        let found = topology.area(index).engine();
+        if found != DB::KIND {
+            return Err(AreaError::WrongEngine { name: name.to_owned(), wanted: DB::KIND, found });
+        }
+        Area::new(self.inner.live.area(index), self.inner.servers.clone())
+            .map_err(|source| AreaError::Servers { name: name.to_owned(), source })
+    }
+
+    /// The CENTRAL area.
+    pub fn central(&self) -> &Central {
+        &self.inner.central
+    }
+
+    /// The sequence called `name`. One that the configuration lacks answers every call with
+    /// [`SequenceError::Unknown`](crate::SequenceError::Unknown): a misspelt name must not begin a
+    /// second run of the same ids.
+    pub fn sequence(&self, name: &str) -> StoreSequence {
+        self.inner.sequences.get(name)
+    }
+
+    /// Makes every shard's database ready: the database where the user may create it, MDB's tables,
+    /// the identity stamp. Shards are done one after another; a failure does not stop the others.
+    ///
+    /// Doing it again changes nothing. Tables of your own are yours to create.
+    ///
+    /// # Errors
+    ///
+    /// For each shard: [`InitError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, some shards are ready and the others as before; do it again.
+    pub async fn init(&self) -> Vec<(ShardId, Result<InitReport, InitError>)> {
+        let mut reports = Vec::new();
+        for (_, shard) in self.topology().shards().iter().zip(0..).map(|(shard, id)| (shard, ShardId::new(id))) {
+            reports.push((shard, self.init_shard(shard).await));
+        }
+        reports
+    }
+
+    /// Makes one shard's database ready; see [`init`](Self::init).
+    ///
+    /// # Errors
+    ///
+    /// [`InitError`].
+    pub async fn init_shard(&self, shard: ShardId) -> Result<InitReport, InitError> {
+        init_shard(&self.inner.servers, shard).await
+    }
+
+    /// The topology.
+    pub fn topology(&self) -> &Arc<Topology> {
+        self.inner.servers.topology()
+    }
+
+    /// The router that holds just now.
+    pub fn router(&self) -> Arc<Router> {
+        self.inner.live.current()
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// The pools.
+    pub fn servers(&self) -> &Servers {
+        &self.inner.servers
+    }
+
+    /// Closes all pools; connections in use are closed when they are given back.
+    pub fn close(&self) {
+        self.inner.servers.close();
+    }
+}

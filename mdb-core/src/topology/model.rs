@@ -1,0 +1,263 @@
+//! The model: areas, generations, partitions and shards, read-only.
+
+use std::collections::HashMap;
+
+use mdb_gdid::RangeKey;
+
+use super::builder::{TopologyBuilder, TopologyError};
+use super::ids::{AreaIndex, GenerationIndex, PartitionIndex, ShardId, ShardPosition};
+use crate::config::{AreaName, Config, DatabaseName, EngineKind, HashKind, ServerName, StoreName};
+
+/// A validated, immutable set of areas with their ranges and shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topology {
+    pub(super) store: StoreName,
+    pub(super) shards: Vec<Shard>,
+    pub(super) central: CentralTopology,
+    pub(super) areas: Vec<AreaTopology>,
+    pub(super) by_name: HashMap<String, AreaIndex>,
+}
+
+impl Topology {
+    /// The topology that a checked configuration describes.
+    ///
+    /// # Errors
+    ///
+    /// [`TopologyError`] when the parts don't fit; a [`Config`] has been checked for all of it.
+    pub fn from_config(config: &Config) -> Result<Self, TopologyError> {
+        TopologyBuilder::from_config(config)?.build()
+    }
+
+    /// Reads a configuration from TOML text, with no environment, and takes its topology.
+    ///
+    /// For tests, examples and tools that only route; a service opens a configuration file.
+    ///
+    /// # Errors
+    ///
+    /// Every fault of the text, or what makes its parts not fit.
+    pub fn from_toml(text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let config = Config::parse("text", text, std::path::Path::new("."), &|_| None)?;
+        Ok(Self::from_config(&config)?)
+    }
+
+    /// The store's name.
+    pub fn store(&self) -> &StoreName {
+        &self.store
+    }
+
+    /// All shards, CENTRAL's first; a [`ShardId`] is a place in this list.
+    pub fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
+    /// The shard with that id.
+    ///
+    /// # Panics
+    ///
+    /// When the id is from a topology with more shards.
+    #[inline]
+    pub fn shard(&self, id: ShardId) -> &Shard {
+        &self.shards[id.get() as usize]
+    }
+
+    /// CENTRAL.
+    pub fn central(&self) -> &CentralTopology {
+        &self.central
+    }
+
+    /// The partitioned areas, in the order of the configuration.
+    pub fn areas(&self) -> &[AreaTopology] {
+        &self.areas
+    }
+
+    /// The place of the area called `name`, letter case ignored.
+    pub fn area_index(&self, name: &str) -> Option<AreaIndex> {
+        self.by_name.get(&name.to_ascii_lowercase()).copied()
+    }
+
+    /// The area at `index`.
+    ///
+    /// # Panics
+    ///
+    /// When the index is from a topology with more areas.
+    pub fn area(&self, index: AreaIndex) -> &AreaTopology {
+        &self.areas[index.get()]
+    }
+
+    /// The partition that `shard` belongs to; `None` for one of CENTRAL's.
+    pub fn partition_of(&self, shard: ShardId) -> Option<&Partition> {
+        match self.shard(shard).home {
+            Home::Central { .. } => None,
+            Home::Partition { area, generation, partition, .. } => Some(
+                &self.areas[area.get()].generations[usize::from(generation.get())].partitions[partition.get() as usize],
+            ),
+        }
+    }
+}
+
+/// A database on a server, and whose home it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    pub(super) server: ServerName,
+    pub(super) database: DatabaseName,
+    pub(super) home: Home,
+}
+
+impl Shard {
+    /// The server.
+    pub fn server(&self) -> &ServerName {
+        &self.server
+    }
+
+    /// The database on it.
+    pub fn database(&self) -> &DatabaseName {
+        &self.database
+    }
+
+    /// What lives there.
+    pub fn home(&self) -> Home {
+        self.home
+    }
+}
+
+/// What a shard is the home of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Home {
+    /// A part of CENTRAL.
+    Central {
+        /// Its place in CENTRAL's list.
+        position: ShardPosition,
+    },
+    /// A part of a partition of an area.
+    Partition {
+        /// The area.
+        area: AreaIndex,
+        /// The generation in it.
+        generation: GenerationIndex,
+        /// The partition in that.
+        partition: PartitionIndex,
+        /// The shard's place in the partition's list.
+        position: ShardPosition,
+    },
+}
+
+/// CENTRAL's placement: shards by the hash of any shard key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CentralTopology {
+    pub(super) engine: EngineKind,
+    pub(super) hash: HashKind,
+    pub(super) shards: Vec<ShardId>,
+}
+
+impl CentralTopology {
+    /// The engine of all its shards.
+    pub fn engine(&self) -> EngineKind {
+        self.engine
+    }
+
+    /// The hash.
+    pub fn hash(&self) -> HashKind {
+        self.hash
+    }
+
+    /// Its shards, by position.
+    pub fn shards(&self) -> &[ShardId] {
+        &self.shards
+    }
+}
+
+/// One partitioned area.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AreaTopology {
+    pub(super) name: AreaName,
+    pub(super) engine: EngineKind,
+    pub(super) hash: HashKind,
+    pub(super) generations: Vec<Generation>,
+}
+
+impl AreaTopology {
+    /// Its name.
+    pub fn name(&self) -> &AreaName {
+        &self.name
+    }
+
+    /// The engine of all its shards.
+    pub fn engine(&self) -> EngineKind {
+        self.engine
+    }
+
+    /// The hash that picks a shard inside a partition.
+    pub fn hash(&self) -> HashKind {
+        self.hash
+    }
+
+    /// Its generations, ascending by breakpoint.
+    pub fn generations(&self) -> &[Generation] {
+        &self.generations
+    }
+
+    /// All its shards: generation by generation, partition by partition, by position.
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> + '_ {
+        self.generations.iter().flat_map(|g| &g.partitions).flat_map(|p| p.shards.iter().copied())
+    }
+
+    /// The ranges that really hold, ascending: where each starts, and whose it is.
+    ///
+    /// A generation's partitions count from its breakpoint up to the next one's; a partition that
+    /// lies wholly outside owns nothing and is left out.
+    pub fn effective_ranges(
+        &self,
+    ) -> impl Iterator<Item = (RangeKey, GenerationIndex, PartitionIndex, &[ShardId])> + '_ {
+        self.generations.iter().zip(0u16..).flat_map(move |(generation, g)| {
+            let end = self.generations.get(usize::from(g) + 1).map(Generation::breakpoint);
+            let starts = move |p: &Partition| end.is_none_or(|end| p.start < end);
+            generation.partitions.iter().zip(0u32..).filter_map(move |(partition, p)| {
+                let next = generation.partitions.get(p as usize + 1);
+                let ends_below = next.is_some_and(|next| next.start <= generation.breakpoint);
+                (starts(partition) && !ends_below).then(|| {
+                    let start = partition.start.max(generation.breakpoint);
+                    (start, GenerationIndex::new(g), PartitionIndex::new(p), partition.shards.as_slice())
+                })
+            })
+        })
+    }
+}
+
+/// A complete set of ranges, from a breakpoint on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generation {
+    pub(super) breakpoint: RangeKey,
+    pub(super) partitions: Vec<Partition>,
+}
+
+impl Generation {
+    /// From where on it holds.
+    pub fn breakpoint(&self) -> RangeKey {
+        self.breakpoint
+    }
+
+    /// Its partitions, ascending by start.
+    pub fn partitions(&self) -> &[Partition] {
+        &self.partitions
+    }
+}
+
+/// A range of range keys with its shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    pub(super) start: RangeKey,
+    pub(super) shards: Vec<ShardId>,
+}
+
+impl Partition {
+    /// Where it starts; also its name.
+    pub fn start(&self) -> RangeKey {
+        self.start
+    }
+
+    /// Its shards, by position.
+    pub fn shards(&self) -> &[ShardId] {
+        &self.shards
+    }
+}

@@ -1,0 +1,249 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0    done
+  1    the command failed, or `check` found problems
+  2    bad input: arguments, configuration, ids or keys
+  3    a server can't be reached, or did not answer in time
+  130  interrupted";
+
+/// Routes briefcases: all rows that carry one id live on one database.
+///
+/// Try it without a server: `mdb quickstart --dir demo`, then `cd demo` and `mdb show`.
+#[derive(Debug, Parser)]
+#[command(name = "mdb", version, after_help = EXIT_STATUS, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// The configuration file
+    #[arg(long, short, global = true, env = "MDB_CONFIG", default_value = "mdb.toml", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+
+    /// Print one JSON object a line instead of tables
+    #[arg(long, global = true)]
+    json: bool,
+
+    /// Say more of what is done, on standard error; twice for even more (or set MDB_LOG)
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Arguments {
+    pub(crate) fn format(&self) -> crate::output::Format {
+        if self.json { crate::output::Format::Json } else { crate::output::Format::Table }
+    }
+
+    pub(crate) fn log_level(&self) -> &'static str {
+        match self.verbose {
+            0 => "error",
+            1 => "mdb_core=info,mdb_tools=info,warn",
+            _ => "mdb_core=debug,mdb_tools=debug,info",
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Try MDB on SQLite files in a directory: a store with 1,000 users
+    ///
+    /// Creates the shards, issues ids, creates users with addresses, orders, line items and balances
+    /// over two partitions, finds some by e-mail, adds up all balances, and shows what landed where.
+    /// A second run goes on where the first one stopped. It leaves DIR/mdb.toml for the other commands.
+    Quickstart(QuickstartArguments),
+
+    /// Make every shard's database ready: the database, MDB's own tables, the identity stamp
+    ///
+    /// Repeating it changes nothing. Where the user may not create databases, the statement for an
+    /// administrator is printed. Tables of your own are yours to create.
+    ///
+    /// JSON: {"shard","area","server","database","outcome"}; outcome is created, stamped or unchanged.
+    Init,
+
+    /// Look for what is wrong: configuration, servers, stamps, clocks, tables
+    ///
+    /// Tables are held against the briefcase types: missing tables and key columns, missing primary
+    /// keys, auto-increment columns (forbidden, because rows move between databases), tables that
+    /// carry a key column but are in no briefcase type, schemas that differ between shards.
+    ///
+    /// JSON: {"severity","check","area","server","database","table","message"}.
+    Check,
+
+    /// Say where ids live, without asking any server
+    ///
+    /// JSON: {"gdid","area","generation","partition","slot","shard","server","database"}; slot is null
+    /// where the area hashes as Azos does.
+    Route(RouteArguments),
+
+    /// Draw the store: areas, generations, partitions, shards, servers
+    ///
+    /// JSON, a line a shard: {"area","generation","partition","shard","server","engine","database"},
+    /// with --sizes also "tables": [{"table","rows","bytes"}].
+    Show(ShowArguments),
+
+    /// Look at and change the named indexes of CENTRAL
+    #[command(subcommand)]
+    Central(CentralCommand),
+
+    /// Issue ids and look at them
+    #[command(subcommand)]
+    Gdid(GdidCommand),
+
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuickstartArguments {
+    /// The directory; made if it is missing
+    #[arg(long, default_value = "quickstart", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// How many users there are to be in the end
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) users: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RouteArguments {
+    /// The area
+    pub(crate) area: String,
+
+    /// Ids in any text form, or ELinks; `-` or none reads them from standard input, one a line
+    #[arg(value_name = "GDID")]
+    pub(crate) ids: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// Count rows and bytes of every table (asks the servers)
+    #[arg(long)]
+    pub(crate) sizes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CentralCommand {
+    /// Find the ids that hold keys
+    ///
+    /// JSON: {"index","key","gdid"}; gdid is null where nobody holds the key (exit status 1 then).
+    Get {
+        /// The index
+        index: String,
+        /// The keys
+        #[arg(required = true, value_name = "KEY")]
+        keys: Vec<String>,
+    },
+    /// Make an id the holder of a key
+    ///
+    /// Fails, naming the holder, when the key is taken. JSON: {"index","key","gdid"}.
+    Put {
+        /// The index
+        index: String,
+        /// The key
+        key: String,
+        /// The id
+        gdid: String,
+    },
+    /// Give an entry another key, also when the two are on different shards
+    ///
+    /// JSON: {"index","from","to","gdid"}.
+    Rename {
+        /// The index
+        index: String,
+        /// The key it has
+        from: String,
+        /// The key it gets
+        to: String,
+    },
+    /// Free a key
+    ///
+    /// JSON: {"index","key","gdid"}; gdid is who held it, or null.
+    Remove {
+        /// The index
+        index: String,
+        /// The key
+        key: String,
+    },
+    /// List what claims and renames have left unfinished, and settle it
+    ///
+    /// Renames are settled by themselves: completed after their commit point, undone before it. Of a
+    /// claim, only its own shard knows whether the briefcase was created: look there, then confirm or
+    /// release it.
+    ///
+    /// JSON: {"index","key","gdid","kind","age_ms","settled"}; settled is null, completed, undone or left.
+    Claims(ClaimsArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClaimsArguments {
+    /// The index; all of them without one
+    pub(crate) index: Option<String>,
+
+    /// List what is at least that old; without it, from the index's claim_ttl_ms on
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) older_than: Option<u64>,
+
+    /// Complete or undo renames
+    #[arg(long)]
+    pub(crate) settle: bool,
+
+    /// Confirm the claim on this key: its briefcase exists
+    #[arg(long, value_name = "KEY", conflicts_with = "release")]
+    pub(crate) confirm: Vec<String>,
+
+    /// Release the claim on this key: its briefcase was never created
+    #[arg(long, value_name = "KEY")]
+    pub(crate) release: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GdidCommand {
+    /// Issue fresh ids of a sequence
+    ///
+    /// Ids that are fetched and not used are lost, never issued again. JSON: {"gdid"}.
+    Next {
+        /// The sequence
+        sequence: String,
+        /// How many
+        #[arg(long, short = 'n', default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        count: u32,
+    },
+    /// Show ids in all their forms
+    ///
+    /// Takes era:authority:counter, 24 hexadecimal digits with or without 0x, and ELinks.
+    /// JSON: {"gdid","hex","era","authority","counter","elink"}.
+    Show {
+        /// Ids in any text form, or ELinks; `-` reads them from standard input, one a line
+        #[arg(required = true, value_name = "TEXT")]
+        texts: Vec<String>,
+    },
+}
+
+impl ClaimsArguments {
+    /// Whether anything is to be changed.
+    pub(crate) fn changes(&self) -> bool {
+        self.settle || !self.confirm.is_empty() || !self.release.is_empty()
+    }
+}
+
+/// The command line's definition, for completions and tests.
+pub(crate) fn definition() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_definition_is_sound() {
+        super::definition().debug_assert();
+    }
+}

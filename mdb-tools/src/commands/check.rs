@@ -1,0 +1,153 @@
+//! `mdb check`: what is wrong with a store.
+
+mod schema;
+
+use std::collections::BTreeMap;
+
+use mdb_core::topology::{Home, ShardId};
+use mdb_core::{AcquireError, Mdb, Table, inspect};
+use serde::Serialize;
+
+use crate::args::Arguments;
+use crate::failure::Failure;
+use crate::output::{self, Format};
+use crate::store::{self, Place};
+
+/// From how far apart on clocks are worth a warning.
+const CLOCK_TOLERANCE_MS: u64 = 500;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Severity {
+    /// It works, but somebody should look at it.
+    Warning,
+    /// It does not work, or will not.
+    Error,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    severity: Severity,
+    check: &'static str,
+    area: Option<String>,
+    server: Option<String>,
+    database: Option<String>,
+    table: Option<String>,
+    message: String,
+}
+
+impl Finding {
+    fn on(place: &Place, severity: Severity, check: &'static str, message: String) -> Self {
+        Self {
+            severity,
+            check,
+            area: Some(place.area.clone()),
+            server: Some(place.server.clone()),
+            database: Some(place.database.clone()),
+            table: None,
+            message,
+        }
+    }
+
+    fn about(mut self, table: &str) -> Self {
+        self.table = Some(table.to_owned());
+        self
+    }
+}
+
+/// What a check found, and whether every server was there to be asked.
+#[derive(Default)]
+struct Findings {
+    all: Vec<Finding>,
+    unreachable: Vec<String>,
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
+    // A configuration with faults fails here, with all of them.
+    let mdb = store::open(arguments).await?;
+    let mut findings = Findings::default();
+    let mut tables: BTreeMap<usize, Vec<(Place, Vec<Table>)>> = BTreeMap::new();
+    let bar = output::progress(mdb.topology().shards().len() as u64, "checking");
+    for shard in store::shard_ids(mdb.topology()) {
+        let place = Place::of(mdb.topology(), shard);
+        match check_shard(&mdb, shard, &place, &mut findings).await {
+            Ok(Some(found)) => {
+                if let Home::Partition { area, .. } = mdb.topology().shard(shard).home() {
+                    tables.entry(area.get()).or_default().push((place, found));
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let message = mdb_core::error::chain(&error);
+                findings.all.push(Finding::on(&place, Severity::Error, "catalogue", message));
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    for (area, shards) in &tables {
+        findings.all.extend(schema::check_area(&mdb.config().areas()[*area], shards));
+    }
+    print(arguments, &mdb, &findings)
+}
+
+/// Checks one shard; hands out its tables, if it can be asked for them.
+async fn check_shard(
+    mdb: &Mdb,
+    shard: ShardId,
+    place: &Place,
+    findings: &mut Findings,
+) -> Result<Option<Vec<Table>>, sqlx::Error> {
+    if let Err(error) = mdb.servers().probe(shard).await {
+        let check = match &error {
+            AcquireError::Identity { .. } => "stamp",
+            _ => "connection",
+        };
+        if error.is_unreachable() {
+            findings.unreachable.push(place.server.clone());
+        }
+        findings.all.push(Finding::on(place, Severity::Error, check, mdb_core::error::chain(&error)));
+        return Ok(None);
+    }
+    let clock = inspect::clock(mdb.servers(), shard).await?;
+    let uncertain = u64::try_from(clock.round_trip().as_millis()).unwrap_or(u64::MAX);
+    if clock.ahead_ms().unsigned_abs() > CLOCK_TOLERANCE_MS.saturating_add(uncertain) {
+        let direction = if clock.ahead_ms() > 0 { "ahead of" } else { "behind" };
+        let message = format!("the server's clock is {} ms {direction} this machine's", clock.ahead_ms().unsigned_abs());
+        findings.all.push(Finding::on(place, Severity::Warning, "clock", message));
+    }
+    inspect::tables(mdb.servers(), shard).await.map(Some)
+}
+
+fn print(arguments: &Arguments, mdb: &Mdb, findings: &Findings) -> Result<(), Failure> {
+    match arguments.format() {
+        Format::Json => findings.all.iter().for_each(output::json),
+        Format::Table if findings.all.is_empty() => {
+            output::line(&format!("all is well: {} shards checked", mdb.topology().shards().len()));
+        }
+        Format::Table => {
+            let mut table = output::table(["severity", "check", "where", "finding"]);
+            for finding in &findings.all {
+                let place = [&finding.area, &finding.server, &finding.database, &finding.table];
+                let place: Vec<&str> = place.into_iter().flatten().map(String::as_str).collect();
+                let severity = match finding.severity {
+                    Severity::Warning => "warning",
+                    Severity::Error => "error",
+                };
+                table.add_row([severity, finding.check, &place.join(" / "), &finding.message]);
+            }
+            output::line(&table.to_string());
+        }
+    }
+    if !findings.unreachable.is_empty() {
+        let mut servers = findings.unreachable.clone();
+        servers.dedup();
+        return Err(Failure::Unreachable(format!("can't reach server `{}`", servers.join("`, `"))));
+    }
+    if findings.all.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(Failure::Reported);
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! `mdb init`: making every shard's database ready.
+
+use mdb_core::InitOutcome;
+use serde::Serialize;
+
+use crate::args::Arguments;
+use crate::failure::Failure;
+use crate::output::{self, Format};
+use crate::store::{self, Place};
+
+#[derive(Serialize)]
+struct Done {
+    shard: u8,
+    area: String,
+    partition: Option<String>,
+    server: String,
+    database: String,
+    outcome: &'static str,
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mdb = store::open(arguments).await?;
+    let bar = output::progress(mdb.topology().shards().len() as u64, "initialising");
+    let mut table = output::table(["area", "partition", "shard", "server", "database", "outcome"]);
+    let mut failures = Vec::new();
+    for shard in store::shard_ids(mdb.topology()) {
+        let place = Place::of(mdb.topology(), shard);
+        match mdb.init_shard(shard).await {
+            Ok(report) => {
+                let done = Done {
+                    shard: place.shard,
+                    area: place.area,
+                    partition: place.partition,
+                    server: place.server,
+                    database: place.database,
+                    outcome: match report.outcome() {
+                        InitOutcome::Created => "created",
+                        InitOutcome::Stamped => "stamped",
+                        _ => "unchanged",
+                    },
+                };
+                match arguments.format() {
+                    Format::Json => output::json(&done),
+                    Format::Table => {
+                        table.add_row([
+                            done.area,
+                            done.partition.unwrap_or_default(),
+                            done.shard.to_string(),
+                            done.server,
+                            done.database,
+                            done.outcome.to_owned(),
+                        ]);
+                    }
+                }
+            }
+            Err(error) => failures.push(Failure::from(error)),
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    if arguments.format() == Format::Table && !table.is_empty() {
+        output::line(&table.to_string());
+    }
+    all_or_first(failures)
+}
+
+/// Reports every failure; the last one that is kept decides the exit status, unreachable servers first.
+fn all_or_first(mut failures: Vec<Failure>) -> Result<(), Failure> {
+    failures.sort_by_key(|failure| matches!(failure, Failure::Unreachable(_)));
+    let Some(last) = failures.pop() else { return Ok(()) };
+    failures.iter().for_each(output::report);
+    Err(last)
+}

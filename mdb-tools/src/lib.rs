@@ -1,0 +1,55 @@
+//! The `mdb` command: what an operator sees of a store.
+//!
+//! One file a command, below `commands`. Data goes to standard output, as tables for people or, with
+//! `--json`, as one object a line; everything else goes to standard error. The exit status says what
+//! kind of failure it was: see [`Failure`].
+
+mod args;
+mod commands;
+mod failure;
+mod output;
+mod store;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use failure::Failure;
+
+use args::Arguments;
+
+/// Runs the command line `arguments`, the program's name first, and says how it ended.
+///
+/// # Cancel safety
+///
+/// An interrupt (Ctrl-C) drops what runs: statements are given up, transactions rolled back.
+pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are answers, not faults; clap knows which stream is whose.
+            let _ = error.print();
+            return if error.use_stderr() { Failure::INPUT_STATUS.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    start_log(&arguments);
+    let ended = tokio::select! {
+        ended = commands::run(&arguments) => ended,
+        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::report(&failure);
+            failure.status().into()
+        }
+    }
+}
+
+fn start_log(arguments: &Arguments) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MDB_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(arguments.log_level()));
+    // Fails when a test has started one before; then that one serves.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}

@@ -1,0 +1,77 @@
+//! Printing: tables for people, one JSON object a line for scripts.
+
+use std::io::{IsTerminal, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use mdb_core::config::Colour;
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Table,
+    Json,
+}
+
+/// Writes one JSON object on a line of its own.
+///
+/// A reader that went away (`mdb … | head`) ends the program quietly.
+pub(crate) fn json(value: &impl Serialize) {
+    line(&serde_json::to_string(value).expect("plain structures become JSON"));
+}
+
+/// Writes one line of data.
+pub(crate) fn line(text: &str) {
+    let mut out = anstream::stdout().lock();
+    if writeln!(out, "{text}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// A table with headings, in the house's style.
+pub(crate) fn table<const N: usize>(headings: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(headings);
+    table
+}
+
+/// A hint for people, which is not data.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// Says why the command failed.
+pub(crate) fn report(failure: &Failure) {
+    match failure {
+        Failure::Reported => {}
+        Failure::Config(error) => {
+            let stderr = std::io::stderr();
+            let colour = if stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+                Colour::Ansi
+            } else {
+                Colour::Plain
+            };
+            let _ = write!(stderr.lock(), "{}", error.render(colour, 100));
+        }
+        failure => note(&format!("error: {failure}")),
+    }
+}
+
+/// A progress bar on standard error; invisible where that is no terminal.
+pub(crate) fn progress(total: u64, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(total);
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}  {per_sec}  {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style);
+    bar.set_message(what);
+    bar
+}
+
+/// Bytes as people read them.
+pub(crate) fn bytes(count: u64) -> String {
+    indicatif::BinaryBytes(count).to_string()
+}

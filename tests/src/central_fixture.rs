@@ -1,0 +1,217 @@
+//! Stores for tests of CENTRAL: three CENTRAL shards on two servers, and an index of every kind.
+//!
+//! A [`CentralStore`] is opened as often as a test likes; each [`Mdb`] has pools and caches of its own, as if it were
+//! a process of its own.
+
+use std::path::Path;
+use std::time::Duration;
+
+use mdb_core::config::Config;
+use mdb_core::{Index, Mdb};
+use tempfile::TempDir;
+
+use crate::kit::{Kind, Server, SharedServer, shared, temp_dir, unique};
+
+/// The engines that CENTRAL can be on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CentralEngine {
+    /// Files in a directory of the test's own.
+    Sqlite,
+    /// Two servers that all tests of the process share.
+    Postgres,
+    /// Two servers that all tests of the process share.
+    MariaDb,
+}
+
+/// Times of the store under test. What a test does not wait for is long, so that it can't help.
+#[derive(Clone, Copy, Debug)]
+pub struct CentralTimes {
+    /// How long a found id is cached.
+    pub found: Duration,
+    /// How long it is cached that there is none.
+    pub absent: Duration,
+    /// The age from which on a claim counts as abandoned.
+    pub claim: Duration,
+}
+
+impl CentralTimes {
+    /// Nothing passes by itself while a test runs.
+    pub const LONG: Self = Self {
+        found: Duration::from_hours(1),
+        absent: Duration::from_hours(1),
+        claim: Duration::from_hours(1),
+    };
+}
+
+/// A store that has little more than CENTRAL.
+#[derive(Debug)]
+pub struct CentralStore {
+    text: String,
+    directory: TempDir,
+    _shared: Vec<SharedServer>,
+}
+
+impl CentralStore {
+    /// A store whose databases are ready.
+    ///
+    /// # Panics
+    ///
+    /// When a server does not start or a shard can't be made ready.
+    pub async fn start(engine: CentralEngine, times: CentralTimes) -> Self {
+        let store = Self::without_databases(engine, times).await;
+        store.init().await;
+        store
+    }
+
+    /// A store whose databases are not there yet.
+    ///
+    /// # Panics
+    ///
+    /// When a server does not start.
+    pub async fn without_databases(engine: CentralEngine, times: CentralTimes) -> Self {
+        let kind = match engine {
+            CentralEngine::Sqlite => {
+                return Self::new(["sqlite:east", "sqlite:west"], times, Vec::new());
+            }
+            CentralEngine::Postgres => Kind::Postgres,
+            CentralEngine::MariaDb => Kind::MariaDb,
+        };
+        let east = shared(kind, 0).await.expect("the first server starts");
+        let west = shared(kind, 1).await.expect("the second server starts");
+        let urls = [east.url_template(), west.url_template()];
+        Self::new([&urls[0], &urls[1]], times, vec![east, west])
+    }
+
+    /// A store on a server of the test's own, whose databases are ready.
+    ///
+    /// # Panics
+    ///
+    /// When a shard can't be made ready.
+    pub async fn on(server: &Server, times: CentralTimes) -> Self {
+        let url = server.url_template();
+        let store = Self::new([&url, &url], times, Vec::new());
+        store.init().await;
+        store
+    }
+
+    fn new([east, west]: [&str; 2], times: CentralTimes, shared: Vec<SharedServer>) -> Self {
+        let [found, absent, claim] =
+            [times.found, times.absent, times.claim].map(|time| time.as_millis());
+        let name = unique("central");
+        let mut text = format!(
+            r#"
+            [store]
+            name = "shop"
+
+            [sequences]
+            block_size = 100
+
+            [[sequence]]
+            name = "user"
+
+            [defaults]
+            max_connections = 8
+
+            [[server]]
+            name = "east"
+            url = "{east}"
+
+            [[server]]
+            name = "west"
+            url = "{west}"
+
+            [central]
+            shards = [
+                {{ server = "east", database = "{name}_0" }},
+                {{ server = "west", database = "{name}_1" }},
+                {{ server = "east", database = "{name}_2" }},
+            ]
+
+            [central.cache]
+            ttl_ms = {found}
+            negative_ttl_ms = {absent}
+            "#
+        );
+        for (index, kind) in [
+            ("email", r#"key = "string", normalize = "fold""#),
+            ("nickname", r#"key = "string", normalize = "trim""#),
+            ("code", r#"key = "string", normalize = "none""#),
+            ("digest", r#"key = "bytes""#),
+            ("number", r#"key = "integer""#),
+        ] {
+            let kind = kind.replace(", ", "\n");
+            text.push_str(&format!(
+                "\n[[central.index]]\nname = \"{index}\"\n{kind}\nclaim_ttl_ms = {claim}\n"
+            ));
+        }
+        let directory = temp_dir().expect("there is room for a directory");
+        Self {
+            text,
+            directory,
+            _shared: shared,
+        }
+    }
+
+    async fn init(&self) {
+        for (shard, report) in self.open().init().await {
+            report.unwrap_or_else(|error| panic!("shard {shard}: {}", chain(&error)));
+        }
+    }
+
+    /// Opens the store, as another process would.
+    ///
+    /// # Panics
+    ///
+    /// When the configuration has a fault.
+    pub fn open(&self) -> Mdb {
+        self.open_changed(|text| text)
+    }
+
+    /// Opens the store with another configuration.
+    ///
+    /// # Panics
+    ///
+    /// When the configuration has a fault.
+    pub fn open_changed(&self, change: impl FnOnce(String) -> String) -> Mdb {
+        let (text, base): (_, &Path) = (change(self.text.clone()), self.directory.path());
+        let config = Config::parse("mdb.toml", &text, base, &|_| None);
+        let config = config.unwrap_or_else(|faults| panic!("{faults}:\n{faults:?}"));
+        Mdb::from_config(config).expect("the areas fit together")
+    }
+
+    /// The index of e-mail addresses of the store, opened anew.
+    pub fn emails(&self) -> Index {
+        self.open().central().index("email")
+    }
+}
+
+/// An error with all its causes.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// Makes a test of each of the functions for each engine; they take a [`CentralEngine`].
+#[macro_export]
+macro_rules! on_each_central_engine {
+    ($($test:ident),+ $(,)?) => {
+        $crate::on_each_central_engine!(@module sqlite, Sqlite, [$($test),+]);
+        $crate::on_each_central_engine!(@module postgres, Postgres, [$($test),+]);
+        $crate::on_each_central_engine!(@module mariadb, MariaDb, [$($test),+]);
+    };
+    (@module $module:ident, $engine:ident, [$($test:ident),+]) => {
+        mod $module {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $test() {
+                    super::$test($crate::central_fixture::CentralEngine::$engine).await;
+                }
+            )+
+        }
+    };
+}

@@ -1,0 +1,6 @@
+//! What MDB's tests and benches stand on: real database servers, started from Rust.
+//!
+//! Everything is in [`kit`]. Tests of MDB itself are in this package's `tests/` directory.
+
+pub mod central_fixture;
+pub mod kit;
