@@ -31,13 +31,17 @@ struct Inner<DB: Engine> {
 
 impl<DB: Engine> Clone for Area<DB> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
     }
 }
 
 impl<DB: Engine> std::fmt::Debug for Area<DB> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Area").field("name", &self.inner.name).finish_non_exhaustive()
+        f.debug_struct("Area")
+            .field("name", &self.inner.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -50,7 +54,14 @@ impl<DB: Engine> Area<DB> {
             pools[shard.get() as usize] = Some(servers.typed::<DB>(shard)?.clone());
         }
         let name = area.name().clone();
-        Ok(Self { inner: Arc::new(Inner { live, servers, name, pools }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                live,
+                servers,
+                name,
+                pools,
+            }),
+        })
     }
 
     /// The area's name.
@@ -139,10 +150,15 @@ impl<DB: Engine> Area<DB> {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let from = id.map(|id| self.route(id)).transpose()?.map(|route| (route.generation(), route.partition()));
+        let from = id
+            .map(|id| self.route(id))
+            .transpose()?
+            .map(|route| (route.generation(), route.partition()));
         let shards = self.topology(|area| {
             area.effective_ranges()
-                .filter(|(_, generation, partition, _)| from.is_none_or(|from| (*generation, *partition) >= from))
+                .filter(|(_, generation, partition, _)| {
+                    from.is_none_or(|from| (*generation, *partition) >= from)
+                })
                 .flat_map(|(.., shards)| shards.iter().copied())
                 .collect::<Vec<_>>()
                 .into_iter()
@@ -152,7 +168,10 @@ impl<DB: Engine> Area<DB> {
 
     /// What there is to know of the area's shards, in the order of [`each_shard`](Self::each_shard).
     pub fn shards(&self) -> Vec<ShardInfo> {
-        self.topology(AreaTopology::shards).into_iter().map(|shard| self.info(shard)).collect()
+        self.topology(AreaTopology::shards)
+            .into_iter()
+            .map(|shard| self.info(shard))
+            .collect()
     }
 
     fn topology<'a, I: Iterator<Item = ShardId> + 'a>(
@@ -177,7 +196,9 @@ impl<DB: Engine> Area<DB> {
 
     /// The pool of one of the area's own shards.
     pub(crate) fn own_pool(&self, shard: ShardId) -> &ShardPool<DB> {
-        self.inner.pools[shard.get() as usize].as_ref().expect("every shard of the area has a pool")
+        self.inner.pools[shard.get() as usize]
+            .as_ref()
+            .expect("every shard of the area has a pool")
     }
 
     pub(crate) fn readers(&self, shard: ShardId) -> Result<Vec<&ShardPool<DB>>, AcquireError> {

@@ -49,13 +49,19 @@ pub struct Briefcase<DB: Engine> {
 
 impl<DB: Engine> Clone for Briefcase<DB> {
     fn clone(&self) -> Self {
-        Self { area: self.area.clone(), id: self.id }
+        Self {
+            area: self.area.clone(),
+            id: self.id,
+        }
     }
 }
 
 impl<DB: Engine> fmt::Debug for Briefcase<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Briefcase").field("area", self.area.name()).field("id", &self.id).finish()
+        f.debug_struct("Briefcase")
+            .field("area", self.area.name())
+            .field("id", &self.id)
+            .finish()
     }
 }
 
@@ -104,7 +110,10 @@ impl<DB: Engine> Briefcase<DB> {
     /// # Cancel safety
     ///
     /// Dropping the future leaves no transaction, lock or connection behind.
-    pub async fn begin_with(&self, options: &TransactionOptions) -> Result<Transaction<DB>, sqlx::Error> {
+    pub async fn begin_with(
+        &self,
+        options: &TransactionOptions,
+    ) -> Result<Transaction<DB>, sqlx::Error> {
         self.pool()?.begin(options).await
     }
 
@@ -170,13 +179,19 @@ impl<DB: Engine> Briefcase<DB> {
                 Err(TransactError::Database(error)) if is_transient::<DB>(&error) => error,
                 end => return end,
             };
-            let Some(wait) = waits.next() else { return Err(TransactError::Database(error)) };
+            let Some(wait) = waits.next() else {
+                return Err(TransactError::Database(error));
+            };
             tracing::debug!(id = %self.id, error = %error, wait_ms = wait.as_millis(), "running a transaction again");
             tokio::time::sleep(wait).await;
         }
     }
 
-    async fn attempt<T, F, Fut>(&self, options: &TransactionOptions, work: &mut F) -> Result<T, TransactError>
+    async fn attempt<T, F, Fut>(
+        &self,
+        options: &TransactionOptions,
+        work: &mut F,
+    ) -> Result<T, TransactError>
     where
         F: FnMut(Transaction<DB>) -> Fut,
         Fut: Future<Output = Result<T, TransactError>>,
@@ -221,7 +236,9 @@ pub enum TransactError {
     #[error("the transaction was aborted and rolled back")]
     Aborted(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The connection was lost, or the time ran out, while the commit was under way.
-    #[error("the connection was lost during the commit: it is unknown whether it took effect; look before repeating it")]
+    #[error(
+        "the connection was lost during the commit: it is unknown whether it took effect; look before repeating it"
+    )]
     OutcomeUnknown {
         /// How it was lost.
         #[source]
@@ -256,7 +273,10 @@ impl<'c, DB: Engine> Executor<'c> for &'c Briefcase<DB> {
         }
     }
 
-    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
     where
         'c: 'e,
         E: 'q + Execute<'q, DB>,
@@ -318,7 +338,10 @@ impl<'c, DB: Engine> Executor<'c> for &'c ReadBriefcase<'_, DB> {
         servers::many_on(self.lease(), query)
     }
 
-    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
     where
         'c: 'e,
         E: 'q + Execute<'q, DB>,

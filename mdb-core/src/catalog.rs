@@ -24,7 +24,10 @@ pub struct LiveRouter {
 impl LiveRouter {
     /// Begins with `router`.
     pub fn new(router: Router) -> Arc<Self> {
-        Arc::new(Self { version: AtomicU64::new(0), current: ArcSwap::from_pointee(router) })
+        Arc::new(Self {
+            version: AtomicU64::new(0),
+            current: ArcSwap::from_pointee(router),
+        })
     }
 
     /// The router that holds just now.
@@ -47,7 +50,12 @@ impl LiveRouter {
         // The number first: if the router is replaced in between, the handle is merely outdated.
         let version = self.version.load(Ordering::Acquire);
         let pinned = Arc::clone(self.current.load().area_at(index));
-        LiveArea { live: Arc::clone(self), index, version, pinned }
+        LiveArea {
+            live: Arc::clone(self),
+            index,
+            version,
+            pinned,
+        }
     }
 }
 

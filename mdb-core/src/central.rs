@@ -84,7 +84,12 @@ impl Place {
     }
 
     pub(crate) fn pools(&self) -> impl Iterator<Item = &AnyPool> {
-        self.servers.topology().central().shards().iter().map(|shard| self.servers.pool(*shard))
+        self.servers
+            .topology()
+            .central()
+            .shards()
+            .iter()
+            .map(|shard| self.servers.pool(*shard))
     }
 }
 
@@ -94,15 +99,26 @@ impl Central {
         let indexes = config
             .indexes()
             .iter()
-            .map(|index| (index.name().to_string(), Index::new(index, config.cache(), place.clone())))
+            .map(|index| {
+                (
+                    index.name().to_string(),
+                    Index::new(index, config.cache(), place.clone()),
+                )
+            })
             .collect();
-        Self { inner: Arc::new(Inner { place, indexes }) }
+        Self {
+            inner: Arc::new(Inner { place, indexes }),
+        }
     }
 
     /// The index called `name`. One that the configuration lacks answers every call with
     /// [`IndexError::Unknown`].
     pub fn index(&self, name: &str) -> Index {
-        self.inner.indexes.get(name).cloned().unwrap_or_else(|| Index::unknown(name))
+        self.inner
+            .indexes
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| Index::unknown(name))
     }
 
     /// The names of the configured indexes, in no order.
@@ -120,7 +136,10 @@ impl Central {
     /// # Errors
     ///
     /// [`AcquireError::WrongEngine`]: CENTRAL is on another engine.
-    pub fn shard<'k, DB: Engine>(&self, key: impl Into<ShardKey<'k>>) -> Result<ShardHandle<DB>, AcquireError> {
+    pub fn shard<'k, DB: Engine>(
+        &self,
+        key: impl Into<ShardKey<'k>>,
+    ) -> Result<ShardHandle<DB>, AcquireError> {
         let shard = self.route(key).shard_id();
         let servers = &self.inner.place.servers;
         let info = ShardInfo::new(servers.topology(), shard);

@@ -34,8 +34,10 @@ pub(crate) mod sealed {
 }
 
 /// The results and rows of one statement, as they come.
-pub(crate) type Steps<'c, DB> =
-    BoxStream<'c, Result<Either<<DB as Database>::QueryResult, <DB as Database>::Row>, sqlx::Error>>;
+pub(crate) type Steps<'c, DB> = BoxStream<
+    'c,
+    Result<Either<<DB as Database>::QueryResult, <DB as Database>::Row>, sqlx::Error>,
+>;
 
 /// How to open one connection.
 pub(crate) struct ConnectSpec<'a> {
@@ -89,7 +91,11 @@ pub(crate) enum Lanes {
 ///
 /// Implemented by [`Sqlite`], [`Postgres`] and [`MySql`], and by nothing else: its methods are
 /// MDB's own, the type names the engine of an area, as in `mdb.area::<Postgres>("user")`.
-#[expect(private_interfaces, private_bounds, reason = "the trait is sealed; only its name is public")]
+#[expect(
+    private_interfaces,
+    private_bounds,
+    reason = "the trait is sealed; only its name is public"
+)]
 pub trait Engine: Database + sealed::Sealed {
     /// Which engine it is.
     const KIND: EngineKind;
@@ -227,7 +233,10 @@ pub(crate) struct ColumnTypes {
 /// The parts of [`Engine`] that read the same for each engine, but that generic code can't say.
 macro_rules! shared_methods {
     () => {
-        fn fetch_many<'c, 'q: 'c, E>(connection: &'c mut Self::Connection, query: E) -> $crate::engine::Steps<'c, Self>
+        fn fetch_many<'c, 'q: 'c, E>(
+            connection: &'c mut Self::Connection,
+            query: E,
+        ) -> $crate::engine::Steps<'c, Self>
         where
             E: 'q + sqlx::Execute<'q, Self>,
         {

@@ -44,9 +44,15 @@ mod tests {
 
     #[test]
     fn repeated_causes_are_said_once() {
-        let layer = |text, source: Option<Layer>| Layer { text, source: source.map(Box::new) };
+        let layer = |text, source: Option<Layer>| Layer {
+            text,
+            source: source.map(Box::new),
+        };
         let refused = layer("Connection refused", None);
-        let driver = layer("error communicating with database: Connection refused", Some(refused));
+        let driver = layer(
+            "error communicating with database: Connection refused",
+            Some(refused),
+        );
         let ours = layer("can't connect to database `a`", Some(driver));
         assert_eq!(
             chain(&ours),

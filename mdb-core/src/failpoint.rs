@@ -50,8 +50,17 @@ pub enum Outcome<T> {
 }
 
 /// Runs `future` and lets it fail at its statement number `at`.
-pub async fn fail_at<T>(failure: Failure, at: usize, future: impl Future<Output = T>) -> Outcome<T> {
-    let fault = Arc::new(Fault { failure, at, passed: AtomicUsize::new(0), dead: Notify::new() });
+pub async fn fail_at<T>(
+    failure: Failure,
+    at: usize,
+    future: impl Future<Output = T>,
+) -> Outcome<T> {
+    let fault = Arc::new(Fault {
+        failure,
+        at,
+        passed: AtomicUsize::new(0),
+        dead: Notify::new(),
+    });
     tokio::select! {
         biased;
         output = FAULT.scope(Arc::clone(&fault), future) => {
@@ -66,8 +75,12 @@ pub async fn fail_at<T>(failure: Failure, at: usize, future: impl Future<Output 
 }
 
 /// Passes a statement that changes rows.
-pub(crate) async fn pass<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    let Ok(fault) = FAULT.try_with(Arc::clone) else { return statement.await };
+pub(crate) async fn pass<T>(
+    statement: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let Ok(fault) = FAULT.try_with(Arc::clone) else {
+        return statement.await;
+    };
     let number = 1 + fault.passed.fetch_add(1, Ordering::Relaxed);
     match fault.failure {
         Failure::Outage if number >= fault.at => Err(lost()),

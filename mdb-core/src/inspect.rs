@@ -49,7 +49,11 @@ pub async fn sizes(servers: &Servers, shard: ShardId) -> Result<Vec<TableContent
     let mut contents = Vec::new();
     for table in tables(servers, shard).await? {
         let size = servers.pool(shard).table_size(table.name()).await?;
-        contents.push(TableContent { table: table.name, rows: size.rows, bytes: size.bytes });
+        contents.push(TableContent {
+            table: table.name,
+            rows: size.rows,
+            bytes: size.bytes,
+        });
     }
     Ok(contents)
 }
@@ -82,9 +86,20 @@ pub async fn clock(servers: &Servers, shard: ShardId) -> Result<ClockReading, sq
     let pool = servers.pool(shard);
     // Once before, so that opening the connection does not count.
     pool.clock().await?;
-    let now = || i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis()).unwrap_or(i64::MAX);
+    let now = || {
+        i64::try_from(
+            std::time::UNIX_EPOCH
+                .elapsed()
+                .unwrap_or_default()
+                .as_millis(),
+        )
+        .unwrap_or(i64::MAX)
+    };
     let (started, before) = (std::time::Instant::now(), now());
     let theirs = pool.clock().await?;
     let (round_trip, after) = (started.elapsed(), now());
-    Ok(ClockReading { ahead_ms: theirs - i64::midpoint(before, after), round_trip })
+    Ok(ClockReading {
+        ahead_ms: theirs - i64::midpoint(before, after),
+        round_trip,
+    })
 }

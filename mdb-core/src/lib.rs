@@ -54,10 +54,12 @@ pub use briefcase::{Briefcase, ReadBriefcase, TransactError};
 pub use central::{Central, Index, IndexError};
 pub use engine::{Column, Engine, Isolation, Table, TransactionOptions};
 pub use mdb_gdid::Gdid;
-pub use scatter::{Scatter, ScatterError, ScatterOptions, ScatterReport, ShardError, ShardHandle, ShardInfo};
+pub use scatter::{
+    Scatter, ScatterError, ScatterOptions, ScatterReport, ShardError, ShardHandle, ShardInfo,
+};
 pub use sequence::{SequenceError, StoreSequence};
 pub use servers::{
-    AcquireError, Identity, IdentityError, InitError, InitOutcome, InitReport, PoolStatus, Servers, Transaction,
-    TransactionError, cause_of, is_transient,
+    AcquireError, Identity, IdentityError, InitError, InitOutcome, InitReport, PoolStatus, Servers,
+    Transaction, TransactionError, cause_of, is_transient,
 };
 pub use store::{AreaError, Mdb, OpenError};

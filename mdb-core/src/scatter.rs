@@ -29,9 +29,15 @@ pub struct ScatterOptions {
 
 impl ScatterOptions {
     /// Eight shards at a time, with thirty seconds for each.
-    #[expect(clippy::new_without_default, reason = "options are spelled out, not defaulted")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "options are spelled out, not defaulted"
+    )]
     pub const fn new() -> Self {
-        Self { concurrency: NonZeroUsize::new(8).expect("8 is not 0"), deadline: Duration::from_secs(30) }
+        Self {
+            concurrency: NonZeroUsize::new(8).expect("8 is not 0"),
+            deadline: Duration::from_secs(30),
+        }
     }
 
     /// Sets how many shards are worked on at once.
@@ -64,7 +70,12 @@ impl ShardInfo {
     pub(crate) fn new(topology: &Topology, id: ShardId) -> Self {
         let shard = topology.shard(id);
         let (generation, partition, position) = match shard.home() {
-            Home::Partition { area, generation, partition, position } => {
+            Home::Partition {
+                area,
+                generation,
+                partition,
+                position,
+            } => {
                 let generation = &topology.area(area).generations()[usize::from(generation.get())];
                 let partition = &generation.partitions()[partition.get() as usize];
                 (generation.breakpoint(), partition.start(), position)
@@ -114,7 +125,11 @@ impl ShardInfo {
 
 impl fmt::Display for ShardInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "shard {} of partition {} (`{}` on `{}`)", self.position, self.partition, self.database, self.server)
+        write!(
+            f,
+            "shard {} of partition {} (`{}` on `{}`)",
+            self.position, self.partition, self.database, self.server
+        )
     }
 }
 
@@ -141,14 +156,19 @@ impl<DB: Engine> ShardHandle<DB> {
     /// # Errors
     ///
     /// As [`Briefcase::begin_with`](crate::Briefcase::begin_with).
-    pub async fn begin_with(&self, options: &TransactionOptions) -> Result<Transaction<DB>, sqlx::Error> {
+    pub async fn begin_with(
+        &self,
+        options: &TransactionOptions,
+    ) -> Result<Transaction<DB>, sqlx::Error> {
         self.pool.begin(options).await
     }
 }
 
 impl<DB: Engine> fmt::Debug for ShardHandle<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShardHandle").field("info", &self.info).finish_non_exhaustive()
+        f.debug_struct("ShardHandle")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
     }
 }
 
@@ -163,7 +183,10 @@ impl<'c, DB: Engine> Executor<'c> for &'c ShardHandle<DB> {
         servers::fetch_many(self.pool.clone(), query)
     }
 
-    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
     where
         'c: 'e,
         E: 'q + Execute<'q, DB>,
@@ -302,7 +325,9 @@ impl<T, E> Stream for Scatter<'_, T, E> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         while this.running.len() < this.concurrency.get() {
-            let Some(shard) = this.waiting.pop_front() else { break };
+            let Some(shard) = this.waiting.pop_front() else {
+                break;
+            };
             this.running.push((this.start)(shard));
         }
         this.running.poll_next_unpin(context)
@@ -332,7 +357,10 @@ impl<T, E> Scatter<'_, T, E> {
 
     /// What each shard answered, failures included; every shard is asked.
     pub async fn report(mut self) -> ScatterReport<T, E> {
-        let mut report = ScatterReport { succeeded: Vec::new(), failed: Vec::new() };
+        let mut report = ScatterReport {
+            succeeded: Vec::new(),
+            failed: Vec::new(),
+        };
         while let Some((shard, result)) = self.next().await {
             match result {
                 Ok(answer) => report.succeeded.push((shard, answer)),

@@ -9,8 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use mdb_gdid::{
-    AllocateError, AllocateFuture, AuthorityId, Block, BlockSize, BlockSource, Gdid, ScopeName, Sequence,
-    SequenceName, SequenceState,
+    AllocateError, AllocateFuture, AuthorityId, Block, BlockSize, BlockSource, Gdid, ScopeName,
+    Sequence, SequenceName, SequenceState,
 };
 
 use crate::config::SequenceConfig;
@@ -29,14 +29,21 @@ pub(crate) struct Sequences {
 
 impl Sequences {
     pub(crate) fn new(config: &SequenceConfig, servers: Servers) -> Self {
-        let source: Arc<dyn BlockSource> =
-            Arc::new(CentralAuthority { authority: config.authority(), servers });
+        let source: Arc<dyn BlockSource> = Arc::new(CentralAuthority {
+            authority: config.authority(),
+            servers,
+        });
         let by_name = config
             .names()
             .iter()
             .map(|name| {
                 let source = Arc::clone(&source);
-                let sequence = Sequence::new(source, config.scope().clone(), name.clone(), config.block_size());
+                let sequence = Sequence::new(
+                    source,
+                    config.scope().clone(),
+                    name.clone(),
+                    config.block_size(),
+                );
                 (name.to_string(), sequence)
             })
             .collect();
@@ -45,7 +52,9 @@ impl Sequences {
 
     pub(crate) fn get(&self, name: &str) -> StoreSequence {
         let known = name.to_ascii_lowercase();
-        StoreSequence { inner: self.by_name.get(&known).cloned().ok_or_else(|| name.into()) }
+        StoreSequence {
+            inner: self.by_name.get(&known).cloned().ok_or_else(|| name.into()),
+        }
     }
 }
 
@@ -60,7 +69,9 @@ pub struct StoreSequence {
 #[non_exhaustive]
 pub enum SequenceError {
     /// The configuration has no such sequence.
-    #[error("there is no sequence called `{name}` in the configuration; declare it as [[sequence]]")]
+    #[error(
+        "there is no sequence called `{name}` in the configuration; declare it as [[sequence]]"
+    )]
     Unknown {
         /// The name that was asked for.
         name: String,
@@ -83,7 +94,9 @@ impl SequenceError {
 
 impl StoreSequence {
     fn sequence(&self) -> Result<&Sequence, SequenceError> {
-        self.inner.as_ref().map_err(|name| SequenceError::Unknown { name: name.to_string() })
+        self.inner.as_ref().map_err(|name| SequenceError::Unknown {
+            name: name.to_string(),
+        })
     }
 
     /// A fresh id, from memory nearly always; else a block is fetched from CENTRAL.
@@ -122,7 +135,9 @@ struct CentralAuthority {
 
 impl fmt::Debug for CentralAuthority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CentralAuthority").field("authority", &self.authority).finish_non_exhaustive()
+        f.debug_struct("CentralAuthority")
+            .field("authority", &self.authority)
+            .finish_non_exhaustive()
     }
 }
 
@@ -149,25 +164,46 @@ impl CentralAuthority {
         sequence: &SequenceName,
         size: BlockSize,
     ) -> Result<Block, AllocateError> {
-        let unavailable = |source: Box<dyn std::error::Error + Send + Sync>| AllocateError::Unavailable {
-            authority: self.authority,
-            sequence: sequence.clone(),
-            source,
-        };
-        let row = Row { pool: self.servers.pool(self.home()), scope, sequence, authority: self.authority };
-        for _ in 0..ATTEMPTS {
-            let Some(before) = row.read().await.map_err(|error| unavailable(error.into()))? else {
-                row.begin().await.map_err(|error| unavailable(error.into()))?;
-                continue;
-            };
-            let corrupt = || AllocateError::Corrupt { authority: self.authority, sequence: sequence.clone() };
-            let before = before.ok_or_else(corrupt)?;
-            let (block, after) = before.advance(self.authority, size).map_err(|source| AllocateError::Exhausted {
+        let unavailable =
+            |source: Box<dyn std::error::Error + Send + Sync>| AllocateError::Unavailable {
                 authority: self.authority,
                 sequence: sequence.clone(),
                 source,
+            };
+        let row = Row {
+            pool: self.servers.pool(self.home()),
+            scope,
+            sequence,
+            authority: self.authority,
+        };
+        for _ in 0..ATTEMPTS {
+            let Some(before) = row
+                .read()
+                .await
+                .map_err(|error| unavailable(error.into()))?
+            else {
+                row.begin()
+                    .await
+                    .map_err(|error| unavailable(error.into()))?;
+                continue;
+            };
+            let corrupt = || AllocateError::Corrupt {
+                authority: self.authority,
+                sequence: sequence.clone(),
+            };
+            let before = before.ok_or_else(corrupt)?;
+            let (block, after) = before.advance(self.authority, size).map_err(|source| {
+                AllocateError::Exhausted {
+                    authority: self.authority,
+                    sequence: sequence.clone(),
+                    source,
+                }
             })?;
-            if row.replace(before, after).await.map_err(|error| unavailable(error.into()))? {
+            if row
+                .replace(before, after)
+                .await
+                .map_err(|error| unavailable(error.into()))?
+            {
                 return Ok(block);
             }
         }
@@ -199,25 +235,44 @@ impl Row<'_> {
 
     /// The stored state: `None` when there is no row, `Some(None)` when it is no state.
     async fn read(&self) -> Result<Option<Option<SequenceState>>, sqlx::Error> {
-        let query = "SELECT era, counter FROM mdb_sequence WHERE scope = ? AND name = ? AND authority = ?";
+        let query =
+            "SELECT era, counter FROM mdb_sequence WHERE scope = ? AND name = ? AND authority = ?";
         let rows = self.pool.query(query, &self.key()).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let (era, counter) = (u32::try_from(row.integer(0)?), u64::try_from(row.integer(1)?));
-        Ok(Some(era.ok().zip(counter.ok()).and_then(|(era, counter)| SequenceState::new(era, counter))))
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let (era, counter) = (
+            u32::try_from(row.integer(0)?),
+            u64::try_from(row.integer(1)?),
+        );
+        Ok(Some(era.ok().zip(counter.ok()).and_then(
+            |(era, counter)| SequenceState::new(era, counter),
+        )))
     }
 
     /// Adds the row of a sequence that nobody has used.
     async fn begin(&self) -> Result<(), sqlx::Error> {
         let insert = "INSERT INTO mdb_sequence (scope, name, authority, era, counter) VALUES (?, ?, ?, 0, 0)";
-        self.pool.execute(&self.pool.insert_if_absent(insert, "era"), &self.key()).await.map(drop)
+        self.pool
+            .execute(&self.pool.insert_if_absent(insert, "era"), &self.key())
+            .await
+            .map(drop)
     }
 
     /// Changes the state, if it is still `before`.
-    async fn replace(&self, before: SequenceState, after: SequenceState) -> Result<bool, sqlx::Error> {
-        let stored = |counter: u64| Value::from(i64::try_from(counter).expect("a counter has 60 bits"));
+    async fn replace(
+        &self,
+        before: SequenceState,
+        after: SequenceState,
+    ) -> Result<bool, sqlx::Error> {
+        let stored =
+            |counter: u64| Value::from(i64::try_from(counter).expect("a counter has 60 bits"));
         let mut values = vec![Value::from(i64::from(after.era())), stored(after.counter())];
         values.extend(self.key());
-        values.extend([Value::from(i64::from(before.era())), stored(before.counter())]);
+        values.extend([
+            Value::from(i64::from(before.era())),
+            stored(before.counter()),
+        ]);
         let update = "UPDATE mdb_sequence SET era = ?, counter = ? \
                       WHERE scope = ? AND name = ? AND authority = ? AND era = ? AND counter = ?";
         Ok(self.pool.execute(update, &values).await? == 1)

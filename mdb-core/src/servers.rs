@@ -34,11 +34,11 @@ mod transaction;
 
 pub(crate) use any::AnyPool;
 pub(crate) use connection::Lease;
-pub use error::{AcquireError, cause_of, is_transient};
 pub(crate) use error::is_outcome_unknown;
+pub use error::{AcquireError, cause_of, is_transient};
 pub use identity::{Identity, IdentityError};
-pub use init::{InitError, InitOutcome, InitReport};
 pub(crate) use init::init_shard;
+pub use init::{InitError, InitOutcome, InitReport};
 pub use pool::PoolStatus;
 pub(crate) use pool::{Lane, ShardPool};
 pub use server::Servers;

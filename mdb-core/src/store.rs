@@ -95,9 +95,14 @@ impl Mdb {
     /// # Cancel safety
     ///
     /// Safe: nothing is held.
+    #[expect(
+        clippy::unused_async,
+        reason = "opening will read the catalog once stores have one"
+    )]
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         // One short file: not worth a thread of its own.
-        let config = crate::config::loader::load(path.as_ref()).map_err(|e| OpenError::Config(Box::new(e)))?;
+        let config = crate::config::loader::load(path.as_ref())
+            .map_err(|e| OpenError::Config(Box::new(e)))?;
         Self::from_config(config)
     }
 
@@ -112,7 +117,15 @@ impl Mdb {
         let live = LiveRouter::new(Router::with_relocations(topology, &HashMap::new()));
         let central = Central::new(config.central(), Arc::clone(&live), servers.clone());
         let sequences = Sequences::new(config.sequences(), servers.clone());
-        Ok(Self { inner: Arc::new(Inner { config, live, servers, central, sequences }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                config,
+                live,
+                servers,
+                central,
+                sequences,
+            }),
+        })
     }
 
     /// The area called `name`, letter case ignored.
@@ -123,16 +136,30 @@ impl Mdb {
     /// - [`AreaError::WrongEngine`]: its servers are not of engine `DB`.
     pub fn area<DB: Engine>(&self, name: &str) -> Result<Area<DB>, AreaError> {
         let topology = self.topology();
-        let index = topology.area_index(name).ok_or_else(|| AreaError::Unknown {
-            name: name.to_owned(),
-            known: topology.areas().iter().map(|area| area.name().to_string()).collect(),
-        })?;
+        let index = topology
+            .area_index(name)
+            .ok_or_else(|| AreaError::Unknown {
+                name: name.to_owned(),
+                known: topology
+                    .areas()
+                    .iter()
+                    .map(|area| area.name().to_string())
+                    .collect(),
+            })?;
         let found = topology.area(index).engine();
         if found != DB::KIND {
-            return Err(AreaError::WrongEngine { name: name.to_owned(), wanted: DB::KIND, found });
+            return Err(AreaError::WrongEngine {
+                name: name.to_owned(),
+                wanted: DB::KIND,
+                found,
+            });
         }
-        Area::new(self.inner.live.area(index), self.inner.servers.clone())
-            .map_err(|source| AreaError::Servers { name: name.to_owned(), source })
+        Area::new(self.inner.live.area(index), self.inner.servers.clone()).map_err(|source| {
+            AreaError::Servers {
+                name: name.to_owned(),
+                source,
+            }
+        })
     }
 
     /// The CENTRAL area.
@@ -161,7 +188,13 @@ impl Mdb {
     /// When the future is dropped, some shards are ready and the others as before; do it again.
     pub async fn init(&self) -> Vec<(ShardId, Result<InitReport, InitError>)> {
         let mut reports = Vec::new();
-        for (_, shard) in self.topology().shards().iter().zip(0..).map(|(shard, id)| (shard, ShardId::new(id))) {
+        for (_, shard) in self
+            .topology()
+            .shards()
+            .iter()
+            .zip(0..)
+            .map(|(shard, id)| (shard, ShardId::new(id)))
+        {
             reports.push((shard, self.init_shard(shard).await));
         }
         reports

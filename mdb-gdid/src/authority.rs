@@ -19,7 +19,11 @@ pub struct AuthorityId(u8);
 impl AuthorityId {
     /// An authority's number, or `None` when it is above 15.
     pub const fn new(number: u8) -> Option<Self> {
-        if number > 15 { None } else { Some(Self(number)) }
+        if number > 15 {
+            None
+        } else {
+            Some(Self(number))
+        }
     }
 
     #[inline]
@@ -50,7 +54,11 @@ impl BlockSize {
 
     /// A size, or `None` when it is 0 or above 1,024.
     pub const fn new(ids: u16) -> Option<Self> {
-        if ids == 0 || ids > Self::MAX.0 { None } else { Some(Self(ids)) }
+        if ids == 0 || ids > Self::MAX.0 {
+            None
+        } else {
+            Some(Self(ids))
+        }
     }
 
     /// How many ids.
@@ -89,7 +97,11 @@ impl SequenceState {
 
     /// A state as it was stored; `None` when the counter is above [`Gdid::MAX_COUNTER`].
     pub const fn new(era: u32, counter: u64) -> Option<Self> {
-        if counter > Gdid::MAX_COUNTER { None } else { Some(Self { era, counter }) }
+        if counter > Gdid::MAX_COUNTER {
+            None
+        } else {
+            Some(Self { era, counter })
+        }
     }
 
     /// The era.
@@ -120,18 +132,36 @@ impl SequenceState {
     /// assert_eq!(after.counter(), 10);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn advance(self, authority: AuthorityId, size: BlockSize) -> Result<(Block, Self), AdvanceError> {
+    pub fn advance(
+        self,
+        authority: AuthorityId,
+        size: BlockSize,
+    ) -> Result<(Block, Self), AdvanceError> {
         let count = u64::from(size.get());
         let before = if self.counter >= Gdid::MAX_COUNTER - (count + 1) {
             if self.era >= Self::LAST_ERA {
                 return Err(AdvanceError::ErasExhausted { era: self.era });
             }
-            Self { era: self.era + 1, counter: 0 }
+            Self {
+                era: self.era + 1,
+                counter: 0,
+            }
         } else {
             self
         };
-        let block = Block { era: before.era, authority, first: before.counter + 1, count: size.get() };
-        Ok((block, Self { era: before.era, counter: before.counter + count }))
+        let block = Block {
+            era: before.era,
+            authority,
+            first: before.counter + 1,
+            count: size.get(),
+        };
+        Ok((
+            block,
+            Self {
+                era: before.era,
+                counter: before.counter + count,
+            },
+        ))
     }
 }
 
@@ -162,12 +192,18 @@ impl Block {
             return None;
         }
         let counter = self.first + place as u64;
-        Some(Gdid::from_era_and_id(self.era, ((self.authority.get() as u64) << 60) | counter))
+        Some(Gdid::from_era_and_id(
+            self.era,
+            ((self.authority.get() as u64) << 60) | counter,
+        ))
     }
 
     /// Its ids, ascending.
     pub const fn ids(&self) -> BlockIds {
-        BlockIds { block: *self, next: 0 }
+        BlockIds {
+            block: *self,
+            next: 0,
+        }
     }
 }
 
@@ -211,7 +247,9 @@ pub enum AllocateError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// What it has stored is no count. It is never taken for a fresh start.
-    #[error("authority {authority} has stored no valid count of sequence `{sequence}`; restore it before issuing ids")]
+    #[error(
+        "authority {authority} has stored no valid count of sequence `{sequence}`; restore it before issuing ids"
+    )]
     Corrupt {
         /// The authority.
         authority: AuthorityId,
@@ -243,7 +281,8 @@ impl AllocateError {
 }
 
 /// What [`BlockSource::allocate`] returns.
-pub type AllocateFuture<'a> = Pin<Box<dyn Future<Output = Result<Block, AllocateError>> + Send + 'a>>;
+pub type AllocateFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Block, AllocateError>> + Send + 'a>>;
 
 /// An authority, wherever it keeps its count.
 ///
@@ -277,10 +316,13 @@ mod tests {
 
     fn state() -> impl Strategy<Value = SequenceState> {
         let near_end = Gdid::MAX_COUNTER - 4_000..=Gdid::MAX_COUNTER;
-        (prop_oneof![0..3_u32, SequenceState::LAST_ERA - 1..=SequenceState::LAST_ERA], prop_oneof![
-            0..5_000_u64,
-            near_end
-        ])
+        (
+            prop_oneof![
+                0..3_u32,
+                SequenceState::LAST_ERA - 1..=SequenceState::LAST_ERA
+            ],
+            prop_oneof![0..5_000_u64, near_end],
+        )
             .prop_map(|(era, counter)| SequenceState::new(era, counter).unwrap())
     }
 
@@ -311,10 +353,18 @@ mod tests {
         let authority = AuthorityId::new(0).unwrap();
         let ten = BlockSize::new(10).unwrap();
         let near = SequenceState::new(0, Gdid::MAX_COUNTER - 11).unwrap();
-        assert_eq!(near.advance(authority, ten).unwrap().0.first(), Gdid::new(1, 0, 1).unwrap());
+        assert_eq!(
+            near.advance(authority, ten).unwrap().0.first(),
+            Gdid::new(1, 0, 1).unwrap()
+        );
         let just_before = SequenceState::new(0, Gdid::MAX_COUNTER - 12).unwrap();
         assert_eq!(just_before.advance(authority, ten).unwrap().1.era(), 0);
         let end = SequenceState::new(SequenceState::LAST_ERA, Gdid::MAX_COUNTER).unwrap();
-        assert_eq!(end.advance(authority, ten), Err(AdvanceError::ErasExhausted { era: SequenceState::LAST_ERA }));
+        assert_eq!(
+            end.advance(authority, ten),
+            Err(AdvanceError::ErasExhausted {
+                era: SequenceState::LAST_ERA
+            })
+        );
     }
 }

@@ -72,7 +72,9 @@ pub enum ELinkError {
         found: usize,
     },
     /// An era of more than four bytes, or an id of none or more than eight.
-    #[error("the link announces an era of {era_bytes} and an id of {id_bytes} bytes; 0 to 4 and 1 to 8 are possible")]
+    #[error(
+        "the link announces an era of {era_bytes} and an id of {id_bytes} bytes; 0 to 4 and 1 to 8 are possible"
+    )]
     Lengths {
         /// Bytes of the era.
         era_bytes: u8,
@@ -83,7 +85,9 @@ pub enum ELinkError {
     #[error("the link's checksum is wrong: a syllable is misspelt")]
     Checksum,
     /// Too much metadata.
-    #[error("a link carries at most {MAX_METADATA_BYTES} bytes of metadata, and {MAX_LINK_CHARACTERS} characters in all")]
+    #[error(
+        "a link carries at most {MAX_METADATA_BYTES} bytes of metadata, and {MAX_LINK_CHARACTERS} characters in all"
+    )]
     Metadata {
         /// How many bytes there are.
         bytes: usize,
@@ -103,7 +107,10 @@ impl ELink {
     ///
     /// [`ELinkError::Metadata`]: it does not fit.
     pub fn with_metadata(id: Gdid, metadata: Vec<u8>) -> Result<Self, ELinkError> {
-        let link = Self { id, metadata: Some(metadata) };
+        let link = Self {
+            id,
+            metadata: Some(metadata),
+        };
         let bytes = link.metadata.as_ref().map_or(0, Vec::len);
         if bytes > MAX_METADATA_BYTES || link.encode(0).len() > MAX_LINK_CHARACTERS {
             return Err(ELinkError::Metadata { bytes });
@@ -142,9 +149,14 @@ impl ELink {
         let mut link = String::new();
         push(&mut link, (round << 4) | self.id.authority().get());
         push(&mut link, lengths ^ mask);
-        push(&mut link, checksum(self.id, self.metadata.as_ref().map_or(0, Vec::len)) ^ mask);
+        push(
+            &mut link,
+            checksum(self.id, self.metadata.as_ref().map_or(0, Vec::len)) ^ mask,
+        );
         link.push('-');
-        era[..era_bytes].iter().for_each(|byte| push(&mut link, byte ^ mask));
+        for byte in &era[..era_bytes] {
+            push(&mut link, byte ^ mask);
+        }
         for (place, byte) in (1..).zip(&id[..id_bytes]) {
             push(&mut link, byte ^ mask);
             if place == 4 && id_bytes > 5 {
@@ -153,7 +165,9 @@ impl ELink {
         }
         if let Some(metadata) = &self.metadata {
             link.push('-');
-            metadata.iter().for_each(|byte| push(&mut link, byte ^ mask));
+            for byte in metadata {
+                push(&mut link, byte ^ mask);
+            }
         }
         link
     }
@@ -166,44 +180,72 @@ impl ELink {
     pub fn decode(text: &str) -> Result<Self, ELinkError> {
         let bytes = syllables(text)?;
         let [head, lengths, check, rest @ ..] = bytes.as_slice() else {
-            return Err(ELinkError::TooShort { expected: 4, found: bytes.len() });
+            return Err(ELinkError::TooShort {
+                expected: 4,
+                found: bytes.len(),
+            });
         };
         if rest.is_empty() {
-            return Err(ELinkError::TooShort { expected: 4, found: bytes.len() });
+            return Err(ELinkError::TooShort {
+                expected: 4,
+                found: bytes.len(),
+            });
         }
         let (authority, mask) = (head & 15, (head >> 4) * 17);
         let (era_bytes, id_bytes) = ((lengths ^ mask) >> 4, (lengths ^ mask) & 15);
         if era_bytes > 4 || !(1..=8).contains(&id_bytes) {
-            return Err(ELinkError::Lengths { era_bytes, id_bytes });
+            return Err(ELinkError::Lengths {
+                era_bytes,
+                id_bytes,
+            });
         }
         let (era_length, id_length) = (usize::from(era_bytes), usize::from(id_bytes));
         let plain: Vec<u8> = rest.iter().map(|byte| byte ^ mask).collect();
         let Some((number, metadata)) = plain.split_at_checked(era_length + id_length) else {
-            return Err(ELinkError::TooShort { expected: 3 + era_length + id_length, found: bytes.len() });
+            return Err(ELinkError::TooShort {
+                expected: 3 + era_length + id_length,
+                found: bytes.len(),
+            });
         };
         let (mut era, mut counter) = ([0; 4], [0; 8]);
         era[..era_length].copy_from_slice(&number[..era_length]);
         counter[..id_length].copy_from_slice(&number[era_length..]);
         let counter = u64::from_le_bytes(counter) & Gdid::MAX_COUNTER;
-        let id = Gdid::from_era_and_id(u32::from_le_bytes(era), (u64::from(authority) << 60) | counter);
+        let id = Gdid::from_era_and_id(
+            u32::from_le_bytes(era),
+            (u64::from(authority) << 60) | counter,
+        );
         if checksum(id, metadata.len()) != check ^ mask {
             return Err(ELinkError::Checksum);
         }
         if metadata.len() > MAX_METADATA_BYTES {
-            return Err(ELinkError::Metadata { bytes: metadata.len() });
+            return Err(ELinkError::Metadata {
+                bytes: metadata.len(),
+            });
         }
-        Ok(Self { id, metadata: (!metadata.is_empty()).then(|| metadata.to_vec()) })
+        Ok(Self {
+            id,
+            metadata: (!metadata.is_empty()).then(|| metadata.to_vec()),
+        })
     }
 }
 
 fn push(link: &mut String, byte: u8) {
     let place = usize::from(byte) * 2;
-    link.extend(SYLLABLES[place..place + 2].iter().map(|letter| char::from(*letter)));
+    link.extend(
+        SYLLABLES[place..place + 2]
+            .iter()
+            .map(|letter| char::from(*letter)),
+    );
 }
 
 /// How many bytes a number needs without its leading zero bytes.
 fn significant(number: u64) -> usize {
-    number.to_le_bytes().iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+    number
+        .to_le_bytes()
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last + 1)
 }
 
 fn checksum(id: Gdid, metadata_bytes: usize) -> u8 {
@@ -221,21 +263,38 @@ fn syllables(text: &str) -> Result<Vec<u8>, ELinkError> {
             return Err(ELinkError::TooLong { characters });
         }
     }
-    let mut letters = text.chars().zip(1..).filter(|(letter, _)| !matches!(letter, '-' | ' '));
+    let mut letters = text
+        .chars()
+        .zip(1..)
+        .filter(|(letter, _)| !matches!(letter, '-' | ' '));
     let mut bytes = Vec::with_capacity(text.len() / 2);
     while let Some((first, position)) = letters.next() {
-        let Some((second, _)) = letters.next() else { return Err(ELinkError::OddLetters) };
+        let Some((second, _)) = letters.next() else {
+            return Err(ELinkError::OddLetters);
+        };
         match byte_of(first, second) {
             Some(byte) => bytes.push(byte),
-            None => return Err(ELinkError::Syllable { syllable: [first, second].iter().collect(), position }),
+            None => {
+                return Err(ELinkError::Syllable {
+                    syllable: [first, second].iter().collect(),
+                    position,
+                });
+            }
         }
     }
-    if bytes.is_empty() { Err(ELinkError::Blank) } else { Ok(bytes) }
+    if bytes.is_empty() {
+        Err(ELinkError::Blank)
+    } else {
+        Ok(bytes)
+    }
 }
 
 fn byte_of(first: char, second: char) -> Option<u8> {
-    let wanted = [first, second].map(|letter| u8::try_from(letter.to_ascii_uppercase()).unwrap_or(0));
-    let place = SYLLABLES.chunks_exact(2).position(|syllable| syllable == wanted)?;
+    let wanted =
+        [first, second].map(|letter| u8::try_from(letter.to_ascii_uppercase()).unwrap_or(0));
+    let place = SYLLABLES
+        .chunks_exact(2)
+        .position(|syllable| syllable == wanted)?;
     u8::try_from(place).ok()
 }
 
@@ -248,15 +307,45 @@ mod tests {
     fn each_fault_has_an_error_of_its_own() {
         let error = |text: &str| ELink::decode(text).unwrap_err();
         assert_eq!(error(" - "), ELinkError::Blank);
-        assert_eq!(error(&"A".repeat(1025)), ELinkError::TooLong { characters: 1025 });
-        assert_eq!(error("AIAIIW-QQ"), ELinkError::Syllable { syllable: "QQ".into(), position: 8 });
+        assert_eq!(
+            error(&"A".repeat(1025)),
+            ELinkError::TooLong { characters: 1025 }
+        );
+        assert_eq!(
+            error("AIAIIW-QQ"),
+            ELinkError::Syllable {
+                syllable: "QQ".into(),
+                position: 8
+            }
+        );
         assert_eq!(error("AIAIIW-I"), ELinkError::OddLetters);
-        assert_eq!(error("AIAIIW"), ELinkError::TooShort { expected: 4, found: 3 });
-        assert_eq!(error("ABABAB-AB"), ELinkError::Lengths { era_bytes: 0, id_bytes: 0 });
-        assert_eq!(error("ABAUAB-AB"), ELinkError::TooShort { expected: 5, found: 4 });
+        assert_eq!(
+            error("AIAIIW"),
+            ELinkError::TooShort {
+                expected: 4,
+                found: 3
+            }
+        );
+        assert_eq!(
+            error("ABABAB-AB"),
+            ELinkError::Lengths {
+                era_bytes: 0,
+                id_bytes: 0
+            }
+        );
+        assert_eq!(
+            error("ABAUAB-AB"),
+            ELinkError::TooShort {
+                expected: 5,
+                found: 4
+            }
+        );
         assert_eq!(error("AIAIIW-AI"), ELinkError::Checksum);
         let id = Gdid::new(1, 1, 1).unwrap();
-        assert_eq!(ELink::with_metadata(id, vec![0; 513]), Err(ELinkError::Metadata { bytes: 513 }));
+        assert_eq!(
+            ELink::with_metadata(id, vec![0; 513]),
+            Err(ELinkError::Metadata { bytes: 513 })
+        );
     }
 
     proptest! {

@@ -60,7 +60,10 @@ impl Gdid {
         if counter > Self::MAX_COUNTER {
             return Err(GdidPartsError::Counter(counter));
         }
-        Ok(Self::from_era_and_id(era, ((authority as u64) << 60) | counter))
+        Ok(Self::from_era_and_id(
+            era,
+            ((authority as u64) << 60) | counter,
+        ))
     }
 
     /// Puts an id together from its era and its lower 64 bits (authority, then counter).
@@ -126,7 +129,9 @@ impl TryFrom<&[u8]> for Gdid {
     type Error = LengthError;
 
     fn try_from(bytes: &[u8]) -> Result<Self, LengthError> {
-        <[u8; 12]>::try_from(bytes).map(Self).map_err(|_| LengthError { found: bytes.len() })
+        <[u8; 12]>::try_from(bytes)
+            .map(Self)
+            .map_err(|_| LengthError { found: bytes.len() })
     }
 }
 
@@ -199,7 +204,11 @@ impl TryFrom<Gdid> for EraZeroId {
     type Error = EraError;
 
     fn try_from(id: Gdid) -> Result<Self, EraError> {
-        if id.era() == 0 { Ok(Self(id.id())) } else { Err(EraError { id }) }
+        if id.era() == 0 {
+            Ok(Self(id.id()))
+        } else {
+            Err(EraError { id })
+        }
     }
 }
 

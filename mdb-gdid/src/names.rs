@@ -17,7 +17,9 @@ pub enum NameError {
         characters: usize,
     },
     /// A character that can't be in a name.
-    #[error("{found:?} at character {position} can't be in a name: letters, digits, and `_`, `.`, `-` between them can")]
+    #[error(
+        "{found:?} at character {position} can't be in a name: letters, digits, and `_`, `.`, `-` between them can"
+    )]
     Character {
         /// The character.
         found: char,
@@ -127,9 +129,18 @@ mod tests {
         let name = |text: &str| text.parse::<SequenceName>();
         assert_eq!(name("User.v-2_x").unwrap().as_str(), "user.v-2_x");
         assert_eq!(name(""), Err(NameError::Empty));
-        assert_eq!(name(&"x".repeat(81)), Err(NameError::TooLong { characters: 81 }));
+        assert_eq!(
+            name(&"x".repeat(81)),
+            Err(NameError::TooLong { characters: 81 })
+        );
         assert!(name(&"x".repeat(80)).is_ok());
-        assert_eq!(name("a/b"), Err(NameError::Character { found: '/', position: 2 }));
+        assert_eq!(
+            name("a/b"),
+            Err(NameError::Character {
+                found: '/',
+                position: 2
+            })
+        );
         assert_eq!(name(".a"), Err(NameError::Edge { found: '.' }));
         assert_eq!(name("a-"), Err(NameError::Edge { found: '-' }));
         assert_eq!("a".parse::<ScopeName>().unwrap().as_str(), "A");

@@ -17,7 +17,9 @@ pub struct GdidParseError {
 #[non_exhaustive]
 pub enum GdidParseErrorKind {
     /// The text is empty or blank.
-    #[error("an id is expected, as era:authority:counter or 24 hexadecimal digits, but there is nothing")]
+    #[error(
+        "an id is expected, as era:authority:counter or 24 hexadecimal digits, but there is nothing"
+    )]
     Blank,
     /// A part between colons is empty.
     #[error("the {field} is missing")]
@@ -88,7 +90,10 @@ impl<'t> Scanner<'t> {
     }
 
     pub(crate) fn error(&self, kind: GdidParseErrorKind) -> GdidParseError {
-        GdidParseError { kind, position: self.text[..self.byte].chars().count() + 1 }
+        GdidParseError {
+            kind,
+            position: self.text[..self.byte].chars().count() + 1,
+        }
     }
 
     /// A decimal number up to `limit`, with white space around it.
@@ -97,7 +102,10 @@ impl<'t> Scanner<'t> {
         let start = self.byte;
         let mut number: u64 = 0;
         while let Some(digit) = self.rest().bytes().next().filter(u8::is_ascii_digit) {
-            number = match number.checked_mul(10).and_then(|n| n.checked_add(u64::from(digit - b'0'))) {
+            number = match number
+                .checked_mul(10)
+                .and_then(|n| n.checked_add(u64::from(digit - b'0')))
+            {
                 Some(number) if number <= limit => number,
                 _ => {
                     self.byte = start;
@@ -109,7 +117,10 @@ impl<'t> Scanner<'t> {
         if self.byte == start {
             return Err(match self.rest().chars().next() {
                 None | Some(':') => self.error(GdidParseErrorKind::Empty { field }),
-                Some(found) => self.error(GdidParseErrorKind::Unexpected { found, expected: "a decimal digit" }),
+                Some(found) => self.error(GdidParseErrorKind::Unexpected {
+                    found,
+                    expected: "a decimal digit",
+                }),
             });
         }
         self.skip_space();
@@ -122,17 +133,23 @@ impl<'t> Scanner<'t> {
                 self.byte += 1;
                 Ok(())
             }
-            Some(found) => Err(self.error(GdidParseErrorKind::Unexpected { found, expected: "a digit or `:`" })),
-            None => Err(self.error(GdidParseErrorKind::Missing { expected: "`:` and a counter" })),
+            Some(found) => Err(self.error(GdidParseErrorKind::Unexpected {
+                found,
+                expected: "a digit or `:`",
+            })),
+            None => Err(self.error(GdidParseErrorKind::Missing {
+                expected: "`:` and a counter",
+            })),
         }
     }
 
     pub(crate) fn end(&self) -> Result<(), GdidParseError> {
         match self.rest().chars().next() {
             None => Ok(()),
-            Some(found) => {
-                Err(self.error(GdidParseErrorKind::Unexpected { found, expected: "a digit or the end of the id" }))
-            }
+            Some(found) => Err(self.error(GdidParseErrorKind::Unexpected {
+                found,
+                expected: "a digit or the end of the id",
+            })),
         }
     }
 }
@@ -143,7 +160,11 @@ impl FromStr for Gdid {
     type Err = GdidParseError;
 
     fn from_str(text: &str) -> Result<Self, GdidParseError> {
-        if text.contains(':') { parse_fields(text) } else { parse_hex(text) }
+        if text.contains(':') {
+            parse_fields(text)
+        } else {
+            parse_hex(text)
+        }
     }
 }
 
@@ -161,12 +182,18 @@ fn parse_fields(text: &str) -> Result<Gdid, GdidParseError> {
 
 fn parse_hex(text: &str) -> Result<Gdid, GdidParseError> {
     let trimmed = text.trim_ascii_start();
-    let mut at = Scanner { text, byte: text.len() - trimmed.len() };
+    let mut at = Scanner {
+        text,
+        byte: text.len() - trimmed.len(),
+    };
     let trimmed = trimmed.trim_ascii_end();
     if trimmed.is_empty() {
         return Err(at.error(GdidParseErrorKind::Blank));
     }
-    let digits = match trimmed.strip_prefix("0x").or_else(|| trimmed.strip_prefix("0X")) {
+    let digits = match trimmed
+        .strip_prefix("0x")
+        .or_else(|| trimmed.strip_prefix("0X"))
+    {
         Some(digits) => {
             at.byte += 2;
             digits
@@ -178,7 +205,10 @@ fn parse_hex(text: &str) -> Result<Gdid, GdidParseError> {
     for (place, found) in digits.char_indices() {
         let Some(digit) = found.to_digit(16) else {
             at.byte = start + place;
-            return Err(at.error(GdidParseErrorKind::Unexpected { found, expected: "a hexadecimal digit or `:`" }));
+            return Err(at.error(GdidParseErrorKind::Unexpected {
+                found,
+                expected: "a hexadecimal digit or `:`",
+            }));
         };
         if let Some(byte) = bytes.get_mut(place / 2) {
             *byte = (*byte << 4) | u8::try_from(digit).expect("a hexadecimal digit is below 16");
@@ -186,7 +216,9 @@ fn parse_hex(text: &str) -> Result<Gdid, GdidParseError> {
     }
     if digits.len() != 24 {
         at.byte = start + digits.len().min(24);
-        return Err(at.error(GdidParseErrorKind::DigitCount { found: digits.len() }));
+        return Err(at.error(GdidParseErrorKind::DigitCount {
+            found: digits.len(),
+        }));
     }
     Ok(Gdid::from_bytes(bytes))
 }
@@ -199,21 +231,42 @@ mod tests {
     #[test]
     fn errors_say_what_and_where() {
         let error = |text: &str| text.parse::<Gdid>().unwrap_err().to_string();
-        assert_eq!(error("1:18:3123"), "the authority is above 15, at character 3");
-        assert_eq!(error("-1:2:3"), "'-' is not a decimal digit, at character 1");
+        assert_eq!(
+            error("1:18:3123"),
+            "the authority is above 15, at character 3"
+        );
+        assert_eq!(
+            error("-1:2:3"),
+            "'-' is not a decimal digit, at character 1"
+        );
         assert_eq!(error("1: :3"), "the authority is missing, at character 4");
         assert_eq!(error("1:2"), "`:` and a counter is missing, at character 4");
-        assert_eq!(error("1:2:3:4"), "':' is not a digit or the end of the id, at character 6");
-        assert_eq!(error("4294967296:0:1"), "the era is above 4294967295, at character 1");
-        assert_eq!(error("1:2:3é"), "'é' is not a digit or the end of the id, at character 6");
+        assert_eq!(
+            error("1:2:3:4"),
+            "':' is not a digit or the end of the id, at character 6"
+        );
+        assert_eq!(
+            error("4294967296:0:1"),
+            "the era is above 4294967295, at character 1"
+        );
+        assert_eq!(
+            error("1:2:3é"),
+            "'é' is not a digit or the end of the id, at character 6"
+        );
         assert_eq!(error("é:2:3"), "'é' is not a decimal digit, at character 1");
-        assert_eq!(error(" FTGE"), "'T' is not a hexadecimal digit or `:`, at character 3");
+        assert_eq!(
+            error(" FTGE"),
+            "'T' is not a hexadecimal digit or `:`, at character 3"
+        );
         assert_eq!(
             error("0x0001000000000000"),
             "24 hexadecimal digits are expected (or era:authority:counter), not 16, at character 19"
         );
         assert!(error("  ").starts_with("an id is expected"));
-        assert!(error(&"f".repeat(1 << 20)).len() < 120, "long input is not repeated");
+        assert!(
+            error(&"f".repeat(1 << 20)).len() < 120,
+            "long input is not repeated"
+        );
     }
 
     proptest! {

@@ -34,7 +34,10 @@ impl RangeKey {
     /// The lowest range key.
     pub const MIN: Self = Self { era: 0, counter: 0 };
     /// The highest range key.
-    pub const MAX: Self = Self { era: u32::MAX, counter: Gdid::MAX_COUNTER };
+    pub const MAX: Self = Self {
+        era: u32::MAX,
+        counter: Gdid::MAX_COUNTER,
+    };
 
     /// Puts a range key together.
     ///
@@ -42,7 +45,11 @@ impl RangeKey {
     ///
     /// [`GdidPartsError::Counter`]: the counter is above [`Gdid::MAX_COUNTER`].
     pub const fn new(era: u32, counter: u64) -> Result<Self, GdidPartsError> {
-        if counter > Gdid::MAX_COUNTER { Err(GdidPartsError::Counter(counter)) } else { Ok(Self { era, counter }) }
+        if counter > Gdid::MAX_COUNTER {
+            Err(GdidPartsError::Counter(counter))
+        } else {
+            Ok(Self { era, counter })
+        }
     }
 
     #[inline]
@@ -68,7 +75,11 @@ impl RangeKey {
     pub fn from_start(text: &str) -> Result<Self, StartError> {
         let id: Gdid = text.parse()?;
         let (start, found) = (id.range_key(), id.authority());
-        if found.get() == 0 { Ok(start) } else { Err(StartError::Authority { found, start }) }
+        if found.get() == 0 {
+            Ok(start)
+        } else {
+            Err(StartError::Authority { found, start })
+        }
     }
 
     /// The era.
@@ -106,7 +117,8 @@ impl FromStr for RangeKey {
         fields.colon()?;
         let counter = fields.field("counter", Gdid::MAX_COUNTER)?;
         fields.end()?;
-        let era = u32::try_from(era).map_err(|_| fields.error(GdidParseErrorKind::Empty { field: "era" }))?;
+        let era = u32::try_from(era)
+            .map_err(|_| fields.error(GdidParseErrorKind::Empty { field: "era" }))?;
         Ok(Self { era, counter })
     }
 }

@@ -29,9 +29,23 @@ struct Inner {
 
 impl Sequence {
     /// Ids of the sequence `name` in `scope`, fetched from `source` in blocks of `size`.
-    pub fn new(source: Arc<dyn BlockSource>, scope: ScopeName, name: SequenceName, size: BlockSize) -> Self {
+    pub fn new(
+        source: Arc<dyn BlockSource>,
+        scope: ScopeName,
+        name: SequenceName,
+        size: BlockSize,
+    ) -> Self {
         let (left, fetching) = (Mutex::new(None), tokio::sync::Mutex::new(()));
-        Self { inner: Arc::new(Inner { source, scope, name, size, left, fetching }) }
+        Self {
+            inner: Arc::new(Inner {
+                source,
+                scope,
+                name,
+                size,
+                left,
+                fetching,
+            }),
+        }
     }
 
     /// The sequence's name.
@@ -40,7 +54,10 @@ impl Sequence {
     }
 
     fn left(&self) -> MutexGuard<'_, Option<BlockIds>> {
-        self.inner.left.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next id, if one is in memory. Never waits for an authority.
@@ -83,8 +100,11 @@ impl Sequence {
                 ids.extend(left.take(wanted));
             }
             if ids.len() < count {
-                let missing = u16::try_from(count - ids.len()).unwrap_or(u16::MAX).min(BlockSize::MAX.get());
-                let size = BlockSize::new(missing).map_or(self.inner.size, |missing| missing.max(self.inner.size));
+                let missing = u16::try_from(count - ids.len())
+                    .unwrap_or(u16::MAX)
+                    .min(BlockSize::MAX.get());
+                let size = BlockSize::new(missing)
+                    .map_or(self.inner.size, |missing| missing.max(self.inner.size));
                 self.fetch(size).await?;
             }
         }
@@ -97,7 +117,11 @@ impl Sequence {
         if self.left().as_ref().is_some_and(|left| left.len() > 0) {
             return Ok(());
         }
-        let block = self.inner.source.allocate(&self.inner.scope, &self.inner.name, size).await?;
+        let block = self
+            .inner
+            .source
+            .allocate(&self.inner.scope, &self.inner.name, size)
+            .await?;
         *self.left() = Some(block.ids());
         Ok(())
     }
@@ -119,7 +143,12 @@ mod tests {
     }
 
     impl BlockSource for Counted {
-        fn allocate<'a>(&'a self, _: &'a ScopeName, _: &'a SequenceName, size: BlockSize) -> AllocateFuture<'a> {
+        fn allocate<'a>(
+            &'a self,
+            _: &'a ScopeName,
+            _: &'a SequenceName,
+            size: BlockSize,
+        ) -> AllocateFuture<'a> {
             Box::pin(async move {
                 self.fetches.fetch_add(1, Ordering::SeqCst);
                 let _open = self.gate.acquire().await;
@@ -190,7 +219,10 @@ mod tests {
         for task in waiting.into_iter().skip(1) {
             assert!(ids.insert(task.await.unwrap()));
         }
-        assert!(source.fetches.load(Ordering::SeqCst) <= 2, "one cancelled fetch, and one for all others");
+        assert!(
+            source.fetches.load(Ordering::SeqCst) <= 2,
+            "one cancelled fetch, and one for all others"
+        );
     }
 
     #[tokio::test]
@@ -199,7 +231,11 @@ mod tests {
         let ids = sequence.take(6).await.unwrap();
         let counters: Vec<u64> = ids.iter().map(|id| id.counter()).collect();
         assert_eq!(counters, [1, 2, 3, 4, 5, 6]);
-        assert_eq!(source.fetches.load(Ordering::SeqCst), 1, "asked for all six at once");
+        assert_eq!(
+            source.fetches.load(Ordering::SeqCst),
+            1,
+            "asked for all six at once"
+        );
         assert_eq!(sequence.try_next(), None);
     }
 }

@@ -48,7 +48,9 @@ impl<'de> Visitor<'de> for GdidVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Gdid, A::Error> {
         let mut bytes = [0; 12];
         for (place, byte) in bytes.iter_mut().enumerate() {
-            *byte = sequence.next_element()?.ok_or_else(|| A::Error::invalid_length(place, &self))?;
+            *byte = sequence
+                .next_element()?
+                .ok_or_else(|| A::Error::invalid_length(place, &self))?;
         }
         Ok(Gdid::from_bytes(bytes))
     }
@@ -88,9 +90,17 @@ mod tests {
     fn text_for_people_and_bytes_for_machines() {
         let id = Gdid::new(2, 3, 57).unwrap();
         assert_eq!(serde_json::to_string(&id).unwrap(), "\"2:3:57\"");
-        assert_eq!(serde_json::from_str::<Gdid>("\"000000023000000000000039\"").unwrap(), id);
-        let error = serde_json::from_str::<Gdid>("\"2:18:57\"").unwrap_err().to_string();
-        assert!(error.starts_with("the authority is above 15, at character 3"), "{error}");
+        assert_eq!(
+            serde_json::from_str::<Gdid>("\"000000023000000000000039\"").unwrap(),
+            id
+        );
+        let error = serde_json::from_str::<Gdid>("\"2:18:57\"")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("the authority is above 15, at character 3"),
+            "{error}"
+        );
 
         let bytes = postcard::to_allocvec(&id).unwrap();
         assert_eq!(&bytes[1..], id.to_bytes(), "a length, then the 12 bytes");

@@ -9,13 +9,18 @@ fn vectors() -> Value {
 
 fn number(value: &Value) -> u64 {
     match value {
-        Value::String(hex) => u64::from_str_radix(hex.trim_start_matches("0x"), 16).expect("hexadecimal"),
+        Value::String(hex) => {
+            u64::from_str_radix(hex.trim_start_matches("0x"), 16).expect("hexadecimal")
+        }
         value => value.as_u64().expect("a number"),
     }
 }
 
 fn list<'v>(vectors: &'v Value, path: &str) -> &'v Vec<Value> {
-    let list = vectors.pointer(path).and_then(Value::as_array).expect("a list of vectors");
+    let list = vectors
+        .pointer(path)
+        .and_then(Value::as_array)
+        .expect("a list of vectors");
     assert!(!list.is_empty(), "{path} has vectors");
     list
 }
@@ -38,7 +43,11 @@ fn parsing() {
         let parsed = text(case, "in").parse::<Gdid>();
         if case["ok"] == true {
             let authority = u8::try_from(number(&case["authority"])).expect("8 bits");
-            assert_eq!(parsed, Ok(Gdid::new(era(case), authority, number(&case["counter"])).expect("parts")), "{case}");
+            assert_eq!(
+                parsed,
+                Ok(Gdid::new(era(case), authority, number(&case["counter"])).expect("parts")),
+                "{case}"
+            );
         } else {
             assert!(parsed.is_err(), "{case}");
         }
@@ -49,7 +58,10 @@ fn parsing() {
 fn parts_out_of_range() {
     for case in list(&vectors(), "/gdid_ctor_errors") {
         let authority = u8::try_from(number(&case["authority"])).expect("8 bits");
-        assert!(Gdid::new(era(case), authority, number(&case["counter"])).is_err(), "{case}");
+        assert!(
+            Gdid::new(era(case), authority, number(&case["counter"])).is_err(),
+            "{case}"
+        );
     }
 }
 
@@ -63,8 +75,16 @@ fn formatting() {
                 Gdid::new(era(case), authority, number(&case["counter"])).expect("parts")
             }
         };
-        let bytes = id.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        for (key, written) in [("string", id.to_string()), ("hex", format!("{id:x}")), ("bytes_hex", bytes)] {
+        let bytes = id
+            .to_bytes()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>();
+        for (key, written) in [
+            ("string", id.to_string()),
+            ("hex", format!("{id:x}")),
+            ("bytes_hex", bytes),
+        ] {
             if let Some(expected) = case.get(key) {
                 assert_eq!(written, expected.as_str().expect("text"), "{case}");
             }
@@ -81,7 +101,11 @@ fn comparing() {
     }
     for case in list(&vectors, "/gdid_compare_range_authority_ignored") {
         let sign = case["cmp"].as_i64().expect("a number");
-        assert_eq!(id(case, "a").range_key().cmp(&id(case, "b").range_key()) as i64, sign, "{case}");
+        assert_eq!(
+            id(case, "a").range_key().cmp(&id(case, "b").range_key()) as i64,
+            sign,
+            "{case}"
+        );
     }
 }
 
@@ -90,12 +114,20 @@ fn links() {
     let vectors = vectors();
     for case in list(&vectors, "/elink/encode") {
         let seed = u8::try_from(number(&case["seed"])).expect("8 bits");
-        assert_eq!(ELink::new(id(case, "gdid")).encode(seed), text(case, "link"));
+        assert_eq!(
+            ELink::new(id(case, "gdid")).encode(seed),
+            text(case, "link")
+        );
     }
     for case in list(&vectors, "/elink/decode") {
         let link = ELink::decode(text(case, "link")).expect("a valid link");
         assert_eq!(link.id(), id(case, "gdid"), "{case}");
-        let metadata = link.metadata().map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        let metadata = link.metadata().map(|bytes| {
+            bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        });
         assert_eq!(metadata.as_deref(), case["metadata_hex"].as_str(), "{case}");
     }
 }

@@ -1,4 +1,8 @@
 //! What can be said on the command line.
+#![expect(
+    clippy::doc_markdown,
+    reason = "help texts are shown as they are written"
+)]
 
 use std::path::PathBuf;
 
@@ -20,7 +24,14 @@ Exit status:
 #[command(name = "mdb", version, after_help = EXIT_STATUS, subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     /// The configuration file
-    #[arg(long, short, global = true, env = "MDB_CONFIG", default_value = "mdb.toml", value_name = "FILE")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "MDB_CONFIG",
+        default_value = "mdb.toml",
+        value_name = "FILE"
+    )]
     pub(crate) config: PathBuf,
 
     /// Print one JSON object a line instead of tables
@@ -37,7 +48,11 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn format(&self) -> crate::output::Format {
-        if self.json { crate::output::Format::Json } else { crate::output::Format::Table }
+        if self.json {
+            crate::output::Format::Json
+        } else {
+            crate::output::Format::Table
+        }
     }
 
     pub(crate) fn log_level(&self) -> &'static str {

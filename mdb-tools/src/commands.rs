@@ -18,7 +18,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Quickstart(quickstart) => quickstart::run(arguments, quickstart).await,
         Command::Init => init::run(arguments).await,
         Command::Check => check::run(arguments).await,
-        Command::Route(route) => route::run(arguments, route).await,
+        Command::Route(route) => route::run(arguments, route),
         Command::Show(show) => show::run(arguments, show).await,
         Command::Central(central) => central::run(arguments, central).await,
         Command::Gdid(gdid) => gdid::run(arguments, gdid).await,

@@ -3,7 +3,10 @@
 use mdb_core::config::ConfigError;
 use mdb_core::error::chain;
 use mdb_core::routing::RouteError;
-use mdb_core::{AcquireError, AreaError, IndexError, InitError, OpenError, SequenceError, TransactError, cause_of};
+use mdb_core::{
+    AcquireError, AreaError, IndexError, InitError, OpenError, SequenceError, TransactError,
+    cause_of,
+};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +51,11 @@ impl Failure {
     }
 
     fn by_reach(error: &dyn std::error::Error, is_unreachable: bool) -> Self {
-        if is_unreachable { Self::Unreachable(chain(error)) } else { Self::Failed(chain(error)) }
+        if is_unreachable {
+            Self::Unreachable(chain(error))
+        } else {
+            Self::Failed(chain(error))
+        }
     }
 }
 
@@ -95,7 +102,8 @@ impl From<sqlx::Error> for Failure {
 
 impl From<TransactError> for Failure {
     fn from(error: TransactError) -> Self {
-        let unreachable = matches!(&error, TransactError::Database(source) if is_unreachable(source));
+        let unreachable =
+            matches!(&error, TransactError::Database(source) if is_unreachable(source));
         Self::by_reach(&error, unreachable)
     }
 }
@@ -103,7 +111,9 @@ impl From<TransactError> for Failure {
 impl From<IndexError> for Failure {
     fn from(error: IndexError) -> Self {
         match &error {
-            IndexError::Unknown { .. } | IndexError::Key { .. } | IndexError::ZeroId { .. } => Self::input(&error),
+            IndexError::Unknown { .. } | IndexError::Key { .. } | IndexError::ZeroId { .. } => {
+                Self::input(&error)
+            }
             IndexError::Database { source, .. } => Self::by_reach(&error, is_unreachable(source)),
             _ => Self::Failed(chain(&error)),
         }
@@ -115,10 +125,14 @@ impl From<SequenceError> for Failure {
         match &error {
             SequenceError::Unknown { .. } => Self::input(&error),
             error => {
-                let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
+                let mut cause: Option<&(dyn std::error::Error + 'static)> =
+                    std::error::Error::source(error);
                 while let Some(found) = cause {
                     if let Some(error) = found.downcast_ref::<sqlx::Error>() {
-                        return Self::by_reach(&SequenceFailed(chain(found)), is_unreachable(error));
+                        return Self::by_reach(
+                            &SequenceFailed(chain(found)),
+                            is_unreachable(error),
+                        );
                     }
                     cause = found.source();
                 }

@@ -30,7 +30,11 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Help and version are answers, not faults; clap knows which stream is whose.
             let _ = error.print();
-            return if error.use_stderr() { Failure::INPUT_STATUS.into() } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                Failure::INPUT_STATUS.into()
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     start_log(&arguments);
@@ -51,5 +55,8 @@ fn start_log(arguments: &Arguments) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MDB_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(arguments.log_level()));
     // Fails when a test has started one before; then that one serves.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
 }

@@ -33,7 +33,12 @@ impl Place {
         let shard = topology.shard(id);
         let (server, database) = (shard.server().to_string(), shard.database().to_string());
         match shard.home() {
-            Home::Partition { area, generation, partition, position } => {
+            Home::Partition {
+                area,
+                generation,
+                partition,
+                position,
+            } => {
                 let area = topology.area(area);
                 let generation = &area.generations()[usize::from(generation.get())];
                 let start = generation.partitions()[partition.get() as usize].start();
@@ -69,10 +74,14 @@ pub(crate) fn read_id(text: &str) -> Result<Gdid, Failure> {
         Failure::Input(format!("`{shown}{more}` is no id: {error}"))
     };
     let is_link = text.chars().any(|c| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, '-' | ' '))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphabetic() || matches!(c, '-' | ' '))
         && text.parse::<Gdid>().is_err();
     if is_link {
-        return ELink::decode(text).map(|link| link.id()).map_err(|error| refused(&error));
+        return ELink::decode(text)
+            .map(|link| link.id())
+            .map_err(|error| refused(&error));
     }
     text.parse().map_err(|error| refused(&error))
 }
@@ -103,8 +112,15 @@ mod tests {
         let id = |text| read_id(text).map_err(|failure| failure.to_string());
         assert_eq!(id("AIAIIW-IW"), id("0:0:123"));
         assert_eq!(id("0x00000000000000000000007B"), id("0:0:123"));
-        assert_eq!(id("aaaaaaaaaaaaaaaaaaaaaaaa"), Ok(Gdid::from_bytes([0xaa; 12])), "hexadecimal digits");
-        assert_eq!(id("0:18:1").unwrap_err(), "`0:18:1` is no id: the authority is above 15, at character 3");
+        assert_eq!(
+            id("aaaaaaaaaaaaaaaaaaaaaaaa"),
+            Ok(Gdid::from_bytes([0xaa; 12])),
+            "hexadecimal digits"
+        );
+        assert_eq!(
+            id("0:18:1").unwrap_err(),
+            "`0:18:1` is no id: the authority is above 15, at character 3"
+        );
         assert!(id("AIAIIW-AI").unwrap_err().contains("checksum"));
         assert!(id(&"9".repeat(5000)).unwrap_err().len() < 200);
     }

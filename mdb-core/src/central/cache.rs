@@ -75,7 +75,10 @@ impl Expiry<Vec<u8>, Cached> for Lifetimes {
 
 impl IndexCache {
     pub(crate) fn new(config: &CacheConfig) -> Self {
-        let lifetimes = Lifetimes { found: config.ttl(), absent: config.negative_ttl() };
+        let lifetimes = Lifetimes {
+            found: config.ttl(),
+            absent: config.negative_ttl(),
+        };
         Self {
             entries: Cache::builder()
                 .max_capacity(config.capacity())
@@ -93,7 +96,8 @@ impl IndexCache {
     #[inline]
     pub(crate) async fn get(&self, key: &[u8]) -> Option<Option<Gdid>> {
         let cached = self.entries.get(key).await?;
-        (cached.writes == self.writes_of(key).load(Ordering::Acquire)).then_some(cached.found.holder)
+        (cached.writes == self.writes_of(key).load(Ordering::Acquire))
+            .then_some(cached.found.holder)
     }
 
     /// The cached answer, or the one of `load`; many that miss one key at once load it once.
@@ -109,7 +113,12 @@ impl IndexCache {
             let before = writes.load(Ordering::Acquire);
             let loaded = self
                 .entries
-                .try_get_with_by_ref(key, async { load().await.map(|found| Cached { found, writes: before }) })
+                .try_get_with_by_ref(key, async {
+                    load().await.map(|found| Cached {
+                        found,
+                        writes: before,
+                    })
+                })
                 .await
                 .map_err(std::sync::Arc::unwrap_or_clone)?;
             // Somebody else's load may have begun before a write that we have seen.
@@ -123,7 +132,9 @@ impl IndexCache {
     /// Keeps an answer whose lookup began when [`begin`](Self::begin) gave `writes`.
     pub(crate) async fn keep(&self, key: &[u8], found: Found, writes: u64) {
         if found.keep == Keep::ForItsTime {
-            self.entries.insert(key.into(), Cached { found, writes }).await;
+            self.entries
+                .insert(key.into(), Cached { found, writes })
+                .await;
         }
     }
 

@@ -118,7 +118,11 @@ impl Index {
     /// # Cancel safety
     ///
     /// When the future is dropped, the key may have been claimed: it is found as unfinished then.
-    pub async fn claim<'k>(&self, key: impl Into<IndexKey<'k>>, id: Gdid) -> Result<Claim, IndexError> {
+    pub async fn claim<'k>(
+        &self,
+        key: impl Into<IndexKey<'k>>,
+        id: Gdid,
+    ) -> Result<Claim, IndexError> {
         let inner = self.inner()?;
         let key = inner.entries.key(key.into())?.into_owned();
         let token = new_token();
@@ -138,14 +142,19 @@ impl Index {
     /// When it returns `Ok`, the entry is found after any crash.
     pub async fn confirm(&self, claim: &Claim) -> Result<(), IndexError> {
         let inner = self.inner()?;
-        let turned = inner.entries.turn(&claim.key, &claim.token, (State::Claimed, State::Active)).await;
+        let turned = inner
+            .entries
+            .turn(&claim.key, &claim.token, (State::Claimed, State::Active))
+            .await;
         inner.cache.written(&claim.key).await;
         if turned? {
             return Ok(());
         }
         match inner.entries.find(&claim.key).await? {
             Some(entry) if entry.state == State::Active && entry.holder == claim.id => Ok(()),
-            _ => Err(IndexError::ClaimLost { index: inner.entries.name.clone() }),
+            _ => Err(IndexError::ClaimLost {
+                index: inner.entries.name.clone(),
+            }),
         }
     }
 
@@ -156,7 +165,10 @@ impl Index {
     /// [`IndexError::Database`]: CENTRAL's shard failed; repeat the call.
     pub async fn release(&self, claim: &Claim) -> Result<bool, IndexError> {
         let inner = self.inner()?;
-        let released = inner.entries.delete_of(&claim.key, &claim.token, State::Claimed).await;
+        let released = inner
+            .entries
+            .delete_of(&claim.key, &claim.token, State::Claimed)
+            .await;
         inner.cache.written(&claim.key).await;
         released
     }
@@ -199,18 +211,34 @@ impl Index {
     /// # Errors
     ///
     /// [`IndexError::Database`]: a shard failed; repeat the call.
-    pub async fn settle(&self, unfinished: &Unfinished, briefcase: BriefcaseFound) -> Result<Settled, IndexError> {
+    pub async fn settle(
+        &self,
+        unfinished: &Unfinished,
+        briefcase: BriefcaseFound,
+    ) -> Result<Settled, IndexError> {
         let inner = self.inner()?;
         let Unfinished { key, entry, .. } = unfinished;
         if entry.state != State::Claimed {
-            return Ok(inner.settle_rename(key, entry).await?.unwrap_or(Settled::Left));
+            return Ok(inner
+                .settle_rename(key, entry)
+                .await?
+                .unwrap_or(Settled::Left));
         }
-        let Some(token) = &entry.operation else { return Ok(Settled::Left) };
+        let Some(token) = &entry.operation else {
+            return Ok(Settled::Left);
+        };
         let (done, settled) = match briefcase {
-            BriefcaseFound::Yes => {
-                (inner.entries.turn(key, token, (State::Claimed, State::Active)).await, Settled::Completed)
-            }
-            BriefcaseFound::No => (inner.entries.delete_of(key, token, State::Claimed).await, Settled::Undone),
+            BriefcaseFound::Yes => (
+                inner
+                    .entries
+                    .turn(key, token, (State::Claimed, State::Active))
+                    .await,
+                Settled::Completed,
+            ),
+            BriefcaseFound::No => (
+                inner.entries.delete_of(key, token, State::Claimed).await,
+                Settled::Undone,
+            ),
         };
         inner.cache.written(key).await;
         Ok(if done? { settled } else { Settled::Left })

@@ -41,10 +41,18 @@ impl State {
     }
 
     fn of_code(code: i64) -> Result<Self, sqlx::Error> {
-        [Self::Active, Self::Claimed, Self::RenameTarget, Self::RenameSource, Self::Renamed]
-            .into_iter()
-            .find(|state| state.code() == code)
-            .ok_or_else(|| sqlx::Error::Decode(format!("index entry with the unknown state {code}").into()))
+        [
+            Self::Active,
+            Self::Claimed,
+            Self::RenameTarget,
+            Self::RenameSource,
+            Self::Renamed,
+        ]
+        .into_iter()
+        .find(|state| state.code() == code)
+        .ok_or_else(|| {
+            sqlx::Error::Decode(format!("index entry with the unknown state {code}").into())
+        })
     }
 }
 
@@ -97,8 +105,12 @@ pub(super) struct Entries {
 impl Entries {
     /// A key's normal form.
     pub(super) fn key<'k>(&self, key: IndexKey<'k>) -> Result<Cow<'k, [u8]>, IndexError> {
-        normal_form(key, self.config.key(), self.config.normalization())
-            .map_err(|source| IndexError::Key { index: self.name.clone(), source })
+        normal_form(key, self.config.key(), self.config.normalization()).map_err(|source| {
+            IndexError::Key {
+                index: self.name.clone(),
+                source,
+            }
+        })
     }
 
     pub(super) fn kind(&self) -> KeyKind {
@@ -107,8 +119,10 @@ impl Entries {
 
     /// The shard of a normal form.
     pub(super) fn shard(&self, key: &[u8]) -> Result<ShardId, IndexError> {
-        let key = shard_key(key, self.kind())
-            .map_err(|source| IndexError::Key { index: self.name.clone(), source })?;
+        let key = shard_key(key, self.kind()).map_err(|source| IndexError::Key {
+            index: self.name.clone(),
+            source,
+        })?;
         Ok(self.place.of(&key).shard_id())
     }
 
@@ -116,7 +130,11 @@ impl Entries {
         Ok(self.place.servers.pool(self.shard(key)?))
     }
 
-    pub(super) fn failed(&self, pool: &AnyPool, action: &'static str) -> impl FnOnce(sqlx::Error) -> IndexError {
+    pub(super) fn failed(
+        &self,
+        pool: &AnyPool,
+        action: &'static str,
+    ) -> impl FnOnce(sqlx::Error) -> IndexError {
         let pool = pool.clone();
         move |source| IndexError::Database {
             index: self.name.clone(),
@@ -137,7 +155,10 @@ impl Entries {
     /// A key's row.
     pub(super) async fn find(&self, key: &[u8]) -> Result<Option<Entry>, IndexError> {
         let pool = self.pool(key)?;
-        let query = format!("SELECT {} FROM mdb_index WHERE index_name = ? AND key_bytes = ?", columns(pool));
+        let query = format!(
+            "SELECT {} FROM mdb_index WHERE index_name = ? AND key_bytes = ?",
+            columns(pool)
+        );
         let values = [Value::from(self.name.as_str()), Value::from(key)];
         // Reading again is harmless, so a connection that was lost meanwhile is nobody's concern.
         let rows = match pool.query(&query, &values).await {
@@ -164,12 +185,15 @@ impl Entries {
             columns(pool)
         );
         let mut values = vec![Value::from(self.name.as_str())];
-        let filled = keys.iter().chain(std::iter::repeat_n(&keys[0], places - keys.len()));
+        let filled = keys
+            .iter()
+            .chain(std::iter::repeat_n(&keys[0], places - keys.len()));
         values.extend(filled.map(|key| Value::from(*key)));
         let failed = self.failed(pool, "look keys up");
         let read = |row: &Values| Ok((row.bytes(0)?.to_vec(), Entry::read(row, 1)?));
         let rows = pool.query(&query, &values).await;
-        rows.and_then(|rows| rows.iter().map(read).collect()).map_err(failed)
+        rows.and_then(|rows| rows.iter().map(read).collect())
+            .map_err(failed)
     }
 
     /// The rows of one shard that a claim or a rename left in between for longer than `age`.
@@ -188,7 +212,8 @@ impl Entries {
         let values = [Value::from(self.name.as_str()), Value::from(age)];
         let read = |row: &Values| Ok((row.bytes(0)?.to_vec(), Entry::read(row, 1)?));
         let rows = pool.query(&query, &values).await;
-        rows.and_then(|rows| rows.iter().map(read).collect()).map_err(self.failed(pool, "list unfinished entries"))
+        rows.and_then(|rows| rows.iter().map(read).collect())
+            .map_err(self.failed(pool, "list unfinished entries"))
     }
 
     /// Adds a row; says whether the key was free.
@@ -230,7 +255,11 @@ impl Entries {
         (from, to): (State, State),
     ) -> Result<bool, IndexError> {
         let pool = self.pool(key)?;
-        let cleared = if to == State::Active { ", operation = NULL, peer = NULL" } else { "" };
+        let cleared = if to == State::Active {
+            ", operation = NULL, peer = NULL"
+        } else {
+            ""
+        };
         let statement = format!(
             "UPDATE mdb_index SET state = ?, changed_ms = {}{cleared} \
              WHERE index_name = ? AND key_bytes = ? AND state = ? AND operation = ?",
@@ -243,7 +272,9 @@ impl Entries {
             Value::from(from.code()),
             Value::from(operation),
         ];
-        let changed = Self::change(pool, &statement, &values).await.map_err(self.failed(pool, "change a key's state"))?;
+        let changed = Self::change(pool, &statement, &values)
+            .await
+            .map_err(self.failed(pool, "change a key's state"))?;
         Ok(changed == 1)
     }
 
@@ -269,20 +300,31 @@ impl Entries {
             Value::from(key),
             Value::from(holder),
         ];
-        let changed = Self::change(pool, &statement, &values).await.map_err(self.failed(pool, "begin a rename"))?;
+        let changed = Self::change(pool, &statement, &values)
+            .await
+            .map_err(self.failed(pool, "begin a rename"))?;
         Ok(changed == 1)
     }
 
     /// Gives an active row another key on the same shard; `Ok(None)` when the new key is taken.
-    pub(super) async fn rekey(&self, from: &[u8], to: &[u8], holder: Gdid) -> Result<Option<bool>, IndexError> {
+    pub(super) async fn rekey(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        holder: Gdid,
+    ) -> Result<Option<bool>, IndexError> {
         let pool = self.pool(from)?;
         let statement = format!(
             "UPDATE mdb_index SET key_bytes = ?, changed_ms = {} \
              WHERE index_name = ? AND key_bytes = ? AND state = 0 AND gdid = ?",
             pool.now()
         );
-        let values =
-            [Value::from(to), Value::from(self.name.as_str()), Value::from(from), Value::from(holder)];
+        let values = [
+            Value::from(to),
+            Value::from(self.name.as_str()),
+            Value::from(from),
+            Value::from(holder),
+        ];
         match Self::change(pool, &statement, &values).await {
             Ok(changed) => Ok(Some(changed == 1)),
             Err(error) if pool.is_unique_violation(&error) => Ok(None),
@@ -291,17 +333,23 @@ impl Entries {
     }
 
     /// Deletes a row of `operation` in `state`; says whether it was there.
-    pub(super) async fn delete_of(&self, key: &[u8], operation: &[u8], state: State) -> Result<bool, IndexError> {
+    pub(super) async fn delete_of(
+        &self,
+        key: &[u8],
+        operation: &[u8],
+        state: State,
+    ) -> Result<bool, IndexError> {
         let pool = self.pool(key)?;
-        let statement =
-            "DELETE FROM mdb_index WHERE index_name = ? AND key_bytes = ? AND state = ? AND operation = ?";
+        let statement = "DELETE FROM mdb_index WHERE index_name = ? AND key_bytes = ? AND state = ? AND operation = ?";
         let values = [
             Value::from(self.name.as_str()),
             Value::from(key),
             Value::from(state.code()),
             Value::from(operation),
         ];
-        let deleted = Self::change(pool, statement, &values).await.map_err(self.failed(pool, "delete a key"))?;
+        let deleted = Self::change(pool, statement, &values)
+            .await
+            .map_err(self.failed(pool, "delete a key"))?;
         Ok(deleted == 1)
     }
 
@@ -309,8 +357,14 @@ impl Entries {
     pub(super) async fn delete_active(&self, key: &[u8], holder: Gdid) -> Result<bool, IndexError> {
         let pool = self.pool(key)?;
         let statement = "DELETE FROM mdb_index WHERE index_name = ? AND key_bytes = ? AND state = 0 AND gdid = ?";
-        let values = [Value::from(self.name.as_str()), Value::from(key), Value::from(holder)];
-        let deleted = Self::change(pool, statement, &values).await.map_err(self.failed(pool, "remove a key"))?;
+        let values = [
+            Value::from(self.name.as_str()),
+            Value::from(key),
+            Value::from(holder),
+        ];
+        let deleted = Self::change(pool, statement, &values)
+            .await
+            .map_err(self.failed(pool, "remove a key"))?;
         Ok(deleted == 1)
     }
 }

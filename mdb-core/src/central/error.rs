@@ -63,7 +63,9 @@ pub enum IndexError {
         index: String,
     },
     /// The claim was released by somebody else, or belongs to another id by now.
-    #[error("the claim in index `{index}` is no longer yours: it was released as abandoned; begin anew")]
+    #[error(
+        "the claim in index `{index}` is no longer yours: it was released as abandoned; begin anew"
+    )]
     ClaimLost {
         /// The index.
         index: String,
@@ -75,7 +77,9 @@ pub enum IndexError {
         index: String,
     },
     /// A rename was stopped before its commit point; the old key is still the one that is found.
-    #[error("the rename in index `{index}` was stopped by somebody else; the old key is still valid")]
+    #[error(
+        "the rename in index `{index}` was stopped by somebody else; the old key is still valid"
+    )]
     RenameStopped {
         /// The index.
         index: String,

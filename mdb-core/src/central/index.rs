@@ -42,18 +42,31 @@ pub(super) struct Inner {
 
 impl Index {
     pub(super) fn new(config: &IndexConfig, cache: &CacheConfig, place: Place) -> Self {
-        let entries = Entries { name: config.name().to_string(), config: config.clone(), place };
-        Self { inner: Ok(Arc::new(Inner { entries, cache: IndexCache::new(cache) })) }
+        let entries = Entries {
+            name: config.name().to_string(),
+            config: config.clone(),
+            place,
+        };
+        Self {
+            inner: Ok(Arc::new(Inner {
+                entries,
+                cache: IndexCache::new(cache),
+            })),
+        }
     }
 
     pub(super) fn unknown(name: &str) -> Self {
-        Self { inner: Err(name.into()) }
+        Self {
+            inner: Err(name.into()),
+        }
     }
 
     pub(super) fn inner(&self) -> Result<&Inner, IndexError> {
         match &self.inner {
             Ok(inner) => Ok(inner),
-            Err(name) => Err(IndexError::Unknown { name: name.to_string() }),
+            Err(name) => Err(IndexError::Unknown {
+                name: name.to_string(),
+            }),
         }
     }
 
@@ -76,7 +89,10 @@ impl Index {
         if let Some(holder) = inner.cache.get(&key).await {
             return Ok(holder);
         }
-        inner.cache.get_or_load(&key, async || inner.look_up(&key).await).await
+        inner
+            .cache
+            .get_or_load(&key, async || inner.look_up(&key).await)
+            .await
     }
 
     /// As [`get`](Self::get), past the cache: what CENTRAL says at this moment.
@@ -84,7 +100,10 @@ impl Index {
     /// # Errors
     ///
     /// As [`get`](Self::get).
-    pub async fn get_uncached<'k>(&self, key: impl Into<IndexKey<'k>>) -> Result<Option<Gdid>, IndexError> {
+    pub async fn get_uncached<'k>(
+        &self,
+        key: impl Into<IndexKey<'k>>,
+    ) -> Result<Option<Gdid>, IndexError> {
         let inner = self.inner()?;
         let key = inner.entries.key(key.into())?;
         Ok(inner.look_up(&key).await?.holder)
@@ -100,23 +119,32 @@ impl Index {
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Vec<Option<Gdid>>, IndexError> {
         let inner = self.inner()?;
-        let keys =
-            keys.into_iter().map(|key| inner.entries.key(key.into())).collect::<Result<Vec<_>, _>>()?;
+        let keys = keys
+            .into_iter()
+            .map(|key| inner.entries.key(key.into()))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut holders = vec![None; keys.len()];
         let mut missing: HashMap<_, Vec<(usize, u64)>> = HashMap::new();
         for (place, key) in keys.iter().enumerate() {
-            match inner.cache.get(key).await {
-                Some(holder) => holders[place] = holder,
-                None => {
-                    let shard = inner.entries.shard(key)?;
-                    missing.entry(shard).or_default().push((place, inner.cache.begin(key)));
-                }
+            if let Some(holder) = inner.cache.get(key).await {
+                holders[place] = holder;
+            } else {
+                let shard = inner.entries.shard(key)?;
+                missing
+                    .entry(shard)
+                    .or_default()
+                    .push((place, inner.cache.begin(key)));
             }
         }
         for (shard, places) in missing {
             for places in places.chunks(KEYS_PER_QUERY) {
                 let wanted: Vec<&[u8]> = places.iter().map(|(place, _)| &*keys[*place]).collect();
-                let rows: HashMap<_, _> = inner.entries.find_many(shard, &wanted).await?.into_iter().collect();
+                let rows: HashMap<_, _> = inner
+                    .entries
+                    .find_many(shard, &wanted)
+                    .await?
+                    .into_iter()
+                    .collect();
                 for &(place, writes) in places {
                     let key = &*keys[place];
                     let found = inner.judge(key, rows.get(key).cloned()).await?;
@@ -140,7 +168,11 @@ impl Index {
     /// # Cancel safety
     ///
     /// When the future is dropped, the entry may have been written or not.
-    pub async fn insert<'k>(&self, key: impl Into<IndexKey<'k>>, id: Gdid) -> Result<(), IndexError> {
+    pub async fn insert<'k>(
+        &self,
+        key: impl Into<IndexKey<'k>>,
+        id: Gdid,
+    ) -> Result<(), IndexError> {
         let inner = self.inner()?;
         let key = inner.entries.key(key.into())?;
         match inner.take(&key, id, None).await {
@@ -160,7 +192,10 @@ impl Index {
     /// # Cancel safety
     ///
     /// When the future is dropped, the entry may have been removed or not.
-    pub async fn remove<'k>(&self, key: impl Into<IndexKey<'k>>) -> Result<Option<Gdid>, IndexError> {
+    pub async fn remove<'k>(
+        &self,
+        key: impl Into<IndexKey<'k>>,
+    ) -> Result<Option<Gdid>, IndexError> {
         let inner = self.inner()?;
         let key = inner.entries.key(key.into())?;
         for _ in 0..FOLLOWS {
@@ -193,8 +228,14 @@ impl Inner {
     /// Whether a row means that the key is found.
     async fn judge(&self, key: &[u8], mut entry: Option<Entry>) -> Result<Found, IndexError> {
         for _ in 0..FOLLOWS {
-            let Some(row) = entry else { return Ok(Found { holder: None, keep: Keep::ForItsTime }) };
-            let (State::RenameTarget, Some(operation), Some(old_key)) = (row.state, &row.operation, &row.peer)
+            let Some(row) = entry else {
+                return Ok(Found {
+                    holder: None,
+                    keep: Keep::ForItsTime,
+                });
+            };
+            let (State::RenameTarget, Some(operation), Some(old_key)) =
+                (row.state, &row.operation, &row.peer)
             else {
                 let (holder, keep) = match row.state {
                     State::Active => (Some(row.holder), Keep::ForItsTime),
@@ -204,14 +245,25 @@ impl Inner {
                 return Ok(Found { holder, keep });
             };
             // The old key's row decides, as long as it is there.
-            if let Some(old) = self.entries.find(old_key).await?.filter(|old| old.is_of(operation)) {
+            if let Some(old) = self
+                .entries
+                .find(old_key)
+                .await?
+                .filter(|old| old.is_of(operation))
+            {
                 let holder = (old.state == State::Renamed).then_some(row.holder);
-                return Ok(Found { holder, keep: Keep::No });
+                return Ok(Found {
+                    holder,
+                    keep: Keep::No,
+                });
             }
             // It is gone or was turned back, so this row is about to be finished too.
             let again = self.entries.find(key).await?;
             if again.as_ref().is_some_and(|again| again.is_of(operation)) {
-                return Ok(Found { holder: None, keep: Keep::No });
+                return Ok(Found {
+                    holder: None,
+                    keep: Keep::No,
+                });
             }
             entry = again;
         }
@@ -226,9 +278,15 @@ impl Inner {
         claim: Option<&super::entry::Token>,
     ) -> Result<(), IndexError> {
         if id.is_zero() {
-            return Err(IndexError::ZeroId { index: self.entries.name.clone() });
+            return Err(IndexError::ZeroId {
+                index: self.entries.name.clone(),
+            });
         }
-        let state = if claim.is_some() { State::Claimed } else { State::Active };
+        let state = if claim.is_some() {
+            State::Claimed
+        } else {
+            State::Active
+        };
         for _ in 0..FOLLOWS {
             let added = self.entries.add(key, id, state, claim, None).await;
             self.cache.written(key).await;
@@ -246,11 +304,21 @@ impl Inner {
     pub(super) async fn clear_the_way(&self, key: &[u8], entry: &Entry) -> Result<(), IndexError> {
         let index = self.entries.name.clone();
         match entry.state {
-            State::Active => Err(IndexError::Taken { index, holder: entry.holder }),
-            State::Claimed => Err(IndexError::Claimed { index, holder: entry.holder, age: entry.age }),
+            State::Active => Err(IndexError::Taken {
+                index,
+                holder: entry.holder,
+            }),
+            State::Claimed => Err(IndexError::Claimed {
+                index,
+                holder: entry.holder,
+                age: entry.age,
+            }),
             State::RenameTarget | State::RenameSource | State::Renamed => {
                 if self.settle_rename(key, entry).await?.is_none() {
-                    return Err(IndexError::Renaming { index, age: entry.age });
+                    return Err(IndexError::Renaming {
+                        index,
+                        age: entry.age,
+                    });
                 }
                 Ok(())
             }
@@ -260,6 +328,9 @@ impl Inner {
     /// A key that kept changing while it was looked at.
     pub(super) async fn busy(&self, key: &[u8]) -> IndexError {
         self.cache.written(key).await;
-        IndexError::Renaming { index: self.entries.name.clone(), age: std::time::Duration::ZERO }
+        IndexError::Renaming {
+            index: self.entries.name.clone(),
+            age: std::time::Duration::ZERO,
+        }
     }
 }

@@ -80,11 +80,11 @@ pub enum KeyError {
 ///
 /// Text is UTF-8; an integer is eight big-endian bytes with the sign bit turned over, so that bytes
 /// sort as integers do.
-pub(crate) fn normal_form<'k>(
-    key: IndexKey<'k>,
+pub(crate) fn normal_form(
+    key: IndexKey<'_>,
     kind: KeyKind,
     normalization: Normalization,
-) -> Result<Cow<'k, [u8]>, KeyError> {
+) -> Result<Cow<'_, [u8]>, KeyError> {
     let bytes = match (key, kind) {
         (IndexKey::Text(text), KeyKind::String) => match normalize(text, normalization) {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
@@ -100,7 +100,10 @@ pub(crate) fn normal_form<'k>(
                 IndexKey::Bytes(_) => "bytes",
                 IndexKey::Integer(_) => "integer",
             };
-            return Err(KeyError::Kind { wanted: kind_name(kind), given });
+            return Err(KeyError::Kind {
+                wanted: kind_name(kind),
+                given,
+            });
         }
     };
     match bytes.len() {
@@ -120,9 +123,13 @@ fn kind_name(kind: KeyKind) -> &'static str {
 
 /// The shard key of a normal form.
 pub(crate) fn shard_key(bytes: &[u8], kind: KeyKind) -> Result<ShardKey<'_>, KeyError> {
-    let stored = KeyError::Stored { wanted: kind_name(kind) };
+    let stored = KeyError::Stored {
+        wanted: kind_name(kind),
+    };
     match kind {
-        KeyKind::String => std::str::from_utf8(bytes).map(ShardKey::Text).map_err(|_| stored),
+        KeyKind::String => std::str::from_utf8(bytes)
+            .map(ShardKey::Text)
+            .map_err(|_| stored),
         KeyKind::Bytes => Ok(ShardKey::Bytes(bytes)),
         KeyKind::Integer => integer(bytes).map(ShardKey::from).ok_or(stored),
     }
@@ -132,13 +139,17 @@ pub(crate) fn shard_key(bytes: &[u8], kind: KeyKind) -> Result<ShardKey<'_>, Key
 pub(crate) fn display(bytes: &[u8], kind: KeyKind) -> String {
     match kind {
         KeyKind::String => String::from_utf8_lossy(bytes).into_owned(),
-        KeyKind::Integer if bytes.len() == 8 => integer(bytes).map_or_else(String::new, |number| number.to_string()),
+        KeyKind::Integer if bytes.len() == 8 => {
+            integer(bytes).map_or_else(String::new, |number| number.to_string())
+        }
         KeyKind::Bytes | KeyKind::Integer => {
             use std::fmt::Write as _;
-            bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
+            bytes
+                .iter()
+                .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+                    let _ = write!(text, "{byte:02x}");
+                    text
+                })
         }
     }
 }
@@ -176,7 +187,11 @@ mod tests {
         let fold = |text| normalize(text, Normalization::Fold).into_owned();
         assert_eq!(fold("  Ann@Example.ORG\n"), "ann@example.org");
         assert_eq!(fold("STRASSE"), fold("Straße"));
-        assert_eq!(fold("e\u{301}"), fold("É"), "a composed and a decomposed letter are one key");
+        assert_eq!(
+            fold("e\u{301}"),
+            fold("É"),
+            "a composed and a decomposed letter are one key"
+        );
         assert_eq!(normalize(" A ", Normalization::Trim), "A");
         assert_eq!(normalize(" A ", Normalization::None), " A ");
     }
@@ -185,11 +200,17 @@ mod tests {
     fn limits() {
         let form = |text| normal_form(IndexKey::Text(text), KeyKind::String, Normalization::Trim);
         assert_eq!(form("  "), Err(KeyError::Empty));
-        assert_eq!(form(&"x".repeat(65_536)), Err(KeyError::TooLong { bytes: 65_536 }));
+        assert_eq!(
+            form(&"x".repeat(65_536)),
+            Err(KeyError::TooLong { bytes: 65_536 })
+        );
         assert!(form(&"x".repeat(MAX_KEY_BYTES)).is_ok());
         assert_eq!(
             normal_form(IndexKey::Integer(1), KeyKind::String, Normalization::None),
-            Err(KeyError::Kind { wanted: "string", given: "integer" })
+            Err(KeyError::Kind {
+                wanted: "string",
+                given: "integer"
+            })
         );
     }
 

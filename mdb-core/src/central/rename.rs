@@ -37,7 +37,10 @@ impl Index {
         to: impl Into<IndexKey<'t>>,
     ) -> Result<Gdid, IndexError> {
         let inner = self.inner()?;
-        let (from, to) = (inner.entries.key(from.into())?, inner.entries.key(to.into())?);
+        let (from, to) = (
+            inner.entries.key(from.into())?,
+            inner.entries.key(to.into())?,
+        );
         let result = inner.rename(&from, &to).await;
         inner.cache.written(&from).await;
         inner.cache.written(&to).await;
@@ -49,12 +52,18 @@ impl Inner {
     async fn rename(&self, from: &[u8], to: &[u8]) -> Result<Gdid, IndexError> {
         for _ in 0..ATTEMPTS {
             let Some(old) = self.entries.find(from).await? else {
-                return Err(IndexError::NotFound { index: self.entries.name.clone() });
+                return Err(IndexError::NotFound {
+                    index: self.entries.name.clone(),
+                });
             };
             match old.state {
                 State::Active if from == to => return Ok(old.holder),
                 State::Active => {}
-                State::Claimed => return Err(IndexError::NotFound { index: self.entries.name.clone() }),
+                State::Claimed => {
+                    return Err(IndexError::NotFound {
+                        index: self.entries.name.clone(),
+                    });
+                }
                 State::RenameTarget | State::RenameSource | State::Renamed => {
                     self.clear_the_way(from, &old).await?;
                     continue;
@@ -76,27 +85,63 @@ impl Inner {
         Err(self.busy(from).await)
     }
 
-    async fn rename_on_one_shard(&self, from: &[u8], to: &[u8], holder: Gdid) -> Result<bool, IndexError> {
+    async fn rename_on_one_shard(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        holder: Gdid,
+    ) -> Result<bool, IndexError> {
         Ok(self.entries.rekey(from, to, holder).await?.unwrap_or(false))
     }
 
-    async fn rename_between_shards(&self, from: &[u8], to: &[u8], holder: Gdid) -> Result<bool, IndexError> {
+    async fn rename_between_shards(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        holder: Gdid,
+    ) -> Result<bool, IndexError> {
         let operation = new_token();
-        if !self.entries.mark_source(from, holder, &operation, to).await? {
+        if !self
+            .entries
+            .mark_source(from, holder, &operation, to)
+            .await?
+        {
             return Ok(false);
         }
-        let taken = self.entries.add(to, holder, State::RenameTarget, Some(&operation), Some(from)).await;
+        let taken = self
+            .entries
+            .add(
+                to,
+                holder,
+                State::RenameTarget,
+                Some(&operation),
+                Some(from),
+            )
+            .await;
         if !matches!(taken, Ok(true)) {
             // Undone as far as possible. What is left after a second failure is still found by its
             // old key, and is settled later.
-            let undone = self.entries.turn(from, &operation, (State::RenameSource, State::Active)).await;
-            self.entries.delete_of(to, &operation, State::RenameTarget).await?;
+            let undone = self
+                .entries
+                .turn(from, &operation, (State::RenameSource, State::Active))
+                .await;
+            self.entries
+                .delete_of(to, &operation, State::RenameTarget)
+                .await?;
             undone?;
             return taken;
         }
-        if !self.entries.turn(from, &operation, (State::RenameSource, State::Renamed)).await? {
-            self.entries.delete_of(to, &operation, State::RenameTarget).await?;
-            return Err(IndexError::RenameStopped { index: self.entries.name.clone() });
+        if !self
+            .entries
+            .turn(from, &operation, (State::RenameSource, State::Renamed))
+            .await?
+        {
+            self.entries
+                .delete_of(to, &operation, State::RenameTarget)
+                .await?;
+            return Err(IndexError::RenameStopped {
+                index: self.entries.name.clone(),
+            });
         }
         // The commit point is passed: what follows only tidies up, and anybody can do it.
         if let Err(error) = self.complete(from, to, &operation).await {
@@ -106,18 +151,31 @@ impl Inner {
     }
 
     async fn complete(&self, from: &[u8], to: &[u8], operation: &[u8]) -> Result<(), IndexError> {
-        self.entries.turn(to, operation, (State::RenameTarget, State::Active)).await?;
-        self.entries.delete_of(from, operation, State::Renamed).await?;
+        self.entries
+            .turn(to, operation, (State::RenameTarget, State::Active))
+            .await?;
+        self.entries
+            .delete_of(from, operation, State::Renamed)
+            .await?;
         Ok(())
     }
 
     /// Completes a rename that has passed its commit point, undoes one that was abandoned before.
     ///
     /// `None`: it is neither; whoever does it may still be alive.
-    pub(super) async fn settle_rename(&self, key: &[u8], entry: &Entry) -> Result<Option<Settled>, IndexError> {
-        let (Some(operation), Some(peer)) = (&entry.operation, &entry.peer) else { return Ok(None) };
-        let (from, to): (&[u8], &[u8]) =
-            if entry.state == State::RenameTarget { (peer, key) } else { (key, peer) };
+    pub(super) async fn settle_rename(
+        &self,
+        key: &[u8],
+        entry: &Entry,
+    ) -> Result<Option<Settled>, IndexError> {
+        let (Some(operation), Some(peer)) = (&entry.operation, &entry.peer) else {
+            return Ok(None);
+        };
+        let (from, to): (&[u8], &[u8]) = if entry.state == State::RenameTarget {
+            (peer, key)
+        } else {
+            (key, peer)
+        };
         let result = self.settle_between(from, to, operation, entry).await;
         self.cache.written(from).await;
         self.cache.written(to).await;
@@ -131,7 +189,11 @@ impl Inner {
         operation: &[u8],
         entry: &Entry,
     ) -> Result<Option<Settled>, IndexError> {
-        let old = self.entries.find(from).await?.filter(|old| old.is_of(operation));
+        let old = self
+            .entries
+            .find(from)
+            .await?
+            .filter(|old| old.is_of(operation));
         match old.map(|old| old.state) {
             Some(State::Renamed) => {
                 self.complete(from, to, operation).await?;
@@ -142,15 +204,23 @@ impl Inner {
                     return Ok(None);
                 }
                 // First the row that decides, so that whoever is merely slow can't commit any more.
-                if !self.entries.turn(from, operation, (State::RenameSource, State::Active)).await? {
+                if !self
+                    .entries
+                    .turn(from, operation, (State::RenameSource, State::Active))
+                    .await?
+                {
                     return Ok(None);
                 }
-                self.entries.delete_of(to, operation, State::RenameTarget).await?;
+                self.entries
+                    .delete_of(to, operation, State::RenameTarget)
+                    .await?;
                 Ok(Some(Settled::Undone))
             }
             // The old row is past this rename: if the new one is not, it was undone half-way.
             _ => {
-                self.entries.delete_of(to, operation, State::RenameTarget).await?;
+                self.entries
+                    .delete_of(to, operation, State::RenameTarget)
+                    .await?;
                 Ok(Some(Settled::Undone))
             }
         }

@@ -44,12 +44,19 @@ pub struct TransactionOptions {
 
 impl TransactionOptions {
     /// The longest time that a transaction can be given; a longer one is cut to it.
-    pub const MAX_TIMEOUT: Duration = Duration::from_secs(900);
+    pub const MAX_TIMEOUT: Duration = Duration::from_mins(15);
 
     /// Read committed, for reading and writing, with the server's statement time-out for the whole.
-    #[expect(clippy::new_without_default, reason = "options are spelled out, not defaulted")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "options are spelled out, not defaulted"
+    )]
     pub const fn new() -> Self {
-        Self { isolation: Isolation::ReadCommitted, writes: Writes::Allowed, timeout: None }
+        Self {
+            isolation: Isolation::ReadCommitted,
+            writes: Writes::Allowed,
+            timeout: None,
+        }
     }
 
     /// Sets the isolation level.

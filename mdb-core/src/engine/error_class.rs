@@ -44,9 +44,10 @@ impl ErrorClass {
     pub(crate) fn of_driver(error: &sqlx::Error) -> Option<Self> {
         match error {
             sqlx::Error::Database(_) => None,
-            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => {
-                Some(Self::LostConnection)
-            }
+            sqlx::Error::Io(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::WorkerCrashed => Some(Self::LostConnection),
             sqlx::Error::PoolTimedOut => Some(Self::Unavailable),
             _ => Some(Self::Other),
         }

@@ -10,15 +10,18 @@ use sqlx::{ConnectOptions, Executor, MySql, Row, TransactionManager, TypeInfo, V
 use super::begin::Writes;
 use super::schema::{Nullability, Numbering};
 use super::{
-    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Isolation, Lanes, Session, Table, TableSize, Target,
-    TransactionOptions, Value,
+    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Isolation, Lanes, Session, Table,
+    TableSize, Target, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
 /// What sessions are set to, so that most transactions begin with one statement.
 const SESSION_LEVEL: Isolation = Isolation::ReadCommitted;
 
-#[expect(private_interfaces, reason = "the trait is sealed; only its name is public")]
+#[expect(
+    private_interfaces,
+    reason = "the trait is sealed; only its name is public"
+)]
 impl Engine for MySql {
     const KIND: EngineKind = EngineKind::MySql;
     const LANES: Lanes = Lanes::One;
@@ -31,7 +34,9 @@ impl Engine for MySql {
 
     async fn connect(spec: &ConnectSpec<'_>) -> Result<(MySqlConnection, Session), sqlx::Error> {
         let url = match spec.target {
-            Target::Database(database) | Target::Create(database) => spec.endpoint.database_url(database),
+            Target::Database(database) | Target::Create(database) => {
+                spec.endpoint.database_url(database)
+            }
             Target::Server(_) => spec.endpoint.admin_url(""),
         };
         let mut connection = MySqlConnectOptions::from_str(url.expose_secret())?
@@ -46,7 +51,11 @@ impl Engine for MySql {
         let milliseconds = spec.statement_timeout.as_millis();
         // MariaDB counts seconds and means every statement; MySQL counts milliseconds and means SELECT.
         let limit = if version.contains("MariaDB") {
-            format!("max_statement_time = {}.{:03}", milliseconds / 1000, milliseconds % 1000)
+            format!(
+                "max_statement_time = {}.{:03}",
+                milliseconds / 1000,
+                milliseconds % 1000
+            )
         } else {
             format!("max_execution_time = {milliseconds}")
         };
@@ -63,11 +72,19 @@ impl Engine for MySql {
         Ok((connection, Session::Server(session)))
     }
 
-    async fn end_session(connection: &mut MySqlConnection, session: u64) -> Result<(), sqlx::Error> {
-        match connection.execute(format!("KILL CONNECTION {session}").as_str()).await {
+    async fn end_session(
+        connection: &mut MySqlConnection,
+        session: u64,
+    ) -> Result<(), sqlx::Error> {
+        match connection
+            .execute(format!("KILL CONNECTION {session}").as_str())
+            .await
+        {
             // 1094: it has ended by itself.
             Err(sqlx::Error::Database(error))
-                if error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().is_some_and(|e| e.number() == 1094) =>
+                if error
+                    .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
+                    .is_some_and(|e| e.number() == 1094) =>
             {
                 Ok(())
             }
@@ -82,14 +99,21 @@ impl Engine for MySql {
         Box::pin(async move {
             if options.level() != SESSION_LEVEL {
                 // Holds for the next transaction only.
-                let level = format!("SET TRANSACTION ISOLATION LEVEL {}", options.isolation_sql());
+                let level = format!(
+                    "SET TRANSACTION ISOLATION LEVEL {}",
+                    options.isolation_sql()
+                );
                 connection.execute(level.as_str()).await?;
             }
             let statement = match options.writes() {
                 Writes::Allowed => "START TRANSACTION READ WRITE",
                 Writes::Refused => "START TRANSACTION READ ONLY",
             };
-            <Self::TransactionManager as TransactionManager>::begin(connection, Some(statement.into())).await
+            <Self::TransactionManager as TransactionManager>::begin(
+                connection,
+                Some(statement.into()),
+            )
+            .await
         })
     }
 
@@ -101,7 +125,9 @@ impl Engine for MySql {
         if let Some(class) = ErrorClass::of_driver(error) {
             return class;
         }
-        let sqlx::Error::Database(database) = error else { return ErrorClass::Other };
+        let sqlx::Error::Database(database) = error else {
+            return ErrorClass::Other;
+        };
         let Some(mysql) = database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() else {
             return ErrorClass::Other;
         };
@@ -122,7 +148,10 @@ impl Engine for MySql {
 
     fn create_database(database: &DatabaseName) -> Option<(String, String)> {
         let create = format!("CREATE DATABASE {}", Self::quote(database.as_str()));
-        Some((create, "SELECT count(*) FROM information_schema.schemata WHERE schema_name = ?".to_owned()))
+        Some((
+            create,
+            "SELECT count(*) FROM information_schema.schemata WHERE schema_name = ?".to_owned(),
+        ))
     }
 
     fn column_types() -> ColumnTypes {
@@ -173,19 +202,33 @@ impl Engine for MySql {
             let column = Column {
                 name: row.try_get(1)?,
                 data_type: row.try_get(2)?,
-                nullability: if nullable == "YES" { Nullability::Nullable } else { Nullability::NotNull },
+                nullability: if nullable == "YES" {
+                    Nullability::Nullable
+                } else {
+                    Nullability::NotNull
+                },
                 key_position: u32::try_from(key).ok().filter(|place| *place > 0),
-                numbering: if extra.contains("auto_increment") { Numbering::ByServer } else { Numbering::None },
+                numbering: if extra.contains("auto_increment") {
+                    Numbering::ByServer
+                } else {
+                    Numbering::None
+                },
             };
             match tables.last_mut() {
                 Some(table) if table.name == name => table.columns.push(column),
-                _ => tables.push(Table { name, columns: vec![column] }),
+                _ => tables.push(Table {
+                    name,
+                    columns: vec![column],
+                }),
             }
         }
         Ok(tables)
     }
 
-    async fn table_size(connection: &mut MySqlConnection, table: &str) -> Result<TableSize, sqlx::Error> {
+    async fn table_size(
+        connection: &mut MySqlConnection,
+        table: &str,
+    ) -> Result<TableSize, sqlx::Error> {
         let rows: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM {}", Self::quote(table)))
             .persistent(false)
             .fetch_one(&mut *connection)
@@ -198,7 +241,10 @@ impl Engine for MySql {
         .persistent(false)
         .fetch_one(connection)
         .await?;
-        Ok(TableSize { rows: rows.try_into().unwrap_or(0), bytes })
+        Ok(TableSize {
+            rows: rows.try_into().unwrap_or(0),
+            bytes,
+        })
     }
 }
 
@@ -231,6 +277,9 @@ mod tests {
 
     #[test]
     fn identifiers_are_quoted() {
-        assert_eq!(MySql::quote("a`; DROP TABLE b; -- "), "`a``; DROP TABLE b; -- `");
+        assert_eq!(
+            MySql::quote("a`; DROP TABLE b; -- "),
+            "`a``; DROP TABLE b; -- `"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! PostgreSQL, 14 or newer.
 
+use std::fmt::Write;
 use std::str::FromStr;
 
 use futures_core::future::BoxFuture;
@@ -10,12 +11,15 @@ use sqlx::{ConnectOptions, Postgres, Row, TransactionManager, TypeInfo, ValueRef
 use super::begin::Writes;
 use super::schema::{Nullability, Numbering};
 use super::{
-    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Lanes, Session, Table, TableSize, Target,
-    TransactionOptions, Value,
+    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Lanes, Session, Table, TableSize,
+    Target, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
-#[expect(private_interfaces, reason = "the trait is sealed; only its name is public")]
+#[expect(
+    private_interfaces,
+    reason = "the trait is sealed; only its name is public"
+)]
 impl Engine for Postgres {
     const KIND: EngineKind = EngineKind::Postgres;
     const LANES: Lanes = Lanes::One;
@@ -28,7 +32,9 @@ impl Engine for Postgres {
 
     async fn connect(spec: &ConnectSpec<'_>) -> Result<(PgConnection, Session), sqlx::Error> {
         let url = match spec.target {
-            Target::Database(database) | Target::Create(database) => spec.endpoint.database_url(database),
+            Target::Database(database) | Target::Create(database) => {
+                spec.endpoint.database_url(database)
+            }
             Target::Server(database) => spec.endpoint.admin_url(database),
         };
         let mut connection = PgConnectOptions::from_str(url.expose_secret())?
@@ -47,16 +53,26 @@ impl Engine for Postgres {
         )
         .bind(format!("{}ms", spec.statement_timeout.as_millis()))
         .bind(format!("{longest}ms"))
-        .bind(if spec.access == Access::ReadOnly { "on" } else { "off" })
+        .bind(if spec.access == Access::ReadOnly {
+            "on"
+        } else {
+            "off"
+        })
         .persistent(false)
         .fetch_one(&mut connection)
         .await?;
-        Ok((connection, Session::Server(u64::from(process.unsigned_abs()))))
+        Ok((
+            connection,
+            Session::Server(u64::from(process.unsigned_abs())),
+        ))
     }
 
     async fn end_session(connection: &mut PgConnection, session: u64) -> Result<(), sqlx::Error> {
         let process = i32::try_from(session).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        sqlx::query("SELECT pg_terminate_backend($1)").bind(process).execute(connection).await?;
+        sqlx::query("SELECT pg_terminate_backend($1)")
+            .bind(process)
+            .execute(connection)
+            .await?;
         Ok(())
     }
 
@@ -70,7 +86,11 @@ impl Engine for Postgres {
         };
         let mut statement = format!("BEGIN ISOLATION LEVEL {} {access}", options.isolation_sql());
         if let Some(limit) = options.set_timeout() {
-            statement.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.as_millis()));
+            let _ = write!(
+                statement,
+                "; SET LOCAL statement_timeout = {}",
+                limit.as_millis()
+            );
         }
         <Self::TransactionManager as TransactionManager>::begin(connection, Some(statement.into()))
     }
@@ -83,13 +103,17 @@ impl Engine for Postgres {
         if let Some(class) = ErrorClass::of_driver(error) {
             return class;
         }
-        let sqlx::Error::Database(database) = error else { return ErrorClass::Other };
+        let sqlx::Error::Database(database) = error else {
+            return ErrorClass::Other;
+        };
         // https://www.postgresql.org/docs/current/errcodes-appendix.html
         match database.code().as_deref() {
             Some("23505") => ErrorClass::UniqueViolation,
             Some("40001" | "40P01" | "55P03") => ErrorClass::Conflict,
             Some("57014") => ErrorClass::Cancelled,
-            Some("57P01" | "57P02" | "25P03" | "08000" | "08003" | "08006") => ErrorClass::LostConnection,
+            Some("57P01" | "57P02" | "25P03" | "08000" | "08003" | "08006") => {
+                ErrorClass::LostConnection
+            }
             Some("57P03" | "53300" | "53400") => ErrorClass::Unavailable,
             Some("42P01") => ErrorClass::MissingTable,
             Some("3D000") => ErrorClass::MissingDatabase,
@@ -101,11 +125,20 @@ impl Engine for Postgres {
 
     fn create_database(database: &DatabaseName) -> Option<(String, String)> {
         let create = format!("CREATE DATABASE {}", Self::quote(database.as_str()));
-        Some((create, "SELECT CAST(count(*) AS BIGINT) FROM pg_database WHERE datname = ?".to_owned()))
+        Some((
+            create,
+            "SELECT CAST(count(*) AS BIGINT) FROM pg_database WHERE datname = ?".to_owned(),
+        ))
     }
 
     fn column_types() -> ColumnTypes {
-        ColumnTypes { id: "BYTEA", bytes: "BYTEA", name: "TEXT", integer: "BIGINT", suffix: "" }
+        ColumnTypes {
+            id: "BYTEA",
+            bytes: "BYTEA",
+            name: "TEXT",
+            integer: "BIGINT",
+            suffix: "",
+        }
     }
 
     fn definition_lock() -> Option<&'static str> {
@@ -145,19 +178,33 @@ impl Engine for Postgres {
             let column = Column {
                 name: row.try_get(1)?,
                 data_type: row.try_get(2)?,
-                nullability: if row.try_get::<bool, _>(3)? { Nullability::NotNull } else { Nullability::Nullable },
+                nullability: if row.try_get::<bool, _>(3)? {
+                    Nullability::NotNull
+                } else {
+                    Nullability::Nullable
+                },
                 key_position: key.and_then(|place| u32::try_from(place + 1).ok()),
-                numbering: if row.try_get::<bool, _>(5)? { Numbering::ByServer } else { Numbering::None },
+                numbering: if row.try_get::<bool, _>(5)? {
+                    Numbering::ByServer
+                } else {
+                    Numbering::None
+                },
             };
             match tables.last_mut() {
                 Some(table) if table.name == name => table.columns.push(column),
-                _ => tables.push(Table { name, columns: vec![column] }),
+                _ => tables.push(Table {
+                    name,
+                    columns: vec![column],
+                }),
             }
         }
         Ok(tables)
     }
 
-    async fn table_size(connection: &mut PgConnection, table: &str) -> Result<TableSize, sqlx::Error> {
+    async fn table_size(
+        connection: &mut PgConnection,
+        table: &str,
+    ) -> Result<TableSize, sqlx::Error> {
         let quoted = Self::quote(table);
         let (rows, bytes): (i64, i64) = sqlx::query_as(&format!(
             "SELECT (SELECT count(*) FROM {quoted}), pg_total_relation_size($1::regclass)"
@@ -166,7 +213,10 @@ impl Engine for Postgres {
         .persistent(false)
         .fetch_one(connection)
         .await?;
-        Ok(TableSize { rows: rows.try_into().unwrap_or(0), bytes: bytes.try_into().ok() })
+        Ok(TableSize {
+            rows: rows.try_into().unwrap_or(0),
+            bytes: bytes.try_into().ok(),
+        })
     }
 }
 
@@ -182,9 +232,7 @@ impl OwnSql for Postgres {
         let mut parts = sql.split('?');
         numbered.extend(parts.next());
         for (part, number) in parts.zip(1..) {
-            numbered.push('$');
-            numbered.push_str(&format!("{number}"));
-            numbered.push_str(part);
+            let _ = write!(numbered, "${number}{part}");
         }
         numbered
     }

@@ -27,7 +27,11 @@ impl Table {
 
     /// The columns of the primary key, in its order.
     pub fn primary_key(&self) -> Vec<&Column> {
-        let mut key: Vec<&Column> = self.columns.iter().filter(|column| column.key_position.is_some()).collect();
+        let mut key: Vec<&Column> = self
+            .columns
+            .iter()
+            .filter(|column| column.key_position.is_some())
+            .collect();
         key.sort_by_key(|column| column.key_position);
         key
     }
@@ -97,7 +101,13 @@ pub(crate) struct TableSize {
 /// its old key after it; `operation` is the token of the claim or rename, and `peer` the rename's
 /// other key.
 pub(crate) fn mdb_tables<DB: Engine>() -> (Vec<String>, Vec<String>) {
-    let ColumnTypes { id, bytes, name, integer, suffix } = DB::column_types();
+    let ColumnTypes {
+        id,
+        bytes,
+        name,
+        integer,
+        suffix,
+    } = DB::column_types();
     let shard = format!(
         "CREATE TABLE IF NOT EXISTS mdb_shard (only_row {integer} NOT NULL PRIMARY KEY CHECK (only_row = 1), \
          format {integer} NOT NULL, store {name} NOT NULL, area {name} NOT NULL, generation {name} NOT NULL, \

@@ -10,15 +10,18 @@ use sqlx::{ConnectOptions, Row, Sqlite, TransactionManager, TypeInfo, ValueRef};
 use super::begin::Writes;
 use super::schema::{Nullability, Numbering};
 use super::{
-    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Lanes, Session, Table, TableSize, Target,
-    TransactionOptions, Value,
+    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Lanes, Session, Table, TableSize,
+    Target, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
 /// How many of its virtual machine's steps SQLite takes between two looks at the stop flag.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
-#[expect(private_interfaces, reason = "the trait is sealed; only its name is public")]
+#[expect(
+    private_interfaces,
+    reason = "the trait is sealed; only its name is public"
+)]
 impl Engine for Sqlite {
     const KIND: EngineKind = EngineKind::Sqlite;
     const LANES: Lanes = Lanes::WriterAndReaders;
@@ -37,9 +40,9 @@ impl Engine for Sqlite {
             .disable_statement_logging();
         let options = match spec.target {
             Target::Database(database) => options.filename(spec.endpoint.database_path(database)),
-            Target::Create(database) => {
-                options.filename(spec.endpoint.database_path(database)).create_if_missing(true)
-            }
+            Target::Create(database) => options
+                .filename(spec.endpoint.database_path(database))
+                .create_if_missing(true),
             Target::Server(_) => options.in_memory(true),
         };
         let options = match spec.access {
@@ -82,7 +85,9 @@ impl Engine for Sqlite {
         if let Some(class) = ErrorClass::of_driver(error) {
             return class;
         }
-        let sqlx::Error::Database(database) = error else { return ErrorClass::Other };
+        let sqlx::Error::Database(database) = error else {
+            return ErrorClass::Other;
+        };
         let Some(code) = database.code().and_then(|code| code.parse::<u32>().ok()) else {
             return ErrorClass::Other;
         };
@@ -103,7 +108,13 @@ impl Engine for Sqlite {
     }
 
     fn column_types() -> ColumnTypes {
-        ColumnTypes { id: "BLOB", bytes: "BLOB", name: "TEXT", integer: "INTEGER", suffix: " WITHOUT ROWID" }
+        ColumnTypes {
+            id: "BLOB",
+            bytes: "BLOB",
+            name: "TEXT",
+            integer: "INTEGER",
+            suffix: " WITHOUT ROWID",
+        }
     }
 
     fn definition_lock() -> Option<&'static str> {
@@ -127,10 +138,12 @@ impl Engine for Sqlite {
         .await?;
         let mut tables = Vec::with_capacity(names.len());
         for (name, definition) in names {
-            let rows = sqlx::query("SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo(?) ORDER BY cid")
-                .bind(&name)
-                .fetch_all(&mut *connection)
-                .await?;
+            let rows = sqlx::query(
+                "SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo(?) ORDER BY cid",
+            )
+            .bind(&name)
+            .fetch_all(&mut *connection)
+            .await?;
             let numbered_by_keyword = definition.to_ascii_uppercase().contains("AUTOINCREMENT");
             let without_rowid = definition.to_ascii_uppercase().contains("WITHOUT ROWID");
             let keys = rows.iter().filter(|row| row.get::<i64, _>(3) > 0).count();
@@ -140,8 +153,10 @@ impl Engine for Sqlite {
                     let data_type: String = row.get(1);
                     let key = row.get::<i64, _>(3);
                     // The only column that SQLite numbers is a lone INTEGER PRIMARY KEY: it is the rowid.
-                    let is_rowid =
-                        key > 0 && keys == 1 && data_type.eq_ignore_ascii_case("INTEGER") && !without_rowid;
+                    let is_rowid = key > 0
+                        && keys == 1
+                        && data_type.eq_ignore_ascii_case("INTEGER")
+                        && !without_rowid;
                     Column {
                         name: row.get(0),
                         nullability: if row.get::<i64, _>(2) != 0 || is_rowid {
@@ -164,16 +179,21 @@ impl Engine for Sqlite {
         Ok(tables)
     }
 
-    async fn table_size(connection: &mut SqliteConnection, table: &str) -> Result<TableSize, sqlx::Error> {
-        let count: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM {}", Self::quote(table)))
-            .fetch_one(&mut *connection)
-            .await?;
+    async fn table_size(
+        connection: &mut SqliteConnection,
+        table: &str,
+    ) -> Result<TableSize, sqlx::Error> {
+        let count: i64 =
+            sqlx::query_scalar(&format!("SELECT count(*) FROM {}", Self::quote(table)))
+                .fetch_one(&mut *connection)
+                .await?;
         // Only builds with the dbstat table know how large one table is.
-        let bytes: Option<i64> = sqlx::query_scalar("SELECT sum(pgsize) FROM dbstat WHERE name = ?")
-            .bind(table)
-            .fetch_one(connection)
-            .await
-            .unwrap_or(None);
+        let bytes: Option<i64> =
+            sqlx::query_scalar("SELECT sum(pgsize) FROM dbstat WHERE name = ?")
+                .bind(table)
+                .fetch_one(connection)
+                .await
+                .unwrap_or(None);
         Ok(TableSize {
             rows: count.try_into().unwrap_or(0),
             bytes: bytes.and_then(|bytes| bytes.try_into().ok()),
@@ -211,6 +231,9 @@ mod tests {
     #[test]
     fn identifiers_are_quoted() {
         assert_eq!(Sqlite::quote("plain"), "\"plain\"");
-        assert_eq!(Sqlite::quote("a\"; DROP TABLE b; --"), "\"a\"\"; DROP TABLE b; --\"");
+        assert_eq!(
+            Sqlite::quote("a\"; DROP TABLE b; --"),
+            "\"a\"\"; DROP TABLE b; --\""
+        );
     }
 }

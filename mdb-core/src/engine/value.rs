@@ -46,7 +46,12 @@ impl Values {
     }
 
     fn at(&self, place: usize) -> Result<&Value, sqlx::Error> {
-        self.0.get(place).ok_or(sqlx::Error::ColumnIndexOutOfBounds { index: place, len: self.0.len() })
+        self.0
+            .get(place)
+            .ok_or(sqlx::Error::ColumnIndexOutOfBounds {
+                index: place,
+                len: self.0.len(),
+            })
     }
 
     pub(crate) fn integer(&self, place: usize) -> Result<i64, sqlx::Error> {
@@ -94,6 +99,12 @@ fn unexpected(place: usize, wanted: &'static str, found: &Value) -> sqlx::Error 
     decode(place, format!("{kind} where {wanted} was expected"))
 }
 
-fn decode(place: usize, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
-    sqlx::Error::ColumnDecode { index: place.to_string(), source: source.into() }
+fn decode(
+    place: usize,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> sqlx::Error {
+    sqlx::Error::ColumnDecode {
+        index: place.to_string(),
+        source: source.into(),
+    }
 }

@@ -12,18 +12,28 @@ const PRIME: u64 = 1_099_511_628_211;
 
 #[inline]
 fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+    bytes.fold(OFFSET, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(PRIME)
+    })
 }
 
 /// The hash of an unsigned integer: zero for zero, else FNV-1a over its little-endian bytes.
 #[inline]
 pub fn hash_u64(value: u64) -> u64 {
-    if value == 0 { 0 } else { fnv1a(value.to_le_bytes().into_iter()) }
+    if value == 0 {
+        0
+    } else {
+        fnv1a(value.to_le_bytes().into_iter())
+    }
 }
 
 /// The hash of bytes: zero when there are none, else FNV-1a.
 pub fn hash_bytes(bytes: &[u8]) -> u64 {
-    if bytes.is_empty() { 0 } else { fnv1a(bytes.iter().copied()) }
+    if bytes.is_empty() {
+        0
+    } else {
+        fnv1a(bytes.iter().copied())
+    }
 }
 
 /// The hash of text: zero when empty, else FNV-1a over its UTF-16 units, each folded to one byte.

@@ -46,7 +46,10 @@ impl<T> RangeTable<T> {
     ///
     /// When the starts don't ascend. Configurations are checked for that before.
     pub fn new(ranges: Vec<(RangeKey, T)>) -> Self {
-        assert!(ranges.is_sorted_by(|a, b| a.0 < b.0), "range starts must strictly ascend");
+        assert!(
+            ranges.is_sorted_by(|a, b| a.0 < b.0),
+            "range starts must strictly ascend"
+        );
         let mut table = Self {
             eras: Vec::new(),
             counters: Vec::with_capacity(ranges.len()),
@@ -56,7 +59,11 @@ impl<T> RangeTable<T> {
             let place = table.counters.len();
             match table.eras.last_mut() {
                 Some(span) if span.era == start.era() => span.end = place + 1,
-                _ => table.eras.push(EraSpan { era: start.era(), first: place, end: place + 1 }),
+                _ => table.eras.push(EraSpan {
+                    era: start.era(),
+                    first: place,
+                    end: place + 1,
+                }),
             }
             table.counters.push(start.counter());
             table.payloads.push(payload);
@@ -77,10 +84,15 @@ impl<T> RangeTable<T> {
                 }
                 *only
             }
-            eras => *eras.get(eras.partition_point(|span| span.era <= key.era()).checked_sub(1)?)?,
+            eras => *eras.get(
+                eras.partition_point(|span| span.era <= key.era())
+                    .checked_sub(1)?,
+            )?,
         };
         let at_or_below = if key.era() == span.era {
-            span.first + self.counters[span.first..span.end].partition_point(|&start| start <= key.counter())
+            span.first
+                + self.counters[span.first..span.end]
+                    .partition_point(|&start| start <= key.counter())
         } else {
             span.end
         };
@@ -102,7 +114,8 @@ impl<T> RangeTable<T> {
     pub fn iter(&self) -> impl Iterator<Item = (RangeKey, &T)> {
         self.eras.iter().flat_map(move |span| {
             (span.first..span.end).map(move |place| {
-                let start = RangeKey::new(span.era, self.counters[place]).expect("was made from a range key");
+                let start = RangeKey::new(span.era, self.counters[place])
+                    .expect("was made from a range key");
                 (start, &self.payloads[place])
             })
         })
@@ -116,7 +129,10 @@ mod tests {
 
     fn range_key() -> impl Strategy<Value = RangeKey> {
         // Few eras and small counters, so that keys fall on, between and around starts.
-        (prop_oneof![0..4_u32, Just(u32::MAX)], prop_oneof![0..40_u64, Just((1 << 60) - 1)])
+        (
+            prop_oneof![0..4_u32, Just(u32::MAX)],
+            prop_oneof![0..40_u64, Just((1 << 60) - 1)],
+        )
             .prop_map(|(era, counter)| RangeKey::new(era, counter).unwrap())
     }
 

@@ -103,7 +103,13 @@ impl Relocations {
         for relocation in relocations {
             match relocation {
                 Relocation::Briefcase { id, to } => match collected.briefcases.insert(id, to) {
-                    Some(first) if first != to => return Err(RelocationError::Twice { id, first, second: to }),
+                    Some(first) if first != to => {
+                        return Err(RelocationError::Twice {
+                            id,
+                            first,
+                            second: to,
+                        });
+                    }
                     _ => {}
                 },
                 Relocation::Span { span, to } => collected.spans.push((span, to)),
@@ -112,7 +118,10 @@ impl Relocations {
         collected.spans.sort_by_key(|(span, _)| span.from);
         for pair in collected.spans.windows(2) {
             if pair[1].0.from < pair[0].0.until {
-                return Err(RelocationError::Overlap { first: pair[0].0, second: pair[1].0 });
+                return Err(RelocationError::Overlap {
+                    first: pair[0].0,
+                    second: pair[1].0,
+                });
             }
         }
         Ok(collected)
@@ -126,7 +135,10 @@ impl Relocations {
 
     /// The targets of all relocations.
     pub(crate) fn targets(&self) -> impl Iterator<Item = ShardId> + '_ {
-        self.briefcases.values().copied().chain(self.spans.iter().map(|(_, to)| *to))
+        self.briefcases
+            .values()
+            .copied()
+            .chain(self.spans.iter().map(|(_, to)| *to))
     }
 
     /// Where `id` lives, if it is relocated.
@@ -154,7 +166,10 @@ mod tests {
     }
 
     fn span(from: u64, until: u64, to: u32) -> Relocation {
-        Relocation::Span { span: Span::new(key(from), key(until)).unwrap(), to: ShardId::new(to) }
+        Relocation::Span {
+            span: Span::new(key(from), key(until)).unwrap(),
+            to: ShardId::new(to),
+        }
     }
 
     #[test]
@@ -163,21 +178,41 @@ mod tests {
         let set = Relocations::new([
             span(10, 20, 1),
             span(20, 30, 2),
-            Relocation::Briefcase { id: id(15), to: ShardId::new(3) },
+            Relocation::Briefcase {
+                id: id(15),
+                to: ShardId::new(3),
+            },
         ])
         .unwrap();
-        let found = [9, 10, 15, 19, 20, 29, 30].map(|counter| set.find(id(counter)).map(ShardId::get));
-        assert_eq!(found, [None, Some(1), Some(3), Some(1), Some(2), Some(2), None]);
+        let found =
+            [9, 10, 15, 19, 20, 29, 30].map(|counter| set.find(id(counter)).map(ShardId::get));
+        assert_eq!(
+            found,
+            [None, Some(1), Some(3), Some(1), Some(2), Some(2), None]
+        );
         let other_authority = Gdid::new(0, 6, 15).unwrap();
-        assert_eq!(set.find(other_authority), Some(ShardId::new(1)), "only the briefcase itself, not its range key");
+        assert_eq!(
+            set.find(other_authority),
+            Some(ShardId::new(1)),
+            "only the briefcase itself, not its range key"
+        );
     }
 
     #[test]
     fn overlaps_and_contradictions_are_refused() {
-        assert!(matches!(Relocations::new([span(10, 20, 1), span(19, 30, 2)]), Err(RelocationError::Overlap { .. })));
+        assert!(matches!(
+            Relocations::new([span(10, 20, 1), span(19, 30, 2)]),
+            Err(RelocationError::Overlap { .. })
+        ));
         let id = Gdid::new(0, 0, 1).unwrap();
-        let twice = [1, 2].map(|to| Relocation::Briefcase { id, to: ShardId::new(to) });
-        assert!(matches!(Relocations::new(twice), Err(RelocationError::Twice { .. })));
+        let twice = [1, 2].map(|to| Relocation::Briefcase {
+            id,
+            to: ShardId::new(to),
+        });
+        assert!(matches!(
+            Relocations::new(twice),
+            Err(RelocationError::Twice { .. })
+        ));
         assert!(Span::new(key(5), key(5)).is_none());
     }
 }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use mdb_gdid::{Gdid, RangeKey};
 
+use super::azos;
 use super::ranges::RangeTable;
 use super::relocations::Relocations;
 use super::shard_key::ShardKey;
 use super::slots::{Slot, SlotTable};
-use super::azos;
 use crate::config::{AreaName, HashKind};
 use crate::topology::{
-    AreaIndex, AreaTopology, GenerationIndex, Home, PartitionIndex, ShardId, ShardPosition, Topology,
+    AreaIndex, AreaTopology, GenerationIndex, Home, PartitionIndex, ShardId, ShardPosition,
+    Topology,
 };
 
 /// Routes every area and CENTRAL of one topology.
@@ -46,7 +47,10 @@ impl Router {
             .iter()
             .zip(0..)
             .map(|(area, index)| {
-                let relocations = relocations.get(&AreaIndex::new(index)).cloned().unwrap_or_default();
+                let relocations = relocations
+                    .get(&AreaIndex::new(index))
+                    .cloned()
+                    .unwrap_or_default();
                 Arc::new(AreaRouter::new(Arc::clone(&topology), area, relocations))
             })
             .collect();
@@ -60,7 +64,9 @@ impl Router {
 
     /// The router of the area called `name`, letter case ignored.
     pub fn area(&self, name: &str) -> Option<&Arc<AreaRouter>> {
-        self.topology.area_index(name).map(|index| self.area_at(index))
+        self.topology
+            .area_index(name)
+            .map(|index| self.area_at(index))
     }
 
     /// The router of the area at `index`.
@@ -78,13 +84,18 @@ impl Router {
         let shards = self.topology.central().shards();
         let (slot, position) = match self.topology.central().hash() {
             HashKind::Xxh3 => {
-                let table = SlotTable::for_shards(shards.len()).expect("a topology's shard lists hold 1 to 256 shards");
+                let table = SlotTable::for_shards(shards.len())
+                    .expect("a topology's shard lists hold 1 to 256 shards");
                 let slot = key.slot();
                 (Some(slot), table.owner(slot))
             }
             HashKind::Azos => (None, azos::shard_position(key.azos_hash(), shards.len())),
         };
-        CentralRoute { slot, position: ShardPosition::new(position), shard: shards[position] }
+        CentralRoute {
+            slot,
+            position: ShardPosition::new(position),
+            shard: shards[position],
+        }
     }
 }
 
@@ -212,14 +223,21 @@ pub struct AreaRouter {
 impl AreaRouter {
     fn new(topology: Arc<Topology>, area: &AreaTopology, relocations: Relocations) -> Self {
         for target in relocations.targets() {
-            assert!(target.get() as usize <= topology.shards().len(), "relocation to {target}, which this topology lacks");
+            assert!(
+                target.get() as usize <= topology.shards().len(),
+                "relocation to {target}, which this topology lacks"
+            );
         }
         let ranges = area
             .effective_ranges()
             .map(|(start, generation, partition, shards)| {
-                let first_shard = shards.first().expect("a partition has at least one shard").get();
+                let first_shard = shards
+                    .first()
+                    .expect("a partition has at least one shard")
+                    .get();
                 let range = Range {
-                    slots: SlotTable::for_shards(shards.len()).expect("a partition has 1 to 256 shards"),
+                    slots: SlotTable::for_shards(shards.len())
+                        .expect("a partition has 1 to 256 shards"),
                     first_shard,
                     shards: u16::try_from(shards.len()).expect("at most 256"),
                     generation: generation.get(),
@@ -273,7 +291,10 @@ impl AreaRouter {
                 let slot = Slot::of_bytes(&id.to_bytes());
                 (Some(slot), range.slots.owner(slot))
             }
-            HashKind::Azos => (None, azos::shard_position(azos::hash_gdid(id), usize::from(range.shards))),
+            HashKind::Azos => (
+                None,
+                azos::shard_position(azos::hash_gdid(id), usize::from(range.shards)),
+            ),
         };
         let position = ShardPosition::new(position);
         Ok(Route {
@@ -293,10 +314,24 @@ impl AreaRouter {
             HashKind::Azos => None,
         };
         let (generation, partition, position) = match self.topology.shard(shard).home() {
-            Home::Partition { generation, partition, position, .. } => (generation, partition, position),
-            Home::Central { position } => (GenerationIndex::new(0), PartitionIndex::new(0), position),
+            Home::Partition {
+                generation,
+                partition,
+                position,
+                ..
+            } => (generation, partition, position),
+            Home::Central { position } => {
+                (GenerationIndex::new(0), PartitionIndex::new(0), position)
+            }
         };
-        Route { generation, partition, slot, position, shard, placement: Placement::Relocated }
+        Route {
+            generation,
+            partition,
+            slot,
+            position,
+            shard,
+            placement: Placement::Relocated,
+        }
     }
 
     #[cold]
@@ -305,7 +340,11 @@ impl AreaRouter {
         if id.is_zero() {
             return RouteError::ZeroId { area };
         }
-        let first = self.ranges.iter().next().map_or(RangeKey::MAX, |(start, _)| start);
+        let first = self
+            .ranges
+            .iter()
+            .next()
+            .map_or(RangeKey::MAX, |(start, _)| start);
         RouteError::BelowFirstPartition { area, id, first }
     }
 }

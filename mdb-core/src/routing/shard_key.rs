@@ -131,7 +131,11 @@ impl ShardKey<'_> {
             Self::Gdid(id) => azos::hash_gdid(id),
             Self::Text(text) => azos::hash_text(text),
             Self::Bytes(bytes) => azos::hash_bytes(bytes),
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the low 64 bits are meant")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "the low 64 bits are meant"
+            )]
             Self::Integer(value) => azos::hash_u64(value as u64),
             Self::Timestamp(milliseconds) => azos::hash_u64(milliseconds.cast_unsigned()),
             Self::Uuid(value) => azos::hash_bytes(&value),
@@ -193,7 +197,9 @@ pub enum AtomError {
         characters: usize,
     },
     /// A character outside `[0-9A-Za-z_-]`.
-    #[error("{found:?} at character {position} can't be in an atom: digits, letters, `_` and `-` can")]
+    #[error(
+        "{found:?} at character {position} can't be in an atom: digits, letters, `_` and `-` can"
+    )]
     Character {
         /// The character.
         found: char,
@@ -225,8 +231,15 @@ impl Atom {
         let mut packed = [0; 8];
         for (place, found) in text.chars().enumerate() {
             match u8::try_from(found) {
-                Ok(byte) if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') => packed[place] = byte,
-                _ => return Err(AtomError::Character { found, position: place + 1 }),
+                Ok(byte) if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') => {
+                    packed[place] = byte
+                }
+                _ => {
+                    return Err(AtomError::Character {
+                        found,
+                        position: place + 1,
+                    });
+                }
             }
         }
         Ok(Self(u64::from_le_bytes(packed)))
@@ -241,7 +254,10 @@ impl Atom {
 impl fmt::Display for Atom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.0.to_le_bytes();
-        let length = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+        let length = bytes
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(bytes.len());
         f.write_str(&String::from_utf8_lossy(&bytes[..length]))
     }
 }
@@ -264,7 +280,12 @@ pub struct EntityId<'a> {
 impl<'a> EntityId<'a> {
     /// Puts an address together.
     pub const fn new(system: Atom, entity_type: Atom, schema: Atom, address: &'a str) -> Self {
-        Self { system, entity_type, schema, address }
+        Self {
+            system,
+            entity_type,
+            schema,
+            address,
+        }
     }
 
     fn azos_hash(self) -> u64 {
@@ -276,7 +297,11 @@ impl<'a> EntityId<'a> {
 
     /// The address as text.
     pub fn to_text(self) -> Cow<'static, str> {
-        format!("{}.{}@{}::{}", self.entity_type, self.schema, self.system, self.address).into()
+        format!(
+            "{}.{}@{}::{}",
+            self.entity_type, self.schema, self.system, self.address
+        )
+        .into()
     }
 }
 
@@ -286,7 +311,11 @@ mod tests {
 
     #[test]
     fn canonical_bytes_are_frozen() {
-        let hex = |key: ShardKey<'_>| key.canonical_bytes().iter().fold(String::new(), |s, b| s + &format!("{b:02x}"));
+        let hex = |key: ShardKey<'_>| {
+            key.canonical_bytes()
+                .iter()
+                .fold(String::new(), |s, b| s + &format!("{b:02x}"))
+        };
         let id = Gdid::new(1, 2, 3).unwrap();
         let atom = |text| Atom::new(text).unwrap();
         assert_eq!(hex(ShardKey::Gdid(id)), "01000000012000000000000003");
@@ -295,10 +324,16 @@ mod tests {
         assert_eq!(hex((-1_i64).into()), "04ffffffffffffffffffffffffffffffff");
         assert_eq!(hex(u64::MAX.into()), "040000000000000000ffffffffffffffff");
         assert_eq!(hex(ShardKey::Timestamp(1)), "050000000000000001");
-        assert_eq!(hex(ShardKey::Uuid([7; 16])), "0607070707070707070707070707070707");
+        assert_eq!(
+            hex(ShardKey::Uuid([7; 16])),
+            "0607070707070707070707070707070707"
+        );
         assert_eq!(hex(ShardKey::Atom(atom("ab"))), "070000000000006261");
         let entity = EntityId::new(atom("s"), atom("t"), atom("c"), "x");
-        assert_eq!(hex(ShardKey::Entity(entity)), "0800000000000000730000000000000074000000000000006378");
+        assert_eq!(
+            hex(ShardKey::Entity(entity)),
+            "0800000000000000730000000000000074000000000000006378"
+        );
         assert_eq!(hex(ShardKey::RoutedGdid { route: 9, id }), "0900000009");
         assert_eq!(hex(ShardKey::Provided(5)), "0a0000000000000005");
     }
@@ -308,13 +343,29 @@ mod tests {
         let id = Gdid::new(1, 2, 3).unwrap();
         assert_eq!(ShardKey::from(0_u64).azos_hash(), 0);
         assert_eq!(ShardKey::from(-1_i64).azos_hash(), azos::hash_u64(u64::MAX));
-        assert_eq!(ShardKey::RoutedGdid { route: 77, id }.azos_hash(), azos::hash_u64(77));
-        let (system, kind, schema) = (Atom::new("sky").unwrap(), Atom::new("car").unwrap(), Atom::new("vin").unwrap());
+        assert_eq!(
+            ShardKey::RoutedGdid { route: 77, id }.azos_hash(),
+            azos::hash_u64(77)
+        );
+        let (system, kind, schema) = (
+            Atom::new("sky").unwrap(),
+            Atom::new("car").unwrap(),
+            Atom::new("vin").unwrap(),
+        );
         assert_eq!(
             ShardKey::Entity(EntityId::new(system, kind, schema, "abc")).azos_hash(),
             (system.get() << 32) ^ kind.get() ^ schema.get() ^ azos::hash_text("abc")
         );
-        assert_eq!(Atom::new("123456789"), Err(AtomError::TooLong { characters: 9 }));
-        assert_eq!(Atom::new("aé"), Err(AtomError::Character { found: 'é', position: 2 }));
+        assert_eq!(
+            Atom::new("123456789"),
+            Err(AtomError::TooLong { characters: 9 })
+        );
+        assert_eq!(
+            Atom::new("aé"),
+            Err(AtomError::Character {
+                found: 'é',
+                position: 2
+            })
+        );
     }
 }

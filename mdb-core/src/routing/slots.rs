@@ -53,7 +53,10 @@ pub struct SlotTable {
 impl std::fmt::Debug for SlotTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SlotTable")
-            .field("shards", &(usize::from(*self.owner.iter().max().unwrap_or(&0)) + 1))
+            .field(
+                "shards",
+                &(usize::from(*self.owner.iter().max().unwrap_or(&0)) + 1),
+            )
             .finish_non_exhaustive()
     }
 }
@@ -77,9 +80,11 @@ impl SlotTable {
         if shards == 0 || shards > MAX_SHARDS {
             return None;
         }
-        let mut table = TABLES[0].get_or_init(|| Self { owner: [0; SLOT_COUNT] });
-        for added in 1..shards {
-            table = TABLES[added].get_or_init(|| table.with_one_more(added));
+        let mut table = TABLES[0].get_or_init(|| Self {
+            owner: [0; SLOT_COUNT],
+        });
+        for (added, next) in TABLES.iter().enumerate().take(shards).skip(1) {
+            table = next.get_or_init(|| table.with_one_more(added));
         }
         Some(table)
     }
@@ -92,11 +97,16 @@ impl SlotTable {
 
     /// The numbers of the slots that the shard at `position` owns, ascending.
     pub fn slots_of(&self, position: usize) -> impl Iterator<Item = u16> + '_ {
-        (0u16..).zip(&self.owner).filter(move |(_, owner)| usize::from(**owner) == position).map(|(slot, _)| slot)
+        (0u16..)
+            .zip(&self.owner)
+            .filter(move |(_, owner)| usize::from(**owner) == position)
+            .map(|(slot, _)| slot)
     }
 
     fn with_one_more(&self, added: usize) -> Self {
-        let mut held: Vec<Vec<u16>> = (0..added).map(|shard| self.slots_of(shard).collect()).collect();
+        let mut held: Vec<Vec<u16>> = (0..added)
+            .map(|shard| self.slots_of(shard).collect())
+            .collect();
         let mut owner = self.owner;
         let new_owner = u8::try_from(added).expect("at most 256 shards, so positions fit a byte");
         for _ in 0..SLOT_COUNT / (added + 1) {
@@ -106,7 +116,9 @@ impl SlotTable {
                     fullest = shard;
                 }
             }
-            let slot = held[fullest].pop().expect("the fullest shard of at most 256 holds at least one of 4,096 slots");
+            let slot = held[fullest]
+                .pop()
+                .expect("the fullest shard of at most 256 holds at least one of 4,096 slots");
             owner[usize::from(slot)] = new_owner;
         }
         Self { owner }
@@ -121,15 +133,31 @@ mod tests {
     fn every_table_is_balanced_to_one_slot_and_rehomes_only_to_the_new_shard() {
         for shards in 1..=MAX_SHARDS {
             let table = SlotTable::for_shards(shards).unwrap();
-            let held: Vec<usize> = (0..shards).map(|shard| table.slots_of(shard).count()).collect();
+            let held: Vec<usize> = (0..shards)
+                .map(|shard| table.slots_of(shard).count())
+                .collect();
             assert_eq!(held.iter().sum::<usize>(), SLOT_COUNT);
             let (least, most) = (held.iter().min().unwrap(), held.iter().max().unwrap());
-            assert!(most - least <= 1, "{shards} shards hold {least}..{most} slots");
+            assert!(
+                most - least <= 1,
+                "{shards} shards hold {least}..{most} slots"
+            );
             if shards > 1 {
                 let before = SlotTable::for_shards(shards - 1).unwrap();
-                let moved = (0..SLOT_COUNT).filter(|&s| before.owner[s] != table.owner[s]).collect::<Vec<_>>();
-                assert_eq!(moved.len(), SLOT_COUNT / shards, "exactly the new shard's share moves");
-                assert!(moved.iter().all(|&s| usize::from(table.owner[s]) == shards - 1), "and only to it");
+                let moved = (0..SLOT_COUNT)
+                    .filter(|&s| before.owner[s] != table.owner[s])
+                    .collect::<Vec<_>>();
+                assert_eq!(
+                    moved.len(),
+                    SLOT_COUNT / shards,
+                    "exactly the new shard's share moves"
+                );
+                assert!(
+                    moved
+                        .iter()
+                        .all(|&s| usize::from(table.owner[s]) == shards - 1),
+                    "and only to it"
+                );
             }
         }
     }
@@ -138,8 +166,9 @@ mod tests {
     fn tables_are_frozen() {
         // XXH3-64 over the 4,096 owner bytes: a changed rule re-homes keys everywhere.
         let digest = |shards| xxh3_64(&SlotTable::for_shards(shards).unwrap().owner);
-        let digests: Vec<String> =
-            [1, 2, 3, 5, 16, 100, 256].map(|shards| format!("{shards}:{:016x}", digest(shards))).into();
+        let digests: Vec<String> = [1, 2, 3, 5, 16, 100, 256]
+            .map(|shards| format!("{shards}:{:016x}", digest(shards)))
+            .into();
         insta::assert_snapshot!(digests.join(" "));
     }
 

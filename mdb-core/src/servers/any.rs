@@ -61,23 +61,39 @@ impl AnyPool {
     }
 
     /// Runs one of MDB's own queries.
-    pub(crate) async fn query(&self, sql: &str, values: &[Value]) -> Result<Vec<Values>, sqlx::Error> {
+    pub(crate) async fn query(
+        &self,
+        sql: &str,
+        values: &[Value],
+    ) -> Result<Vec<Values>, sqlx::Error> {
         async fn on<DB: Engine>(
             pool: &ShardPool<DB>,
             sql: &str,
             values: &[Value],
         ) -> Result<Vec<Values>, sqlx::Error> {
             let mut lease = pool.acquire(Lane::Read).await?;
-            lease.run(pool.statement_limit(), async |c| DB::query_own(c, sql, values).await).await
+            lease
+                .run(pool.statement_limit(), async |c| {
+                    DB::query_own(c, sql, values).await
+                })
+                .await
         }
         on_each!(AnyPool, self, pool => on(pool, sql, values).await)
     }
 
     /// Runs one of MDB's own statements; says how many rows it changed.
     pub(crate) async fn execute(&self, sql: &str, values: &[Value]) -> Result<u64, sqlx::Error> {
-        async fn on<DB: Engine>(pool: &ShardPool<DB>, sql: &str, values: &[Value]) -> Result<u64, sqlx::Error> {
+        async fn on<DB: Engine>(
+            pool: &ShardPool<DB>,
+            sql: &str,
+            values: &[Value],
+        ) -> Result<u64, sqlx::Error> {
             let mut lease = pool.acquire(Lane::Write).await?;
-            lease.run(pool.statement_limit(), async |c| DB::execute_own(c, sql, values).await).await
+            lease
+                .run(pool.statement_limit(), async |c| {
+                    DB::execute_own(c, sql, values).await
+                })
+                .await
         }
         on_each!(AnyPool, self, pool => on(pool, sql, values).await)
     }
@@ -116,16 +132,25 @@ impl AnyPool {
     pub(crate) async fn tables(&self) -> Result<Vec<Table>, sqlx::Error> {
         async fn on<DB: Engine>(pool: &ShardPool<DB>) -> Result<Vec<Table>, sqlx::Error> {
             let mut lease = pool.acquire(Lane::Read).await?;
-            lease.run(pool.statement_limit(), async |c| DB::tables(c).await).await
+            lease
+                .run(pool.statement_limit(), async |c| DB::tables(c).await)
+                .await
         }
         on_each!(AnyPool, self, pool => on(pool).await)
     }
 
     /// Rows and bytes of one table.
     pub(crate) async fn table_size(&self, table: &str) -> Result<TableSize, sqlx::Error> {
-        async fn on<DB: Engine>(pool: &ShardPool<DB>, table: &str) -> Result<TableSize, sqlx::Error> {
+        async fn on<DB: Engine>(
+            pool: &ShardPool<DB>,
+            table: &str,
+        ) -> Result<TableSize, sqlx::Error> {
             let mut lease = pool.acquire(Lane::Read).await?;
-            lease.run(pool.statement_limit(), async |c| DB::table_size(c, table).await).await
+            lease
+                .run(pool.statement_limit(), async |c| {
+                    DB::table_size(c, table).await
+                })
+                .await
         }
         on_each!(AnyPool, self, pool => on(pool, table).await)
     }

@@ -72,7 +72,11 @@ impl Budget {
         loop {
             let open = self.open.load(Ordering::Relaxed);
             if open < self.limit as usize {
-                if self.open.compare_exchange(open, open + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                if self
+                    .open
+                    .compare_exchange(open, open + 1, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok()
+                {
                     return Open(Arc::clone(self));
                 }
             } else if !self.evict_one() {
@@ -88,10 +92,18 @@ impl Budget {
     }
 
     fn evict_one(&self) -> bool {
-        let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let pools = self
+            .pools
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         // Starting anywhere spreads the loss over the siblings.
         let start = fastrand::usize(..pools.len().max(1));
-        pools[start..].iter().chain(&pools[..start]).filter_map(Weak::upgrade).any(|pool| pool.evict_one())
+        pools[start..]
+            .iter()
+            .chain(&pools[..start])
+            .filter_map(Weak::upgrade)
+            .any(|pool| pool.evict_one())
     }
 }
 

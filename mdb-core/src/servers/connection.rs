@@ -41,11 +41,18 @@ enum State {
 
 impl<DB: Engine> Lease<DB> {
     pub(crate) fn new(object: Object<Manager<DB>>, permits: Permits, source: Arc<Source>) -> Self {
-        Self { object: Some(object), permits, source, state: State::Ready }
+        Self {
+            object: Some(object),
+            permits,
+            source,
+            state: State::Ready,
+        }
     }
 
     fn pooled(&mut self) -> &mut Pooled<DB> {
-        self.object.as_mut().expect("only a dropped lease has no connection")
+        self.object
+            .as_mut()
+            .expect("only a dropped lease has no connection")
     }
 
     /// Whether the connection was used before.
@@ -67,13 +74,14 @@ impl<DB: Engine> Lease<DB> {
     /// Ends the operation: after an answer of the server, also an error, the connection is sound.
     pub(crate) fn finish<T>(&mut self, result: &Result<T, sqlx::Error>) {
         self.state = match result {
-            Ok(_) => State::Ready,
-            Err(error) if super::cause_of::<super::TransactionError>(error).is_some() => State::Running,
+            Err(error) if super::cause_of::<super::TransactionError>(error).is_some() => {
+                State::Running
+            }
             Err(error) if loses_connection::<DB>(error) => {
                 self.source.found_dead();
                 State::Dead
             }
-            Err(_) => State::Ready,
+            Ok(_) | Err(_) => State::Ready,
         };
     }
 
@@ -91,12 +99,20 @@ impl<DB: Engine> Lease<DB> {
 
 impl<DB: Engine> Drop for Lease<DB> {
     fn drop(&mut self) {
-        let Some(mut object) = self.object.take() else { return };
+        let Some(mut object) = self.object.take() else {
+            return;
+        };
         match self.state {
             State::Ready => object.idle_since = Instant::now(),
             State::Dead => drop(Object::take(object)),
             State::Running => {
-                let permits = std::mem::replace(&mut self.permits, Permits { _server: Permits::none(), _writer: None });
+                let permits = std::mem::replace(
+                    &mut self.permits,
+                    Permits {
+                        _server: Permits::none(),
+                        _writer: None,
+                    },
+                );
                 discard(Object::take(object), permits, Arc::clone(&self.source));
             }
         }
@@ -107,7 +123,9 @@ impl Permits {
     fn none() -> OwnedSemaphorePermit {
         static NONE: std::sync::LazyLock<Arc<tokio::sync::Semaphore>> =
             std::sync::LazyLock::new(|| Arc::new(tokio::sync::Semaphore::new(0)));
-        Arc::clone(&NONE).try_acquire_many_owned(0).expect("a semaphore that is never closed grants zero permits")
+        Arc::clone(&NONE)
+            .try_acquire_many_owned(0)
+            .expect("a semaphore that is never closed grants zero permits")
     }
 }
 
@@ -120,7 +138,9 @@ fn discard<DB: Engine>(pooled: Pooled<DB>, permits: Permits, source: Arc<Source>
         }
         Session::Server(session) => *session,
     };
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
     runtime.spawn(async move {
         for attempt in 1..=END_ATTEMPTS {
             // The old connection is kept open until then, so that the server can't have given its
@@ -137,13 +157,17 @@ fn discard<DB: Engine>(pooled: Pooled<DB>, permits: Permits, source: Arc<Source>
 
 async fn end_session<DB: Engine>(source: &Source, session: u64) -> bool {
     let _one_at_a_time = source.budget.ending().await;
-    let Ok((mut connection, _)) =
-        source.connect::<DB>(Target::Database(&source.database), Access::ReadWrite).await
+    let Ok((mut connection, _)) = source
+        .connect::<DB>(Target::Database(&source.database), Access::ReadWrite)
+        .await
     else {
         return false;
     };
-    let ended =
-        tokio::time::timeout(source.limits.connect_timeout(), DB::end_session(&mut connection, session)).await;
+    let ended = tokio::time::timeout(
+        source.limits.connect_timeout(),
+        DB::end_session(&mut connection, session),
+    )
+    .await;
     if let Ok(Err(error)) = &ended {
         tracing::warn!(server = %source.server, session, error = %error, "could not end an abandoned session");
     }
@@ -166,7 +190,10 @@ impl Timed {
             crate::engine::Lanes::WriterAndReaders => Duration::ZERO,
             crate::engine::Lanes::One => Duration::from_millis(250),
         };
-        Self { limit, here: limit + grace }
+        Self {
+            limit,
+            here: limit + grace,
+        }
     }
 
     /// A limit that is kept here only.
@@ -177,7 +204,11 @@ impl Timed {
     /// The same, cut to what is left until `deadline`, which was `limit` after its beginning.
     pub(crate) fn until(self, deadline: Instant, limit: Duration) -> Self {
         let left = deadline.saturating_duration_since(Instant::now());
-        if left < self.here { Self { limit, here: left } } else { self }
+        if left < self.here {
+            Self { limit, here: left }
+        } else {
+            self
+        }
     }
 
     pub(crate) async fn of<T>(

@@ -95,10 +95,22 @@ pub enum Transience {
 }
 
 impl AcquireError {
-    pub(crate) fn connect<DB: Engine>(server: ServerName, database: DatabaseName, source: sqlx::Error) -> Self {
-        let transient =
-            if DB::error_class(&source).is_transient() { Transience::Passing } else { Transience::Lasting };
-        Self::Connect { server, database, source, transient }
+    pub(crate) fn connect<DB: Engine>(
+        server: ServerName,
+        database: DatabaseName,
+        source: sqlx::Error,
+    ) -> Self {
+        let transient = if DB::error_class(&source).is_transient() {
+            Transience::Passing
+        } else {
+            Transience::Lasting
+        };
+        Self::Connect {
+            server,
+            database,
+            source,
+            transient,
+        }
     }
 
     /// Whether the same call may succeed later with no change by a person.
@@ -117,7 +129,10 @@ impl AcquireError {
         match self {
             Self::ConnectTimeout { .. } => true,
             Self::Connect { source, .. } => matches!(source, sqlx::Error::Io(_)),
-            Self::Busy { .. } | Self::Identity { .. } | Self::WrongEngine { .. } | Self::Closed { .. } => false,
+            Self::Busy { .. }
+            | Self::Identity { .. }
+            | Self::WrongEngine { .. }
+            | Self::Closed { .. } => false,
         }
     }
 }
@@ -125,10 +140,19 @@ impl AcquireError {
 impl From<AcquireError> for sqlx::Error {
     fn from(error: AcquireError) -> Self {
         let kind = match &error {
-            AcquireError::Busy { .. } | AcquireError::ConnectTimeout { .. } => io::ErrorKind::TimedOut,
-            AcquireError::Connect { source: Self::Io(cause), .. } => cause.kind(),
-            AcquireError::Connect { .. } | AcquireError::Closed { .. } => io::ErrorKind::NotConnected,
-            AcquireError::Identity { .. } | AcquireError::WrongEngine { .. } => io::ErrorKind::InvalidData,
+            AcquireError::Busy { .. } | AcquireError::ConnectTimeout { .. } => {
+                io::ErrorKind::TimedOut
+            }
+            AcquireError::Connect {
+                source: Self::Io(cause),
+                ..
+            } => cause.kind(),
+            AcquireError::Connect { .. } | AcquireError::Closed { .. } => {
+                io::ErrorKind::NotConnected
+            }
+            AcquireError::Identity { .. } | AcquireError::WrongEngine { .. } => {
+                io::ErrorKind::InvalidData
+            }
         };
         io_error(kind, error)
     }
@@ -150,7 +174,10 @@ pub(crate) fn io_error(
 
 /// The error of a statement that was given up after `limit`.
 pub(crate) fn out_of_time(limit: Duration) -> sqlx::Error {
-    io_error(io::ErrorKind::TimedOut, TransactionError::OutOfTime { limit })
+    io_error(
+        io::ErrorKind::TimedOut,
+        TransactionError::OutOfTime { limit },
+    )
 }
 
 /// MDB's own error inside one that came through sqlx's [`Executor`](sqlx::Executor).

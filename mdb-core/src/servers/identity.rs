@@ -22,8 +22,15 @@ impl Identity {
     /// The identity that `shard` has in `topology`.
     pub fn of(topology: &Topology, shard: ShardId) -> Self {
         let (area, generation, partition, position) = match topology.shard(shard).home() {
-            Home::Central { position } => ("CENTRAL".to_owned(), String::new(), String::new(), position),
-            Home::Partition { area, generation, partition, position } => {
+            Home::Central { position } => {
+                ("CENTRAL".to_owned(), String::new(), String::new(), position)
+            }
+            Home::Partition {
+                area,
+                generation,
+                partition,
+                position,
+            } => {
                 let area = topology.area(area);
                 let generation = &area.generations()[usize::from(generation.get())];
                 let partition = &generation.partitions()[partition.get() as usize];
@@ -35,7 +42,13 @@ impl Identity {
                 )
             }
         };
-        Self { store: topology.store().to_string(), area, generation, partition, shard: position.get() }
+        Self {
+            store: topology.store().to_string(),
+            area,
+            generation,
+            partition,
+            shard: position.get(),
+        }
     }
 
     /// The area, `CENTRAL` for CENTRAL's shards.
@@ -61,11 +74,20 @@ impl Identity {
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { store, area, generation, partition, shard } = self;
+        let Self {
+            store,
+            area,
+            generation,
+            partition,
+            shard,
+        } = self;
         if partition.is_empty() {
             write!(f, "shard {shard} of {area} in store `{store}`")
         } else {
-            write!(f, "shard {shard} of area `{area}`, generation {generation}, partition {partition}, in store `{store}`")
+            write!(
+                f,
+                "shard {shard} of area `{area}`, generation {generation}, partition {partition}, in store `{store}`"
+            )
         }
     }
 }
@@ -78,7 +100,7 @@ pub enum IdentityError {
     #[error("the database is not initialised as {expected}: run `mdb init`")]
     Missing {
         /// What it is configured as.
-        expected: Identity,
+        expected: Box<Identity>,
     },
     /// The database is stamped as something else.
     #[error(
@@ -87,16 +109,27 @@ pub enum IdentityError {
     )]
     Different {
         /// What it is configured as.
-        expected: Identity,
+        expected: Box<Identity>,
         /// What its stamp says.
-        found: Identity,
+        found: Box<Identity>,
     },
     /// The stamp was written by a newer version of MDB.
-    #[error("the database's tables have format {found}; this version of MDB knows format {FORMAT}: update it")]
+    #[error(
+        "the database's tables have format {found}; this version of MDB knows format {FORMAT}: update it"
+    )]
     Format {
         /// The format that was found.
         found: i64,
     },
+}
+
+impl IdentityError {
+    pub(super) fn different(expected: &Identity, found: Identity) -> Self {
+        Self::Different {
+            expected: Box::new(expected.clone()),
+            found: Box::new(found),
+        }
+    }
 }
 
 /// Reads the stamp: `None` when there is none.
@@ -108,7 +141,9 @@ pub(super) async fn read<DB: Engine>(
         Err(error) if DB::error_class(&error) == ErrorClass::MissingTable => return Ok(None),
         rows => rows?,
     };
-    let Some(row) = rows.first() else { return Ok(None) };
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
     let found = row.integer(0)?;
     if found != FORMAT {
         return Ok(Some(Err(IdentityError::Format { found })));
@@ -128,10 +163,12 @@ pub(super) async fn verify<DB: Engine>(
     expected: &Identity,
 ) -> Result<Result<(), IdentityError>, sqlx::Error> {
     Ok(match read::<DB>(connection).await? {
-        None => Err(IdentityError::Missing { expected: expected.clone() }),
+        None => Err(IdentityError::Missing {
+            expected: Box::new(expected.clone()),
+        }),
         Some(Err(error)) => Err(error),
         Some(Ok(found)) if found == *expected => Ok(()),
-        Some(Ok(found)) => Err(IdentityError::Different { expected: expected.clone(), found }),
+        Some(Ok(found)) => Err(IdentityError::different(expected, found)),
     })
 }
 
@@ -153,5 +190,7 @@ pub(super) async fn stamp<DB: Engine>(
         Value::from(identity.partition.as_str()),
         Value::from(i64::from(identity.shard)),
     ];
-    DB::execute_own(connection, &insert, &values).await.map(drop)
+    DB::execute_own(connection, &insert, &values)
+        .await
+        .map(drop)
 }

@@ -143,15 +143,26 @@ struct Init<'a, DB: Engine> {
 
 impl<'a, DB: Engine> Init<'a, DB> {
     fn new(servers: &'a Servers, shard: ShardId) -> Result<Self, InitError> {
-        let source = servers.typed::<DB>(shard).map_err(InitError::Acquire)?.source();
-        Ok(Self { servers, source, shard, engine: std::marker::PhantomData })
+        let source = servers
+            .typed::<DB>(shard)
+            .map_err(InitError::Acquire)?
+            .source();
+        Ok(Self {
+            servers,
+            source,
+            shard,
+            engine: std::marker::PhantomData,
+        })
     }
 
     async fn run(&self) -> Result<InitOutcome, InitError> {
         let created = self.create_database().await?;
         let target = Target::Create(&self.source.database);
-        let (mut connection, _) =
-            self.source.connect::<DB>(target, Access::ReadWrite).await.map_err(InitError::Acquire)?;
+        let (mut connection, _) = self
+            .source
+            .connect::<DB>(target, Access::ReadWrite)
+            .await
+            .map_err(InitError::Acquire)?;
         let expected = &self.source.identity;
         match self.limited(identity::read::<DB>(&mut connection)).await? {
             Some(Ok(found)) if found == *expected => {
@@ -159,15 +170,18 @@ impl<'a, DB: Engine> Init<'a, DB> {
                 return Ok(InitOutcome::Unchanged);
             }
             Some(Ok(found)) => {
-                return Err(self.refused(IdentityError::Different { expected: expected.clone(), found }));
+                return Err(self.refused(IdentityError::different(expected, found)));
             }
             Some(Err(error)) => return Err(self.refused(error)),
             None => {}
         }
         self.create_tables(&mut connection).await?;
-        self.limited(identity::stamp::<DB>(&mut connection, expected)).await?;
+        self.limited(identity::stamp::<DB>(&mut connection, expected))
+            .await?;
         // Somebody else may have stamped it at the same time, as something else.
-        self.limited(identity::verify::<DB>(&mut connection, expected)).await?.map_err(|error| self.refused(error))?;
+        self.limited(identity::verify::<DB>(&mut connection, expected))
+            .await?
+            .map_err(|error| self.refused(error))?;
         Ok(match created {
             InitOutcome::Created => InitOutcome::Created,
             InitOutcome::Stamped | InitOutcome::Unchanged => InitOutcome::Stamped,
@@ -183,20 +197,36 @@ impl<'a, DB: Engine> Init<'a, DB> {
         match self.source.connect::<DB>(target, Access::ReadWrite).await {
             Ok(_) => return Ok(InitOutcome::Unchanged),
             Err(AcquireError::Connect { source, .. })
-                if matches!(DB::error_class(&source), ErrorClass::MissingDatabase | ErrorClass::NoPermission) => {}
+                if matches!(
+                    DB::error_class(&source),
+                    ErrorClass::MissingDatabase | ErrorClass::NoPermission
+                ) => {}
             Err(error) => return Err(InitError::Acquire(error)),
         }
         let admin = Target::Server(self.servers.config_of(self.shard).admin_database());
-        let (mut connection, _) =
-            self.source.connect::<DB>(admin, Access::ReadWrite).await.map_err(InitError::Acquire)?;
+        let (mut connection, _) = self
+            .source
+            .connect::<DB>(admin, Access::ReadWrite)
+            .await
+            .map_err(InitError::Acquire)?;
         let name = [Value::from(self.source.database.as_str())];
-        let found = self.limited(DB::query_own(&mut connection, &find, &name)).await?;
-        if found.first().is_some_and(|row| row.integer(0).is_ok_and(|count| count > 0)) {
+        let found = self
+            .limited(DB::query_own(&mut connection, &find, &name))
+            .await?;
+        if found
+            .first()
+            .is_some_and(|row| row.integer(0).is_ok_and(|count| count > 0))
+        {
             return Ok(InitOutcome::Unchanged);
         }
-        match self.limited(DB::execute_own(&mut connection, &create, &[])).await {
+        match self
+            .limited(DB::execute_own(&mut connection, &create, &[]))
+            .await
+        {
             Ok(_) => Ok(InitOutcome::Created),
-            Err(InitError::Statement { source, .. }) if DB::error_class(&source) == ErrorClass::NoPermission => {
+            Err(InitError::Statement { source, .. })
+                if DB::error_class(&source) == ErrorClass::NoPermission =>
+            {
                 Err(InitError::MayNotCreate {
                     server: self.source.server.clone(),
                     database: self.source.database.clone(),
@@ -206,7 +236,9 @@ impl<'a, DB: Engine> Init<'a, DB> {
             }
             Err(error) => {
                 // Two that create one database at the same time: the second finds it there.
-                let found = self.limited(DB::query_own(&mut connection, &find, &name)).await?;
+                let found = self
+                    .limited(DB::query_own(&mut connection, &find, &name))
+                    .await?;
                 match found.first().map(|row| row.integer(0)) {
                     Some(Ok(count)) if count > 0 => Ok(InitOutcome::Unchanged),
                     _ => Err(error),
@@ -232,7 +264,10 @@ impl<'a, DB: Engine> Init<'a, DB> {
 
     async fn create_tables(&self, connection: &mut DB::Connection) -> Result<(), InitError> {
         let (mut tables, for_central) = mdb_tables::<DB>();
-        if matches!(self.servers.topology().shard(self.shard).home(), Home::Central { .. }) {
+        if matches!(
+            self.servers.topology().shard(self.shard).home(),
+            Home::Central { .. }
+        ) {
             tables.extend(for_central);
         }
         let options = TransactionOptions::new();
@@ -257,8 +292,16 @@ impl<'a, DB: Engine> Init<'a, DB> {
         let (server, database) = (self.source.server.clone(), self.source.database.clone());
         match tokio::time::timeout(limit, work).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(source)) => Err(InitError::Statement { server, database, source }),
-            Err(_) => Err(InitError::TimedOut { server, database, limit }),
+            Ok(Err(source)) => Err(InitError::Statement {
+                server,
+                database,
+                source,
+            }),
+            Err(_) => Err(InitError::TimedOut {
+                server,
+                database,
+                limit,
+            }),
         }
     }
 

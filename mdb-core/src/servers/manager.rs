@@ -47,9 +47,11 @@ impl Source {
         let limit = self.limits.connect_timeout();
         match tokio::time::timeout(limit, DB::connect(&self.spec(target, access))).await {
             Ok(Ok(opened)) => Ok(opened),
-            Ok(Err(source)) => {
-                Err(AcquireError::connect::<DB>(self.server.clone(), self.database.clone(), source))
-            }
+            Ok(Err(source)) => Err(AcquireError::connect::<DB>(
+                self.server.clone(),
+                self.database.clone(),
+                source,
+            )),
             Err(_) => Err(AcquireError::ConnectTimeout {
                 server: self.server.clone(),
                 database: self.database.clone(),
@@ -59,14 +61,26 @@ impl Source {
     }
 
     /// Checks the identity stamp within the connect time-out.
-    async fn verify<DB: Engine>(&self, connection: &mut DB::Connection) -> Result<(), AcquireError> {
+    async fn verify<DB: Engine>(
+        &self,
+        connection: &mut DB::Connection,
+    ) -> Result<(), AcquireError> {
         let limit = self.limits.connect_timeout();
         let (server, database) = (self.server.clone(), self.database.clone());
-        match tokio::time::timeout(limit, identity::verify::<DB>(connection, &self.identity)).await {
+        match tokio::time::timeout(limit, identity::verify::<DB>(connection, &self.identity)).await
+        {
             Ok(Ok(Ok(()))) => Ok(()),
-            Ok(Ok(Err(source))) => Err(AcquireError::Identity { server, database, source }),
+            Ok(Ok(Err(source))) => Err(AcquireError::Identity {
+                server,
+                database,
+                source,
+            }),
             Ok(Err(source)) => Err(AcquireError::connect::<DB>(server, database, source)),
-            Err(_) => Err(AcquireError::ConnectTimeout { server, database, limit }),
+            Err(_) => Err(AcquireError::ConnectTimeout {
+                server,
+                database,
+                limit,
+            }),
         }
     }
 
@@ -110,8 +124,9 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         let source = &self.source;
         let open = source.budget.admit().await;
         let discoveries = source.discoveries.load(Ordering::Relaxed);
-        let (mut connection, session) =
-            source.connect::<DB>(Target::Database(&source.database), self.access).await?;
+        let (mut connection, session) = source
+            .connect::<DB>(Target::Database(&source.database), self.access)
+            .await?;
         source.verify::<DB>(&mut connection).await?;
         let now = Instant::now();
         Ok(Pooled {
@@ -132,7 +147,10 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         }
         if now.duration_since(pooled.idle_since) >= self.source.limits.test_after_idle() {
             let ping = DB::ping(&mut pooled.connection);
-            if !matches!(tokio::time::timeout(self.source.limits.connect_timeout(), ping).await, Ok(Ok(()))) {
+            if !matches!(
+                tokio::time::timeout(self.source.limits.connect_timeout(), ping).await,
+                Ok(Ok(()))
+            ) {
                 self.source.found_dead();
                 return Err(RecycleError::message("found dead"));
             }

@@ -98,20 +98,35 @@ impl<DB: Engine> ShardPool<DB> {
             discoveries: AtomicU64::new(0),
         });
         let lane = |access, size| {
-            let manager = Manager { source: Arc::clone(&source), access, engine: PhantomData };
+            let manager = Manager {
+                source: Arc::clone(&source),
+                access,
+                engine: PhantomData,
+            };
             let mut config = PoolConfig::new(size);
             config.queue_mode = QueueMode::Lifo;
-            Pool::builder(manager).config(config).build().expect("a pool without time-outs needs no runtime")
+            Pool::builder(manager)
+                .config(config)
+                .build()
+                .expect("a pool without time-outs needs no runtime")
         };
         let size = parts.budget.limit() as usize;
         let (connections, writer) = match DB::LANES {
             Lanes::One => (lane(parts.access, size), None),
             Lanes::WriterAndReaders => {
-                let writer = Writer { turn: Arc::new(Semaphore::new(1)), connection: lane(parts.access, 1) };
+                let writer = Writer {
+                    turn: Arc::new(Semaphore::new(1)),
+                    connection: lane(parts.access, 1),
+                };
                 (lane(Access::ReadOnly, size), Some(writer))
             }
         };
-        let core = Arc::new(Core { source, connections, writer, known_writers: DashSet::new() });
+        let core = Arc::new(Core {
+            source,
+            connections,
+            writer,
+            known_writers: DashSet::new(),
+        });
         let weak: Weak<Core<DB>> = Arc::downgrade(&core);
         parts.budget.register(weak);
         Self(core)
@@ -135,21 +150,34 @@ impl<DB: Engine> ShardPool<DB> {
                     (&writer.connection, Some(turn), limit)
                 } else {
                     let started = Instant::now();
-                    let turn = tokio::time::timeout(limit, Arc::clone(&writer.turn).acquire_owned())
-                        .await
-                        .map_err(|_| self.busy(1))?
-                        .map_err(|_| self.closed())?;
-                    (&writer.connection, Some(turn), limit.saturating_sub(started.elapsed()))
+                    let turn =
+                        tokio::time::timeout(limit, Arc::clone(&writer.turn).acquire_owned())
+                            .await
+                            .map_err(|_| self.busy(1))?
+                            .map_err(|_| self.closed())?;
+                    (
+                        &writer.connection,
+                        Some(turn),
+                        limit.saturating_sub(started.elapsed()),
+                    )
                 }
             }
             _ => (&self.0.connections, None, limit),
         };
         let budget = &self.0.source.budget;
-        let server = budget.permit(left).await.ok_or_else(|| self.busy(budget.limit()))?;
+        let server = budget
+            .permit(left)
+            .await
+            .ok_or_else(|| self.busy(budget.limit()))?;
         match pool.get().await {
-            Ok(object) => {
-                Ok(Lease::new(object, Permits { _server: server, _writer: turn }, Arc::clone(&self.0.source)))
-            }
+            Ok(object) => Ok(Lease::new(
+                object,
+                Permits {
+                    _server: server,
+                    _writer: turn,
+                },
+                Arc::clone(&self.0.source),
+            )),
             Err(PoolError::Backend(error)) => Err(error),
             // The others can't happen to a pool without time-outs and hooks.
             Err(_) => Err(self.closed()),
@@ -157,7 +185,12 @@ impl<DB: Engine> ShardPool<DB> {
     }
 
     fn busy(&self, limit: u32) -> AcquireError {
-        let Source { server, database, limits, .. } = &*self.0.source;
+        let Source {
+            server,
+            database,
+            limits,
+            ..
+        } = &*self.0.source;
         AcquireError::Busy {
             server: server.clone(),
             database: database.clone(),
@@ -167,12 +200,20 @@ impl<DB: Engine> ShardPool<DB> {
     }
 
     fn closed(&self) -> AcquireError {
-        let Source { server, database, .. } = &*self.0.source;
-        AcquireError::Closed { server: server.clone(), database: database.clone() }
+        let Source {
+            server, database, ..
+        } = &*self.0.source;
+        AcquireError::Closed {
+            server: server.clone(),
+            database: database.clone(),
+        }
     }
 
     /// Begins a transaction. A connection that turns out to be dead at that is replaced once.
-    pub(crate) async fn begin(&self, options: &TransactionOptions) -> Result<Transaction<DB>, sqlx::Error> {
+    pub(crate) async fn begin(
+        &self,
+        options: &TransactionOptions,
+    ) -> Result<Transaction<DB>, sqlx::Error> {
         Transaction::begin(self, options).await
     }
 
@@ -182,12 +223,18 @@ impl<DB: Engine> ShardPool<DB> {
         parameters: &[DB::TypeInfo],
     ) -> Result<DB::Statement<'q>, sqlx::Error> {
         let mut lease = self.acquire(Lane::Read).await?;
-        lease.run(self.statement_limit(), async |c| DB::prepare_with(c, sql, parameters).await).await
+        lease
+            .run(self.statement_limit(), async |c| {
+                DB::prepare_with(c, sql, parameters).await
+            })
+            .await
     }
 
     pub(crate) async fn describe(&self, sql: &str) -> Result<sqlx::Describe<DB>, sqlx::Error> {
         let mut lease = self.acquire(Lane::Read).await?;
-        lease.run(self.statement_limit(), async |c| DB::describe(c, sql).await).await
+        lease
+            .run(self.statement_limit(), async |c| DB::describe(c, sql).await)
+            .await
     }
 
     /// Whether a statement is known to need the writer.
@@ -204,16 +251,27 @@ impl<DB: Engine> ShardPool<DB> {
     }
 
     pub(crate) fn status(&self) -> PoolStatus {
-        let pools = [Some(&self.0.connections), self.0.writer.as_ref().map(|writer| &writer.connection)];
+        let pools = [
+            Some(&self.0.connections),
+            self.0.writer.as_ref().map(|writer| &writer.connection),
+        ];
         let statuses = pools.into_iter().flatten().map(Pool::status);
-        let (open, idle) = statuses.fold((0, 0), |(open, idle), s| (open + s.size, idle + s.available.min(s.size)));
+        let (open, idle) = statuses.fold((0, 0), |(open, idle), s| {
+            (open + s.size, idle + s.available.min(s.size))
+        });
         let budget = &self.0.source.budget;
-        PoolStatus { open, idle, server_in_use: budget.in_use(), server_open: budget.open() }
+        PoolStatus {
+            open,
+            idle,
+            server_in_use: budget.in_use(),
+            server_open: budget.open(),
+        }
     }
 
     /// Closes idle connections that are too old or no longer trusted.
     pub(crate) fn sweep(&self) {
-        self.0.retain(|pooled| pooled.is_fresh(&self.0.source, Instant::now()));
+        self.0
+            .retain(|pooled| pooled.is_fresh(&self.0.source, Instant::now()));
     }
 
     /// Closes all idle connections, and lets nobody take one any more.

@@ -44,12 +44,15 @@ impl Servers {
     ///
     /// When the topology names a server that the configuration lacks; build it from the same one.
     pub fn new(config: &Config, topology: &Arc<Topology>) -> Self {
-        let application: Arc<str> = format!("mdb:{}:{:08x}", config.store(), fastrand::u32(..)).into();
+        let application: Arc<str> =
+            format!("mdb:{}:{:08x}", config.store(), fastrand::u32(..)).into();
         let mut budgets: HashMap<(String, usize), Arc<Budget>> = HashMap::new();
         let shards = (0..)
             .zip(topology.shards())
             .map(|(id, shard)| {
-                let server = config.server(shard.server()).expect("the topology comes from this configuration");
+                let server = config
+                    .server(shard.server())
+                    .expect("the topology comes from this configuration");
                 let mut pool = |place: usize, endpoint: &Endpoint, access| {
                     let budget = budgets
                         .entry((server.name().to_string(), place))
@@ -76,8 +79,16 @@ impl Servers {
                 }
             })
             .collect();
-        let configs = config.servers().iter().map(|server| (server.name().to_string(), server.clone())).collect();
-        let inner = Arc::new(Inner { topology: Arc::clone(topology), configs, shards });
+        let configs = config
+            .servers()
+            .iter()
+            .map(|server| (server.name().to_string(), server.clone()))
+            .collect();
+        let inner = Arc::new(Inner {
+            topology: Arc::clone(topology),
+            configs,
+            shards,
+        });
         sweep_regularly(&inner);
         Self { inner }
     }
@@ -97,14 +108,23 @@ impl Servers {
     }
 
     pub(crate) fn typed<DB: Engine>(&self, shard: ShardId) -> Result<&ShardPool<DB>, AcquireError> {
-        self.pool(shard).typed().ok_or_else(|| self.wrong_engine::<DB>(shard))
+        self.pool(shard)
+            .typed()
+            .ok_or_else(|| self.wrong_engine::<DB>(shard))
     }
 
     /// The pools to read a shard from, the next replica in turn first and the primary last.
-    pub(crate) fn readers<DB: Engine>(&self, shard: ShardId) -> Result<Vec<&ShardPool<DB>>, AcquireError> {
+    pub(crate) fn readers<DB: Engine>(
+        &self,
+        shard: ShardId,
+    ) -> Result<Vec<&ShardPool<DB>>, AcquireError> {
         let pools = &self.inner.shards[shard.get() as usize];
         let count = pools.replicas.len();
-        let first = if count == 0 { 0 } else { pools.next_replica.fetch_add(1, Ordering::Relaxed) % count };
+        let first = if count == 0 {
+            0
+        } else {
+            pools.next_replica.fetch_add(1, Ordering::Relaxed) % count
+        };
         pools.replicas[first..]
             .iter()
             .chain(&pools.replicas[..first])
@@ -115,7 +135,11 @@ impl Servers {
 
     fn wrong_engine<DB: Engine>(&self, shard: ShardId) -> AcquireError {
         let server = self.config_of(shard);
-        AcquireError::WrongEngine { server: server.name().clone(), wanted: DB::KIND, found: server.engine() }
+        AcquireError::WrongEngine {
+            server: server.name().clone(),
+            wanted: DB::KIND,
+            found: server.engine(),
+        }
     }
 
     /// What the pool of `shard` holds just now.
@@ -147,12 +171,16 @@ impl Servers {
 
 impl std::fmt::Debug for Servers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Servers").field("shards", &self.inner.shards.len()).finish_non_exhaustive()
+        f.debug_struct("Servers")
+            .field("shards", &self.inner.shards.len())
+            .finish_non_exhaustive()
     }
 }
 
 fn sweep_regularly(inner: &Arc<Inner>) {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
     let inner = Arc::downgrade(inner);
     runtime.spawn(async move {
         loop {

@@ -31,7 +31,11 @@ where
         None => fetch_optional_on(pool, Lane::Write, statement).await,
         Some(again) => {
             let result = fetch_optional_on(pool, Lane::Read, statement).await;
-            if result.as_ref().err().is_none_or(|error| DB::error_class(error) != ErrorClass::ReadOnly) {
+            if result
+                .as_ref()
+                .err()
+                .is_none_or(|error| DB::error_class(error) != ErrorClass::ReadOnly)
+            {
                 return result;
             }
             pool.remember_writer(again.fingerprint());
@@ -148,14 +152,29 @@ enum Persistence {
 
 impl<'q, DB: Engine> Statement<'q, DB> {
     /// The statement, and a second copy of it if it is worth a try on a reader.
-    fn split<E: Execute<'q, DB>>(pool: &ShardPool<DB>, mut query: E) -> Result<(Self, Option<Self>), sqlx::Error> {
+    fn split<E: Execute<'q, DB>>(
+        pool: &ShardPool<DB>,
+        mut query: E,
+    ) -> Result<(Self, Option<Self>), sqlx::Error> {
         let sql = query.sql();
-        let persistence = if query.persistent() { Persistence::Cached } else { Persistence::Once };
+        let persistence = if query.persistent() {
+            Persistence::Cached
+        } else {
+            Persistence::Once
+        };
         let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
         // Without arguments it may be several statements, of which the first would run twice.
         let copy = arguments.as_ref().and_then(DB::copy_arguments);
-        let statement = Self { sql, arguments, persistence };
-        let again = copy.map(|arguments| Self { sql, arguments: Some(arguments), persistence });
+        let statement = Self {
+            sql,
+            arguments,
+            persistence,
+        };
+        let again = copy.map(|arguments| Self {
+            sql,
+            arguments: Some(arguments),
+            persistence,
+        });
         let again = again.filter(|again| !pool.is_known_writer(again.fingerprint()));
         Ok((statement, again))
     }
@@ -174,7 +193,9 @@ impl<'q, DB: Engine> Execute<'q, DB> for Statement<'q, DB> {
         None
     }
 
-    fn take_arguments(&mut self) -> Result<Option<<DB as Database>::Arguments<'q>>, sqlx::error::BoxDynError> {
+    fn take_arguments(
+        &mut self,
+    ) -> Result<Option<<DB as Database>::Arguments<'q>>, sqlx::error::BoxDynError> {
         Ok(self.arguments.take())
     }
 

@@ -52,10 +52,14 @@ enum Slot<DB: Engine> {
 #[non_exhaustive]
 pub enum TransactionError {
     /// Another statement of the same transaction is still running.
-    #[error("another statement of this transaction is still running; end it (or drop its stream) first")]
+    #[error(
+        "another statement of this transaction is still running; end it (or drop its stream) first"
+    )]
     Overlapping,
     /// A statement was given up before its end, so that nobody knows what it did.
-    #[error("a statement of this transaction was given up before its end; nothing is committed, begin anew")]
+    #[error(
+        "a statement of this transaction was given up before its end; nothing is committed, begin anew"
+    )]
     Interrupted,
     /// It was committed or rolled back before.
     #[error("this transaction is over")]
@@ -83,7 +87,10 @@ impl TransactionError {
 }
 
 impl<DB: Engine> Transaction<DB> {
-    pub(super) async fn begin(pool: &ShardPool<DB>, options: &TransactionOptions) -> Result<Self, sqlx::Error> {
+    pub(super) async fn begin(
+        pool: &ShardPool<DB>,
+        options: &TransactionOptions,
+    ) -> Result<Self, sqlx::Error> {
         let limit = options.timeout_or(pool.source().limits.statement_timeout());
         let deadline = Instant::now() + limit;
         let lane = match options.writes() {
@@ -100,12 +107,21 @@ impl<DB: Engine> Transaction<DB> {
             let mut lease = pool.acquire(lane).await?;
             let is_reused = lease.is_reused();
             let begun = lease
-                .run(statement.until(deadline, limit), async |connection| DB::begin(connection, options).await)
+                .run(statement.until(deadline, limit), async |connection| {
+                    DB::begin(connection, options).await
+                })
                 .await;
             match begun {
                 Ok(()) => {
                     let slot = Mutex::new(Slot::Idle(lease));
-                    return Ok(Self { core: Arc::new(Core { slot, deadline, limit, statement }) });
+                    return Ok(Self {
+                        core: Arc::new(Core {
+                            slot,
+                            deadline,
+                            limit,
+                            statement,
+                        }),
+                    });
                 }
                 // Nothing has been sent but the begin, and the pool trusts no old connection any
                 // more, so this happens at most once.
@@ -117,7 +133,9 @@ impl<DB: Engine> Transaction<DB> {
 
     /// Another handle to the same transaction, for the one who will commit it.
     pub(crate) fn share(&self) -> Self {
-        Self { core: Arc::clone(&self.core) }
+        Self {
+            core: Arc::clone(&self.core),
+        }
     }
 
     /// Makes everything that was done in the transaction lasting.
@@ -138,7 +156,11 @@ impl<DB: Engine> Transaction<DB> {
     /// When it returns `Ok`, the server has acknowledged the commit; how lasting that is, is the
     /// server's own setting (SQLite: synced to disk).
     pub async fn commit(self) -> Result<(), sqlx::Error> {
-        self.end(async |connection| DB::commit(connection).await, self.core.statement).await
+        self.end(
+            async |connection| DB::commit(connection).await,
+            self.core.statement,
+        )
+        .await
     }
 
     /// Undoes everything that was done in the transaction.
@@ -152,7 +174,11 @@ impl<DB: Engine> Transaction<DB> {
     ///
     /// Dropping the future discards the connection, which rolls back too.
     pub async fn rollback(self) -> Result<(), sqlx::Error> {
-        self.end(async |connection| DB::rollback(connection).await, Timed::here(ROLLBACK_LIMIT)).await
+        self.end(
+            async |connection| DB::rollback(connection).await,
+            Timed::here(ROLLBACK_LIMIT),
+        )
+        .await
     }
 
     async fn end(
@@ -170,7 +196,11 @@ impl<DB: Engine> Transaction<DB> {
     fn take(&self) -> Result<Running<'_, DB>, sqlx::Error> {
         let mut slot = self.core.slot();
         match std::mem::replace(&mut *slot, Slot::Running) {
-            Slot::Idle(lease) => Ok(Running { core: &self.core, lease: Some(lease), rest: Rest::None }),
+            Slot::Idle(lease) => Ok(Running {
+                core: &self.core,
+                lease: Some(lease),
+                rest: Rest::None,
+            }),
             other => {
                 let error = match &other {
                     Slot::Idle(_) | Slot::Running => TransactionError::Overlapping,
@@ -184,7 +214,9 @@ impl<DB: Engine> Transaction<DB> {
     }
 
     fn statement_limit(&self) -> Timed {
-        self.core.statement.until(self.core.deadline, self.core.limit)
+        self.core
+            .statement
+            .until(self.core.deadline, self.core.limit)
     }
 }
 
@@ -210,7 +242,9 @@ enum Rest {
 
 impl<DB: Engine> Running<'_, DB> {
     fn lease(&mut self) -> &mut Lease<DB> {
-        self.lease.as_mut().expect("is there until the operation is finished")
+        self.lease
+            .as_mut()
+            .expect("is there until the operation is finished")
     }
 
     fn finish<T>(self, result: &Result<T, sqlx::Error>) {
@@ -237,7 +271,9 @@ impl<DB: Engine> Running<'_, DB> {
 
 impl<DB: Engine> Drop for Running<'_, DB> {
     fn drop(&mut self) {
-        let Some(mut lease) = self.lease.take() else { return };
+        let Some(mut lease) = self.lease.take() else {
+            return;
+        };
         *self.core.slot() = match self.rest {
             // A stream that is left early: the driver skips the remaining rows at the next statement.
             Rest::BetweenRows => {
@@ -251,7 +287,10 @@ impl<DB: Engine> Drop for Running<'_, DB> {
 
 impl<DB: Engine> Drop for Core<DB> {
     fn drop(&mut self) {
-        let slot = std::mem::replace(self.slot.get_mut().unwrap_or_else(PoisonError::into_inner), Slot::Over);
+        let slot = std::mem::replace(
+            self.slot.get_mut().unwrap_or_else(PoisonError::into_inner),
+            Slot::Over,
+        );
         let Slot::Idle(mut lease) = slot else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             // Marked as running, it is closed instead of being reused.
@@ -277,7 +316,9 @@ impl<DB: Engine> fmt::Debug for Transaction<DB> {
             Slot::Interrupted => "interrupted",
             Slot::Over => "over",
         };
-        f.debug_struct("Transaction").field("state", &state).finish_non_exhaustive()
+        f.debug_struct("Transaction")
+            .field("state", &state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -312,7 +353,10 @@ impl<'c, DB: Engine> Executor<'c> for &'c Transaction<DB> {
         })
     }
 
-    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
     where
         'c: 'e,
         E: 'q + Execute<'q, DB>,
@@ -320,7 +364,9 @@ impl<'c, DB: Engine> Executor<'c> for &'c Transaction<DB> {
         Box::pin(async move {
             let mut running = self.take()?;
             let limit = self.statement_limit();
-            let result = limit.of(DB::fetch_optional(running.lease().start(), query)).await;
+            let result = limit
+                .of(DB::fetch_optional(running.lease().start(), query))
+                .await;
             running.lease().finish(&result);
             running.finish(&result);
             result
@@ -338,7 +384,9 @@ impl<'c, DB: Engine> Executor<'c> for &'c Transaction<DB> {
         Box::pin(async move {
             let mut running = self.take()?;
             let limit = self.statement_limit();
-            let result = limit.of(DB::prepare_with(running.lease().start(), sql, parameters)).await;
+            let result = limit
+                .of(DB::prepare_with(running.lease().start(), sql, parameters))
+                .await;
             running.lease().finish(&result);
             running.finish(&result);
             result

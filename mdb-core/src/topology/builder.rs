@@ -39,7 +39,9 @@ pub enum TopologyError {
         start: RangeKey,
     },
     /// Ids between a breakpoint and its first partition would have no home.
-    #[error("area `{area}`: the first partition after breakpoint {breakpoint} starts above it, at {start}")]
+    #[error(
+        "area `{area}`: the first partition after breakpoint {breakpoint} starts above it, at {start}"
+    )]
     Gap {
         /// The area.
         area: AreaName,
@@ -80,7 +82,12 @@ type PartitionParts = (RangeKey, Vec<(ServerName, DatabaseName)>);
 impl AreaBuilder {
     /// An area without ranges.
     pub fn new(name: AreaName, engine: EngineKind, hash: HashKind) -> Self {
-        Self { name, engine, hash, generations: Vec::new() }
+        Self {
+            name,
+            engine,
+            hash,
+            generations: Vec::new(),
+        }
     }
 
     /// Begins a generation that holds from `breakpoint` on; partitions that follow belong to it.
@@ -111,7 +118,11 @@ impl TopologyBuilder {
         hash: HashKind,
         central: Vec<(ServerName, DatabaseName)>,
     ) -> Self {
-        Self { store, central: (engine, hash, central), areas: Vec::new() }
+        Self {
+            store,
+            central: (engine, hash, central),
+            areas: Vec::new(),
+        }
     }
 
     /// Adds an area.
@@ -121,13 +132,20 @@ impl TopologyBuilder {
         self
     }
 
-    pub(super) fn from_config(config: &Config) -> Result<Self, TopologyError> {
+    pub(super) fn from_config(config: &Config) -> Self {
         let databases = |shards: &[ShardConfig]| {
-            shards.iter().map(|shard| (shard.server().clone(), shard.database().clone())).collect::<Vec<_>>()
+            shards
+                .iter()
+                .map(|shard| (shard.server().clone(), shard.database().clone()))
+                .collect::<Vec<_>>()
         };
         let central = config.central();
-        let mut builder =
-            Self::new(config.store().clone(), central.engine(), central.hash(), databases(central.shards()));
+        let mut builder = Self::new(
+            config.store().clone(),
+            central.engine(),
+            central.hash(),
+            databases(central.shards()),
+        );
         for area in config.areas() {
             let mut parts = AreaBuilder::new(area.name().clone(), area.engine(), area.hash());
             for generation in area.generations() {
@@ -138,7 +156,7 @@ impl TopologyBuilder {
             }
             builder = builder.area(parts);
         }
-        Ok(builder)
+        builder
     }
 
     /// Checks the parts and puts them together.
@@ -157,42 +175,90 @@ impl TopologyBuilder {
         let mut areas = Vec::with_capacity(self.areas.len());
         let mut by_name = HashMap::new();
         for (parts, index) in self.areas.into_iter().zip((0..).map(AreaIndex::new)) {
-            if by_name.insert(parts.name.as_str().to_ascii_lowercase(), index).is_some() {
+            if by_name
+                .insert(parts.name.as_str().to_ascii_lowercase(), index)
+                .is_some()
+            {
                 return Err(TopologyError::DuplicateArea(parts.name));
             }
             areas.push(build_area(parts, index, &mut shards)?);
         }
-        Ok(Topology { store: self.store, shards: shards.list, central, areas, by_name })
+        Ok(Topology {
+            store: self.store,
+            shards: shards.list,
+            central,
+            areas,
+            by_name,
+        })
     }
 }
 
-fn build_area(parts: AreaBuilder, area: AreaIndex, shards: &mut ShardList) -> Result<AreaTopology, TopologyError> {
-    let AreaBuilder { name, engine, hash, generations } = parts;
-    if generations.is_empty() || generations.iter().any(|(_, partitions)| partitions.is_empty()) {
+fn build_area(
+    parts: AreaBuilder,
+    area: AreaIndex,
+    shards: &mut ShardList,
+) -> Result<AreaTopology, TopologyError> {
+    let AreaBuilder {
+        name,
+        engine,
+        hash,
+        generations,
+    } = parts;
+    if generations.is_empty()
+        || generations
+            .iter()
+            .any(|(_, partitions)| partitions.is_empty())
+    {
         return Err(TopologyError::NoPartition(name));
     }
     let ascending = |previous: Option<RangeKey>, start: RangeKey| match previous {
-        Some(previous) if previous >= start => {
-            Err(TopologyError::NotAscending { area: name.clone(), previous, start })
-        }
+        Some(previous) if previous >= start => Err(TopologyError::NotAscending {
+            area: name.clone(),
+            previous,
+            start,
+        }),
         _ => Ok(()),
     };
     let mut built: Vec<Generation> = Vec::with_capacity(generations.len());
-    for ((breakpoint, partitions), generation) in generations.into_iter().zip((0..).map(GenerationIndex::new)) {
+    for ((breakpoint, partitions), generation) in
+        generations.into_iter().zip((0..).map(GenerationIndex::new))
+    {
         ascending(built.last().map(|g| g.breakpoint), breakpoint)?;
         if generation.get() > 0 && partitions[0].0 > breakpoint {
-            return Err(TopologyError::Gap { area: name, breakpoint, start: partitions[0].0 });
+            return Err(TopologyError::Gap {
+                area: name,
+                breakpoint,
+                start: partitions[0].0,
+            });
         }
         let mut ranges: Vec<Partition> = Vec::with_capacity(partitions.len());
-        for ((start, databases), partition) in partitions.into_iter().zip((0..).map(PartitionIndex::new)) {
+        for ((start, databases), partition) in
+            partitions.into_iter().zip((0..).map(PartitionIndex::new))
+        {
             ascending(ranges.last().map(|p| p.start), start)?;
             let owner = format!("partition {start} of area `{name}`");
-            let home = |position| Home::Partition { area, generation, partition, position };
-            ranges.push(Partition { start, shards: shards.add(&owner, databases, home)? });
+            let home = |position| Home::Partition {
+                area,
+                generation,
+                partition,
+                position,
+            };
+            ranges.push(Partition {
+                start,
+                shards: shards.add(&owner, databases, home)?,
+            });
         }
-        built.push(Generation { breakpoint, partitions: ranges });
+        built.push(Generation {
+            breakpoint,
+            partitions: ranges,
+        });
     }
-    Ok(AreaTopology { name, engine, hash, generations: built })
+    Ok(AreaTopology {
+        name,
+        engine,
+        hash,
+        generations: built,
+    })
 }
 
 #[derive(Default)]
@@ -209,7 +275,10 @@ impl ShardList {
         home: impl Fn(ShardPosition) -> Home,
     ) -> Result<Vec<ShardId>, TopologyError> {
         if databases.is_empty() || databases.len() > MAX_SHARDS {
-            return Err(TopologyError::ShardCount { owner: owner.to_owned(), shards: databases.len() });
+            return Err(TopologyError::ShardCount {
+                owner: owner.to_owned(),
+                shards: databases.len(),
+            });
         }
         let mut ids = Vec::with_capacity(databases.len());
         for (position, (server, database)) in databases.into_iter().enumerate() {
@@ -218,7 +287,11 @@ impl ShardList {
             }
             let id = u32::try_from(self.list.len()).expect("fewer than 2³² shards fit into memory");
             ids.push(ShardId::new(id));
-            self.list.push(Shard { server, database, home: home(ShardPosition::new(position)) });
+            self.list.push(Shard {
+                server,
+                database,
+                home: home(ShardPosition::new(position)),
+            });
         }
         Ok(ids)
     }

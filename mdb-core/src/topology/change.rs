@@ -84,13 +84,20 @@ impl Rerouted {
 /// ```
 pub fn change(old: &Topology, new: &Topology, area: &str) -> Change {
     let (before, after) = (Ranges::of(old, area), Ranges::of(new, area));
-    let mut cuts: Vec<RangeKey> = before.0.iter().chain(&after.0).map(|(start, _)| *start).collect();
+    let mut cuts: Vec<RangeKey> = before
+        .0
+        .iter()
+        .chain(&after.0)
+        .map(|(start, _)| *start)
+        .collect();
     cuts.sort_unstable();
     cuts.dedup();
 
     let mut rerouted: Vec<Rerouted> = Vec::new();
     for (place, &from) in cuts.iter().enumerate() {
-        let Some(held) = before.home_at(from) else { continue };
+        let Some(held) = before.home_at(from) else {
+            continue;
+        };
         if after.home_at(from) == Some(held) {
             continue;
         }
@@ -111,7 +118,9 @@ struct Ranges<'a>(Vec<(RangeKey, Homes<'a>)>);
 
 impl<'a> Ranges<'a> {
     fn of(topology: &'a Topology, area: &str) -> Self {
-        let Some(index) = topology.area_index(area) else { return Self(Vec::new()) };
+        let Some(index) = topology.area_index(area) else {
+            return Self(Vec::new());
+        };
         let area = topology.area(index);
         let names = |&id: &ShardId| {
             let shard = topology.shard(id);
@@ -119,10 +128,18 @@ impl<'a> Ranges<'a> {
         };
         let homes = |shards: &[ShardId]| {
             // With one shard, no hash decides.
-            let hash = if shards.len() == 1 { HashKind::Xxh3 } else { area.hash() };
+            let hash = if shards.len() == 1 {
+                HashKind::Xxh3
+            } else {
+                area.hash()
+            };
             (hash, shards.iter().map(names).collect())
         };
-        Self(area.effective_ranges().map(|(start, .., shards)| (start, homes(shards))).collect())
+        Self(
+            area.effective_ranges()
+                .map(|(start, .., shards)| (start, homes(shards)))
+                .collect(),
+        )
     }
 
     fn home_at(&self, key: RangeKey) -> Option<&Homes<'a>> {

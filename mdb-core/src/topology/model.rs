@@ -25,7 +25,7 @@ impl Topology {
     ///
     /// [`TopologyError`] when the parts don't fit; a [`Config`] has been checked for all of it.
     pub fn from_config(config: &Config) -> Result<Self, TopologyError> {
-        TopologyBuilder::from_config(config)?.build()
+        TopologyBuilder::from_config(config).build()
     }
 
     /// Reads a configuration from TOML text, with no environment, and takes its topology.
@@ -88,8 +88,14 @@ impl Topology {
     pub fn partition_of(&self, shard: ShardId) -> Option<&Partition> {
         match self.shard(shard).home {
             Home::Central { .. } => None,
-            Home::Partition { area, generation, partition, .. } => Some(
-                &self.areas[area.get()].generations[usize::from(generation.get())].partitions[partition.get() as usize],
+            Home::Partition {
+                area,
+                generation,
+                partition,
+                ..
+            } => Some(
+                &self.areas[area.get()].generations[usize::from(generation.get())].partitions
+                    [partition.get() as usize],
             ),
         }
     }
@@ -199,7 +205,10 @@ impl AreaTopology {
 
     /// All its shards: generation by generation, partition by partition, by position.
     pub fn shards(&self) -> impl Iterator<Item = ShardId> + '_ {
-        self.generations.iter().flat_map(|g| &g.partitions).flat_map(|p| p.shards.iter().copied())
+        self.generations
+            .iter()
+            .flat_map(|g| &g.partitions)
+            .flat_map(|p| p.shards.iter().copied())
     }
 
     /// The ranges that really hold, ascending: where each starts, and whose it is.
@@ -209,18 +218,34 @@ impl AreaTopology {
     pub fn effective_ranges(
         &self,
     ) -> impl Iterator<Item = (RangeKey, GenerationIndex, PartitionIndex, &[ShardId])> + '_ {
-        self.generations.iter().zip(0u16..).flat_map(move |(generation, g)| {
-            let end = self.generations.get(usize::from(g) + 1).map(Generation::breakpoint);
-            let starts = move |p: &Partition| end.is_none_or(|end| p.start < end);
-            generation.partitions.iter().zip(0u32..).filter_map(move |(partition, p)| {
-                let next = generation.partitions.get(p as usize + 1);
-                let ends_below = next.is_some_and(|next| next.start <= generation.breakpoint);
-                (starts(partition) && !ends_below).then(|| {
-                    let start = partition.start.max(generation.breakpoint);
-                    (start, GenerationIndex::new(g), PartitionIndex::new(p), partition.shards.as_slice())
-                })
+        self.generations
+            .iter()
+            .zip(0u16..)
+            .flat_map(move |(generation, g)| {
+                let end = self
+                    .generations
+                    .get(usize::from(g) + 1)
+                    .map(Generation::breakpoint);
+                let starts = move |p: &Partition| end.is_none_or(|end| p.start < end);
+                generation
+                    .partitions
+                    .iter()
+                    .zip(0u32..)
+                    .filter_map(move |(partition, p)| {
+                        let next = generation.partitions.get(p as usize + 1);
+                        let ends_below =
+                            next.is_some_and(|next| next.start <= generation.breakpoint);
+                        (starts(partition) && !ends_below).then(|| {
+                            let start = partition.start.max(generation.breakpoint);
+                            (
+                                start,
+                                GenerationIndex::new(g),
+                                PartitionIndex::new(p),
+                                partition.shards.as_slice(),
+                            )
+                        })
+                    })
             })
-        })
     }
 }
 

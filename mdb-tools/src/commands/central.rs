@@ -44,36 +44,82 @@ pub(crate) async fn run(arguments: &Arguments, command: &CentralCommand) -> Resu
         CentralCommand::Put { index, key, gdid } => {
             let gdid = store::read_id(gdid)?;
             let parsed = Key::read(&mdb, index, key)?;
-            mdb.central().index(index).insert(parsed.as_index_key(), gdid).await?;
-            print_entries(arguments, &[Entry { index, key, gdid: Some(gdid) }]);
+            mdb.central()
+                .index(index)
+                .insert(parsed.as_index_key(), gdid)
+                .await?;
+            print_entries(
+                arguments,
+                &[Entry {
+                    index,
+                    key,
+                    gdid: Some(gdid),
+                }],
+            );
             Ok(())
         }
         CentralCommand::Rename { index, from, to } => {
             let (old, new) = (Key::read(&mdb, index, from)?, Key::read(&mdb, index, to)?);
-            let gdid = mdb.central().index(index).rename(old.as_index_key(), new.as_index_key()).await?;
+            let gdid = mdb
+                .central()
+                .index(index)
+                .rename(old.as_index_key(), new.as_index_key())
+                .await?;
             match arguments.format() {
-                Format::Json => output::json(&Renamed { index, from, to, gdid }),
+                Format::Json => output::json(&Renamed {
+                    index,
+                    from,
+                    to,
+                    gdid,
+                }),
                 Format::Table => output::line(&format!("{gdid} is now found by {to}")),
             }
             Ok(())
         }
         CentralCommand::Remove { index, key } => {
             let parsed = Key::read(&mdb, index, key)?;
-            let gdid = mdb.central().index(index).remove(parsed.as_index_key()).await?;
+            let gdid = mdb
+                .central()
+                .index(index)
+                .remove(parsed.as_index_key())
+                .await?;
             print_entries(arguments, &[Entry { index, key, gdid }]);
-            if gdid.is_some() { Ok(()) } else { Err(Failure::Reported) }
+            if gdid.is_some() {
+                Ok(())
+            } else {
+                Err(Failure::Reported)
+            }
         }
         CentralCommand::Claims(claims) => list_claims(arguments, &mdb, claims).await,
     }
 }
 
-async fn get(arguments: &Arguments, mdb: &Mdb, index: &str, keys: &[String]) -> Result<(), Failure> {
-    let parsed = keys.iter().map(|key| Key::read(mdb, index, key)).collect::<Result<Vec<_>, _>>()?;
-    let found = mdb.central().index(index).get_many(parsed.iter().map(Key::as_index_key)).await?;
-    let entries: Vec<Entry<'_>> =
-        keys.iter().zip(found).map(|(key, gdid)| Entry { index, key, gdid }).collect();
+async fn get(
+    arguments: &Arguments,
+    mdb: &Mdb,
+    index: &str,
+    keys: &[String],
+) -> Result<(), Failure> {
+    let parsed = keys
+        .iter()
+        .map(|key| Key::read(mdb, index, key))
+        .collect::<Result<Vec<_>, _>>()?;
+    let found = mdb
+        .central()
+        .index(index)
+        .get_many(parsed.iter().map(Key::as_index_key))
+        .await?;
+    let entries: Vec<Entry<'_>> = keys
+        .iter()
+        .zip(found)
+        .map(|(key, gdid)| Entry { index, key, gdid })
+        .collect();
     print_entries(arguments, &entries);
-    if entries.iter().all(|entry| entry.gdid.is_some()) { Ok(()) } else { Err(Failure::Reported) }
+    if entries.iter().all(|entry| entry.gdid.is_some()) {
+        Ok(())
+    } else {
+        Err(Failure::Reported)
+    }
 }
 
 fn print_entries(arguments: &Arguments, entries: &[Entry<'_>]) {
@@ -82,7 +128,9 @@ fn print_entries(arguments: &Arguments, entries: &[Entry<'_>]) {
         Format::Table => {
             let mut table = output::table(["index", "key", "gdid"]);
             for entry in entries {
-                let gdid = entry.gdid.map_or_else(|| "nobody".to_owned(), |id| id.to_string());
+                let gdid = entry
+                    .gdid
+                    .map_or_else(|| "nobody".to_owned(), |id| id.to_string());
                 table.add_row([entry.index, entry.key, &gdid]);
             }
             output::line(&table.to_string());
@@ -101,7 +149,10 @@ impl Key {
     fn read(mdb: &Mdb, index: &str, text: &str) -> Result<Self, Failure> {
         let known = mdb.config().central().indexes();
         let Some(config) = known.iter().find(|config| config.name().as_str() == index) else {
-            return Err(IndexError::Unknown { name: index.to_owned() }.into());
+            return Err(IndexError::Unknown {
+                name: index.to_owned(),
+            }
+            .into());
         };
         match config.key() {
             KeyKind::String => Ok(Self::Text(text.to_owned())),
@@ -126,16 +177,29 @@ impl Key {
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     let text = text.strip_prefix("0x").unwrap_or(text);
-    if !text.is_ascii() || text.len() % 2 != 0 {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
         return None;
     }
-    (0..text.len()).step_by(2).map(|place| u8::from_str_radix(&text[place..place + 2], 16).ok()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|place| u8::from_str_radix(&text[place..place + 2], 16).ok())
+        .collect()
 }
 
-async fn list_claims(arguments: &Arguments, mdb: &Mdb, claims: &ClaimsArguments) -> Result<(), Failure> {
+async fn list_claims(
+    arguments: &Arguments,
+    mdb: &Mdb,
+    claims: &ClaimsArguments,
+) -> Result<(), Failure> {
     let names: Vec<String> = match &claims.index {
         Some(name) => vec![name.clone()],
-        None => mdb.config().central().indexes().iter().map(|index| index.name().to_string()).collect(),
+        None => mdb
+            .config()
+            .central()
+            .indexes()
+            .iter()
+            .map(|index| index.name().to_string())
+            .collect(),
     };
     let mut table = output::table(["index", "key", "gdid", "what", "age", "settled"]);
     let mut named: Vec<&String> = claims.confirm.iter().chain(&claims.release).collect();
@@ -190,7 +254,11 @@ async fn list_claims(arguments: &Arguments, mdb: &Mdb, claims: &ClaimsArguments)
         [] => Ok(()),
         missing => Err(Failure::Failed(format!(
             "there is no unfinished claim on {}",
-            missing.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+            missing
+                .iter()
+                .map(|key| format!("`{key}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
         ))),
     }
 }

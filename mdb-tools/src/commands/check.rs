@@ -81,14 +81,18 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
             Ok(None) => {}
             Err(error) => {
                 let message = mdb_core::error::chain(&error);
-                findings.all.push(Finding::on(&place, Severity::Error, "catalogue", message));
+                findings
+                    .all
+                    .push(Finding::on(&place, Severity::Error, "catalogue", message));
             }
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
     for (area, shards) in &tables {
-        findings.all.extend(schema::check_area(&mdb.config().areas()[*area], shards));
+        findings
+            .all
+            .extend(schema::check_area(&mdb.config().areas()[*area], shards));
     }
     print(arguments, &mdb, &findings)
 }
@@ -108,15 +112,29 @@ async fn check_shard(
         if error.is_unreachable() {
             findings.unreachable.push(place.server.clone());
         }
-        findings.all.push(Finding::on(place, Severity::Error, check, mdb_core::error::chain(&error)));
+        findings.all.push(Finding::on(
+            place,
+            Severity::Error,
+            check,
+            mdb_core::error::chain(&error),
+        ));
         return Ok(None);
     }
     let clock = inspect::clock(mdb.servers(), shard).await?;
     let uncertain = u64::try_from(clock.round_trip().as_millis()).unwrap_or(u64::MAX);
     if clock.ahead_ms().unsigned_abs() > CLOCK_TOLERANCE_MS.saturating_add(uncertain) {
-        let direction = if clock.ahead_ms() > 0 { "ahead of" } else { "behind" };
-        let message = format!("the server's clock is {} ms {direction} this machine's", clock.ahead_ms().unsigned_abs());
-        findings.all.push(Finding::on(place, Severity::Warning, "clock", message));
+        let direction = if clock.ahead_ms() > 0 {
+            "ahead of"
+        } else {
+            "behind"
+        };
+        let message = format!(
+            "the server's clock is {} ms {direction} this machine's",
+            clock.ahead_ms().unsigned_abs()
+        );
+        findings
+            .all
+            .push(Finding::on(place, Severity::Warning, "clock", message));
     }
     inspect::tables(mdb.servers(), shard).await.map(Some)
 }
@@ -125,18 +143,31 @@ fn print(arguments: &Arguments, mdb: &Mdb, findings: &Findings) -> Result<(), Fa
     match arguments.format() {
         Format::Json => findings.all.iter().for_each(output::json),
         Format::Table if findings.all.is_empty() => {
-            output::line(&format!("all is well: {} shards checked", mdb.topology().shards().len()));
+            output::line(&format!(
+                "all is well: {} shards checked",
+                mdb.topology().shards().len()
+            ));
         }
         Format::Table => {
             let mut table = output::table(["severity", "check", "where", "finding"]);
             for finding in &findings.all {
-                let place = [&finding.area, &finding.server, &finding.database, &finding.table];
+                let place = [
+                    &finding.area,
+                    &finding.server,
+                    &finding.database,
+                    &finding.table,
+                ];
                 let place: Vec<&str> = place.into_iter().flatten().map(String::as_str).collect();
                 let severity = match finding.severity {
                     Severity::Warning => "warning",
                     Severity::Error => "error",
                 };
-                table.add_row([severity, finding.check, &place.join(" / "), &finding.message]);
+                table.add_row([
+                    severity,
+                    finding.check,
+                    &place.join(" / "),
+                    &finding.message,
+                ]);
             }
             output::line(&table.to_string());
         }
@@ -144,9 +175,16 @@ fn print(arguments: &Arguments, mdb: &Mdb, findings: &Findings) -> Result<(), Fa
     if !findings.unreachable.is_empty() {
         let mut servers = findings.unreachable.clone();
         servers.dedup();
-        return Err(Failure::Unreachable(format!("can't reach server `{}`", servers.join("`, `"))));
+        return Err(Failure::Unreachable(format!(
+            "can't reach server `{}`",
+            servers.join("`, `")
+        )));
     }
-    if findings.all.iter().any(|finding| finding.severity == Severity::Error) {
+    if findings
+        .all
+        .iter()
+        .any(|finding| finding.severity == Severity::Error)
+    {
         return Err(Failure::Reported);
     }
     Ok(())

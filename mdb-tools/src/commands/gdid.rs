@@ -66,7 +66,10 @@ async fn next(arguments: &Arguments, sequence: &str, count: u32) -> Result<(), F
 
 fn show(arguments: &Arguments, texts: &[String]) -> Result<(), Failure> {
     // All are read before one is shown, so that bad input shows nothing by halves.
-    let ids = store::texts_or_stdin(texts)?.iter().map(|text| store::read_id(text)).collect::<Result<Vec<_>, _>>()?;
+    let ids = store::texts_or_stdin(texts)?
+        .iter()
+        .map(|text| store::read_id(text))
+        .collect::<Result<Vec<_>, _>>()?;
     let shown: Vec<Shown> = ids.into_iter().map(Shown::of).collect();
     match arguments.format() {
         Format::Json => shown.iter().for_each(output::json),

@@ -21,7 +21,14 @@ struct Done {
 pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mdb = store::open(arguments).await?;
     let bar = output::progress(mdb.topology().shards().len() as u64, "initialising");
-    let mut table = output::table(["area", "partition", "shard", "server", "database", "outcome"]);
+    let mut table = output::table([
+        "area",
+        "partition",
+        "shard",
+        "server",
+        "database",
+        "outcome",
+    ]);
     let mut failures = Vec::new();
     for shard in store::shard_ids(mdb.topology()) {
         let place = Place::of(mdb.topology(), shard);
@@ -67,7 +74,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// Reports every failure; the last one that is kept decides the exit status, unreachable servers first.
 fn all_or_first(mut failures: Vec<Failure>) -> Result<(), Failure> {
     failures.sort_by_key(|failure| matches!(failure, Failure::Unreachable(_)));
-    let Some(last) = failures.pop() else { return Ok(()) };
+    let Some(last) = failures.pop() else {
+        return Ok(());
+    };
     failures.iter().for_each(output::report);
     Err(last)
 }

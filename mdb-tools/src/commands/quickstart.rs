@@ -32,7 +32,10 @@ const SCHEMA: [&str; 5] = [
         g_user BLOB NOT NULL PRIMARY KEY REFERENCES account, cents INTEGER NOT NULL) WITHOUT ROWID",
 ];
 
-pub(crate) async fn run(arguments: &Arguments, quickstart: &QuickstartArguments) -> Result<(), Failure> {
+pub(crate) async fn run(
+    arguments: &Arguments,
+    quickstart: &QuickstartArguments,
+) -> Result<(), Failure> {
     let path = lay_configuration(&quickstart.dir)?;
     let mdb = Mdb::open(&path).await?;
     let mut created = 0;
@@ -45,13 +48,26 @@ pub(crate) async fn run(arguments: &Arguments, quickstart: &QuickstartArguments)
     create_tables(&users).await?;
     settle_interrupted(&mdb, &users).await?;
     let added = people::add(&mdb, &users, quickstart.users).await?;
-    tour::show(arguments, &mdb, &users, &tour::Done { path, created, added }).await
+    tour::show(
+        arguments,
+        &mdb,
+        &users,
+        &tour::Done {
+            path,
+            created,
+            added,
+        },
+    )
+    .await
 }
 
 /// Puts the configuration into the directory, unless there is one.
 fn lay_configuration(directory: &Path) -> Result<PathBuf, Failure> {
     let failed = |error: std::io::Error| {
-        Failure::Failed(format!("can't set up directory `{}`: {error}", directory.display()))
+        Failure::Failed(format!(
+            "can't set up directory `{}`: {error}",
+            directory.display()
+        ))
     };
     std::fs::create_dir_all(directory).map_err(failed)?;
     let path = directory.join("mdb.toml");
@@ -76,9 +92,10 @@ async fn create_tables(users: &Area<Sqlite>) -> Result<(), Failure> {
         .await;
     match created.failed().first() {
         None => Ok(()),
-        Some((shard, error)) => {
-            Err(Failure::Failed(format!("can't create tables on {shard}: {}", mdb_core::error::chain(error))))
-        }
+        Some((shard, error)) => Err(Failure::Failed(format!(
+            "can't create tables on {shard}: {}",
+            mdb_core::error::chain(error)
+        ))),
     }
 }
 
@@ -90,9 +107,16 @@ async fn settle_interrupted(mdb: &Mdb, users: &Area<Sqlite>) -> Result<(), Failu
             .bind(left.id())
             .fetch_optional(&users.briefcase(left.id())?)
             .await?;
-        let briefcase = if account.is_some() { BriefcaseFound::Yes } else { BriefcaseFound::No };
+        let briefcase = if account.is_some() {
+            BriefcaseFound::Yes
+        } else {
+            BriefcaseFound::No
+        };
         emails.settle(&left, briefcase).await?;
-        output::note(&format!("settled {}, which an interrupted run had left", left.key()));
+        output::note(&format!(
+            "settled {}, which an interrupted run had left",
+            left.key()
+        ));
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use mdb_core::Gdid;
 use mdb_core::config::loader;
+use mdb_core::routing::slots::Slot;
 use mdb_core::routing::{Placement, Router};
 use mdb_core::topology::Topology;
 use mdb_core::{AreaError, OpenError};
@@ -24,27 +25,40 @@ struct Routed {
     database: String,
 }
 
-// Asynchronous only like its siblings: nothing is waited for.
-pub(crate) async fn run(arguments: &Arguments, route: &RouteArguments) -> Result<(), Failure> {
-    let config = loader::load(&arguments.config).map_err(|error| Failure::Config(Box::new(error)))?;
+pub(crate) fn run(arguments: &Arguments, route: &RouteArguments) -> Result<(), Failure> {
+    let config =
+        loader::load(&arguments.config).map_err(|error| Failure::Config(Box::new(error)))?;
     let topology = Topology::from_config(&config).map_err(OpenError::Topology)?;
     let router = Router::new(topology);
     let Some(area) = router.area(&route.area) else {
-        let known = router.topology().areas().iter().map(|area| area.name().to_string()).collect();
-        return Err(AreaError::Unknown { name: route.area.clone(), known }.into());
+        let known = router
+            .topology()
+            .areas()
+            .iter()
+            .map(|area| area.name().to_string())
+            .collect();
+        return Err(AreaError::Unknown {
+            name: route.area.clone(),
+            known,
+        }
+        .into());
     };
     let mut all = Vec::new();
     for text in store::texts_or_stdin(&route.ids)? {
         let gdid = store::read_id(&text)?;
         let found = area.route(gdid)?;
         let place = Place::of(router.topology(), found.shard_id());
-        debug_assert_eq!(found.placement(), Placement::Rule, "a configuration holds no relocations");
+        debug_assert_eq!(
+            found.placement(),
+            Placement::Rule,
+            "a configuration holds no relocations"
+        );
         all.push(Routed {
             gdid,
             area: place.area,
             generation: place.generation,
             partition: place.partition,
-            slot: found.slot().map(|slot| slot.get()),
+            slot: found.slot().map(Slot::get),
             shard: place.shard,
             server: place.server,
             database: place.database,
@@ -53,14 +67,23 @@ pub(crate) async fn run(arguments: &Arguments, route: &RouteArguments) -> Result
     match arguments.format() {
         Format::Json => all.iter().for_each(output::json),
         Format::Table => {
-            let mut table =
-                output::table(["gdid", "generation", "partition", "slot", "shard", "server", "database"]);
+            let mut table = output::table([
+                "gdid",
+                "generation",
+                "partition",
+                "slot",
+                "shard",
+                "server",
+                "database",
+            ]);
             for route in all {
                 table.add_row([
                     route.gdid.to_string(),
                     route.generation.unwrap_or_default(),
                     route.partition.unwrap_or_default(),
-                    route.slot.map_or_else(|| "-".to_owned(), |slot| slot.to_string()),
+                    route
+                        .slot
+                        .map_or_else(|| "-".to_owned(), |slot| slot.to_string()),
                     route.shard.to_string(),
                     route.server,
                     route.database,

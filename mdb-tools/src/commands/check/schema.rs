@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use mdb_core::Table;
-use mdb_core::config::{AreaConfig, Reach, TableConfig};
+use mdb_core::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
 
 use super::{Finding, Severity};
 use crate::store::Place;
@@ -23,21 +23,36 @@ pub(super) fn check_area(area: &AreaConfig, shards: &[(Place, Vec<Table>)]) -> V
 }
 
 fn check_shard(area: &AreaConfig, place: &Place, tables: &[Table], findings: &mut Vec<Finding>) {
-    let manifest: Vec<&TableConfig> = area.briefcases().iter().flat_map(|briefcase| briefcase.tables()).collect();
+    let manifest: Vec<&TableConfig> = area
+        .briefcases()
+        .iter()
+        .flat_map(BriefcaseConfig::tables)
+        .collect();
     let mut keys = BTreeSet::new();
     for expected in &manifest {
         if let Reach::Key { column } = expected.reach() {
             keys.insert(column.as_str());
         }
-        let error = |check, message| Finding::on(place, Severity::Error, check, message).about(expected.name());
+        let error = |check, message| {
+            Finding::on(place, Severity::Error, check, message).about(expected.name())
+        };
         match find(tables, expected.name()) {
-            None => findings.push(error("table", format!("table `{}` is missing", expected.name()))),
+            None => findings.push(error(
+                "table",
+                format!("table `{}` is missing", expected.name()),
+            )),
             Some(table) => findings.extend(check_table(expected, table, tables, error)),
         }
     }
     for table in tables {
-        let is_listed = manifest.iter().any(|expected| expected.name() == table.name());
-        let Some(key) = table.columns().iter().find(|column| keys.contains(column.name())).filter(|_| !is_listed)
+        let is_listed = manifest
+            .iter()
+            .any(|expected| expected.name() == table.name());
+        let Some(key) = table
+            .columns()
+            .iter()
+            .find(|column| keys.contains(column.name()))
+            .filter(|_| !is_listed)
         else {
             continue;
         };
@@ -64,7 +79,10 @@ fn check_table(
     let mut findings = Vec::new();
     let mut need = |table: &Table, column: &str, what: &str| {
         if table.column(column).is_none() {
-            findings.push(error("key", format!("{what} `{column}` is missing in table `{}`", table.name())));
+            findings.push(error(
+                "key",
+                format!("{what} `{column}` is missing in table `{}`", table.name()),
+            ));
         }
     };
     match expected.reach() {
@@ -82,7 +100,9 @@ fn check_table(
         && let Some(key) = table.column(column)
     {
         if key.is_nullable() && key.key_position().is_none() {
-            let message = format!("key column `{column}` allows NULL: such a row would belong to no briefcase");
+            let message = format!(
+                "key column `{column}` allows NULL: such a row would belong to no briefcase"
+            );
             findings.push(error("key", message));
         }
         if !holds_ids(key.data_type()) {
@@ -94,9 +114,16 @@ fn check_table(
         }
     }
     if table.primary_key().is_empty() {
-        findings.push(error("primary_key", "the table has no primary key, so its rows can't be moved".to_owned()));
+        findings.push(error(
+            "primary_key",
+            "the table has no primary key, so its rows can't be moved".to_owned(),
+        ));
     }
-    for column in table.columns().iter().filter(|column| column.is_auto_increment()) {
+    for column in table
+        .columns()
+        .iter()
+        .filter(|column| column.is_auto_increment())
+    {
         let message = format!(
             "column `{}` is numbered by the server: two shards issue the same numbers, and a moved row would meet \
              another's; use ids of a sequence",
@@ -109,7 +136,10 @@ fn check_table(
 
 fn holds_ids(data_type: &str) -> bool {
     let lower = data_type.to_ascii_lowercase();
-    ["blob", "bytea", "binary", "bigint", "int8"].iter().any(|kind| lower.contains(kind)) || lower == "integer"
+    ["blob", "bytea", "binary", "bigint", "int8"]
+        .iter()
+        .any(|kind| lower.contains(kind))
+        || lower == "integer"
 }
 
 fn compare(
@@ -120,11 +150,17 @@ fn compare(
     findings: &mut Vec<Finding>,
 ) {
     let names: BTreeSet<&str> = first.iter().chain(tables).map(Table::name).collect();
-    let other = format!("database `{}` on `{}`", first_place.database, first_place.server);
+    let other = format!(
+        "database `{}` on `{}`",
+        first_place.database, first_place.server
+    );
     for name in names {
         let message = match (find(first, name), find(tables, name)) {
             (Some(a), Some(b)) if a == b => continue,
-            (Some(a), Some(b)) => format!("table `{name}` differs from the one in {other}: {}", difference(a, b)),
+            (Some(a), Some(b)) => format!(
+                "table `{name}` differs from the one in {other}: {}",
+                difference(a, b)
+            ),
             (Some(_), None) => format!("table `{name}` is missing here, but is in {other}"),
             (None, _) => format!("table `{name}` is here, but not in {other}"),
         };
@@ -137,15 +173,27 @@ fn difference(a: &Table, b: &Table) -> String {
         match b.column(column.name()) {
             None => return format!("column `{}` is missing here", column.name()),
             Some(here) if here.data_type() != column.data_type() => {
-                return format!("column `{}` is {} here and {} there", column.name(), here.data_type(), column.data_type());
+                return format!(
+                    "column `{}` is {} here and {} there",
+                    column.name(),
+                    here.data_type(),
+                    column.data_type()
+                );
             }
             Some(here) if here != column => {
-                return format!("column `{}` differs in NULL, key or numbering", column.name());
+                return format!(
+                    "column `{}` differs in NULL, key or numbering",
+                    column.name()
+                );
             }
             Some(_) => {}
         }
     }
-    match b.columns().iter().find(|column| a.column(column.name()).is_none()) {
+    match b
+        .columns()
+        .iter()
+        .find(|column| a.column(column.name()).is_none())
+    {
         Some(column) => format!("column `{}` is here only", column.name()),
         None => "the columns have another order".to_owned(),
     }

@@ -8,12 +8,17 @@ use crate::failure::Failure;
 use crate::output;
 
 const FIRST_NAMES: [&str; 16] = [
-    "Ann", "Bela", "Chen", "Dara", "Emil", "Fatma", "Goran", "Hana", "Ivo", "Jin", "Kofi", "Lena", "Mina", "Noor",
-    "Olga", "Paul",
+    "Ann", "Bela", "Chen", "Dara", "Emil", "Fatma", "Goran", "Hana", "Ivo", "Jin", "Kofi", "Lena",
+    "Mina", "Noor", "Olga", "Paul",
 ];
 const CITIES: [&str; 6] = ["Aarhus", "Bilbao", "Cork", "Dresden", "Espoo", "Faro"];
-const PRODUCTS: [(&str, i64); 5] =
-    [("lamp", 4_900), ("chair", 12_500), ("desk", 38_000), ("rug", 9_900), ("vase", 2_450)];
+const PRODUCTS: [(&str, i64); 5] = [
+    ("lamp", 4_900),
+    ("chair", 12_500),
+    ("desk", 38_000),
+    ("rug", 9_900),
+    ("vase", 2_450),
+];
 
 /// How many users are put in at once.
 const AT_ONCE: usize = 8;
@@ -32,10 +37,19 @@ pub(super) async fn add(mdb: &Mdb, users: &Area<Sqlite>, count: u32) -> Result<u
     let emails = mdb.central().index("user_email");
     let addresses: Vec<String> = (1..=count).map(email).collect();
     let found = emails.get_many(&addresses).await?;
-    let missing: Vec<u32> = (1..=count).zip(found).filter(|(_, id)| id.is_none()).map(|(number, _)| number).collect();
+    let missing: Vec<u32> = (1..=count)
+        .zip(found)
+        .filter(|(_, id)| id.is_none())
+        .map(|(number, _)| number)
+        .collect();
 
     let bar = output::progress(missing.len() as u64, "adding users");
-    let put = Put { users, emails: &emails, ids: mdb.sequence("user"), orders: mdb.sequence("order") };
+    let put = Put {
+        users,
+        emails: &emails,
+        ids: mdb.sequence("user"),
+        orders: mdb.sequence("order"),
+    };
     stream::iter(&missing)
         .map(|&number| {
             let (put, bar) = (&put, &bar);
@@ -115,7 +129,10 @@ async fn create(
             .await?;
         for line in 0..=place {
             let (product, cents) = PRODUCTS[(number as usize + line) % PRODUCTS.len()];
-            let (line, quantity) = (i64::try_from(line).unwrap_or(0) + 1, i64::from(number % 4) + 1);
+            let (line, quantity) = (
+                i64::try_from(line).unwrap_or(0) + 1,
+                i64::from(number % 4) + 1,
+            );
             spent += quantity * cents;
             sqlx::query("INSERT INTO line_item (g_order, line_no, product, quantity, cents) VALUES (?, ?, ?, ?, ?)")
                 .bind(order)
@@ -127,6 +144,10 @@ async fn create(
                 .await?;
         }
     }
-    sqlx::query("INSERT INTO balance (g_user, cents) VALUES (?, ?)").bind(id).bind(-spent).execute(tx).await?;
+    sqlx::query("INSERT INTO balance (g_user, cents) VALUES (?, ?)")
+        .bind(id)
+        .bind(-spent)
+        .execute(tx)
+        .await?;
     Ok(())
 }

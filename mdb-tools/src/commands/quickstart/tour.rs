@@ -56,9 +56,19 @@ pub(super) async fn show(
         "{} databases made ready, {} users added. What landed where:\n",
         done.created, done.added
     ));
-    let mut table = output::table(["partition", "shard", "database", "users", "addresses", "orders", "line items", "balance"]);
+    let mut table = output::table([
+        "partition",
+        "shard",
+        "database",
+        "users",
+        "addresses",
+        "orders",
+        "line items",
+        "balance",
+    ]);
     for row in &landed {
-        let counts = [row.users, row.addresses, row.orders, row.line_items].map(|count| count.to_string());
+        let counts =
+            [row.users, row.addresses, row.orders, row.line_items].map(|count| count.to_string());
         let [users, addresses, orders, line_items] = counts;
         table.add_row([
             row.partition.clone(),
@@ -72,8 +82,13 @@ pub(super) async fn show(
         ]);
     }
     output::line(&table.to_string());
-    let (people, sum) = landed.iter().fold((0, 0), |(n, sum), row| (n + row.users, sum + row.balance_cents));
-    output::line(&format!("\nOne query over all shards: {people} users, {} in all.\n", euros(sum)));
+    let (people, sum) = landed.iter().fold((0, 0), |(n, sum), row| {
+        (n + row.users, sum + row.balance_cents)
+    });
+    output::line(&format!(
+        "\nOne query over all shards: {people} users, {} in all.\n",
+        euros(sum)
+    ));
     output::line("Found by e-mail, through CENTRAL:\n");
     let mut table = output::table(["e-mail", "gdid", "name", "database"]);
     for row in &found {
@@ -108,24 +123,33 @@ async fn count(users: &Area<Sqlite>) -> Result<Vec<Landed>, Failure> {
         .map_err(|error| Failure::Failed(chain(&error)))?;
     Ok(answers
         .into_iter()
-        .map(|(shard, (users, addresses, orders, line_items, balance_cents))| Landed {
-            partition: shard.partition().to_string(),
-            shard: shard.position().get(),
-            database: shard.database().to_string(),
-            users,
-            addresses,
-            orders,
-            line_items,
-            balance_cents,
-        })
+        .map(
+            |(shard, (users, addresses, orders, line_items, balance_cents))| Landed {
+                partition: shard.partition().to_string(),
+                shard: shard.position().get(),
+                database: shard.database().to_string(),
+                users,
+                addresses,
+                orders,
+                line_items,
+                balance_cents,
+            },
+        )
         .collect())
 }
 
 /// Finds a few users by e-mail, and reads their names from their own shards.
-async fn look_up(mdb: &Mdb, users: &Area<Sqlite>, landed: &[Landed]) -> Result<Vec<Found>, Failure> {
+async fn look_up(
+    mdb: &Mdb,
+    users: &Area<Sqlite>,
+    landed: &[Landed],
+) -> Result<Vec<Found>, Failure> {
     let count = u32::try_from(landed.iter().map(|row| row.users).sum::<i64>()).unwrap_or(u32::MAX);
     let mut found = Vec::new();
-    for number in [1, count / 3, count / 2, count].into_iter().filter(|number| *number > 0) {
+    for number in [1, count / 3, count / 2, count]
+        .into_iter()
+        .filter(|number| *number > 0)
+    {
         let email = people::email(number);
         let gdid = mdb.central().index("user_email").get(&email).await?;
         let (mut name, mut database) = (None, None);
@@ -138,7 +162,12 @@ async fn look_up(mdb: &Mdb, users: &Area<Sqlite>, landed: &[Landed]) -> Result<V
             let shard = briefcase.route()?.shard_id();
             database = Some(mdb.topology().shard(shard).database().to_string());
         }
-        found.push(Found { email, gdid, name, database });
+        found.push(Found {
+            email,
+            gdid,
+            name,
+            database,
+        });
     }
     found.dedup_by(|a, b| a.email == b.email);
     Ok(found)
@@ -147,7 +176,10 @@ async fn look_up(mdb: &Mdb, users: &Area<Sqlite>, landed: &[Landed]) -> Result<V
 fn next_steps(done: &Done, found: &[Found]) -> String {
     let config = done.path.display();
     let email = found.last().map_or("ann.16@example.org", |row| &row.email);
-    let id = found.last().and_then(|row| row.gdid).map_or_else(|| "0:0:1".to_owned(), |id| id.to_string());
+    let id = found
+        .last()
+        .and_then(|row| row.gdid)
+        .map_or_else(|| "0:0:1".to_owned(), |id| id.to_string());
     format!(
         "\nTry next (after `export MDB_CONFIG={config}`):\n\
          \x20 mdb show --sizes                         the store as a drawing\n\
