@@ -298,7 +298,7 @@ async fn ids_are_conserved_when_living_renames_are_taken_for_dead(engine: Centra
 /// Several tasks in two processes insert, rename and remove the same few keys.
 async fn storm(engine: CentralEngine, times: CentralTimes) {
     let store = CentralStore::start(engine, times).await;
-    let keys: Vec<String> = (0..12).map(|n| format!("key{n}@example.org")).collect();
+    let keys: Vec<String> = (0..6).map(|n| format!("key{n}@example.org")).collect();
     let fresh = Arc::new(AtomicU64::new(1));
     let mut tasks = JoinSet::new();
     for mdb in [store.open(), store.open()] {
@@ -307,7 +307,7 @@ async fn storm(engine: CentralEngine, times: CentralTimes) {
             let mut random = fastrand::Rng::with_seed(42 + tasks.len() as u64);
             tasks.spawn(async move {
                 let (mut inserted, mut removed) = (Vec::new(), Vec::new());
-                for _ in 0..120 {
+                for _ in 0..300 {
                     let key = &keys[random.usize(..keys.len())];
                     let result = match random.u8(..10) {
                         0..3 => {

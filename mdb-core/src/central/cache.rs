@@ -143,9 +143,22 @@ impl IndexCache {
         self.writes_of(key).load(Ordering::Acquire)
     }
 
-    /// Forgets a key, after it was or may have been written.
-    pub(crate) async fn written(&self, key: &[u8]) {
-        self.writes_of(key).fetch_add(1, Ordering::AcqRel);
-        self.entries.invalidate(key).await;
+    /// To be held while a key is being written: what was known of it before counts no more then.
+    pub(crate) fn writing(&self, key: &[u8]) -> Writing<'_> {
+        Writing { writes: self.writes_of(key) }
+    }
+}
+
+/// A write of a key under way. Dropped with the write's own future, it covers a cancelled one too,
+/// which may have taken effect.
+#[derive(Debug)]
+#[must_use = "it counts when it is dropped, which has to be after the write"]
+pub(crate) struct Writing<'c> {
+    writes: &'c AtomicU64,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.writes.fetch_add(1, Ordering::AcqRel);
     }
 }

@@ -142,12 +142,12 @@ impl Index {
     /// When it returns `Ok`, the entry is found after any crash.
     pub async fn confirm(&self, claim: &Claim) -> Result<(), IndexError> {
         let inner = self.inner()?;
+        let _writing = inner.cache.writing(&claim.key);
         let turned = inner
             .entries
             .turn(&claim.key, &claim.token, (State::Claimed, State::Active))
-            .await;
-        inner.cache.written(&claim.key).await;
-        if turned? {
+            .await?;
+        if turned {
             return Ok(());
         }
         match inner.entries.find(&claim.key).await? {
@@ -165,12 +165,11 @@ impl Index {
     /// [`IndexError::Database`]: CENTRAL's shard failed; repeat the call.
     pub async fn release(&self, claim: &Claim) -> Result<bool, IndexError> {
         let inner = self.inner()?;
-        let released = inner
+        let _writing = inner.cache.writing(&claim.key);
+        inner
             .entries
             .delete_of(&claim.key, &claim.token, State::Claimed)
-            .await;
-        inner.cache.written(&claim.key).await;
-        released
+            .await
     }
 
     /// What claims and renames have left in between for at least `age`, over all of CENTRAL's
@@ -227,6 +226,7 @@ impl Index {
         let Some(token) = &entry.operation else {
             return Ok(Settled::Left);
         };
+        let _writing = inner.cache.writing(key);
         let (done, settled) = match briefcase {
             BriefcaseFound::Yes => (
                 inner
@@ -240,7 +240,6 @@ impl Index {
                 Settled::Undone,
             ),
         };
-        inner.cache.written(key).await;
         Ok(if done? { settled } else { Settled::Left })
     }
 }

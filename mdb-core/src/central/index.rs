@@ -198,23 +198,21 @@ impl Index {
     ) -> Result<Option<Gdid>, IndexError> {
         let inner = self.inner()?;
         let key = inner.entries.key(key.into())?;
+        let _writing = inner.cache.writing(&key);
         for _ in 0..FOLLOWS {
             let Some(entry) = inner.entries.find(&key).await? else {
-                inner.cache.written(&key).await;
                 return Ok(None);
             };
             match entry.state {
                 State::Active => {
-                    let deleted = inner.entries.delete_active(&key, entry.holder).await;
-                    inner.cache.written(&key).await;
-                    if deleted? {
+                    if inner.entries.delete_active(&key, entry.holder).await? {
                         return Ok(Some(entry.holder));
                     }
                 }
                 _ => inner.clear_the_way(&key, &entry).await?,
             }
         }
-        Err(inner.busy(&key).await)
+        Err(inner.busy())
     }
 }
 
@@ -267,7 +265,7 @@ impl Inner {
             }
             entry = again;
         }
-        Err(self.busy(key).await)
+        Err(self.busy())
     }
 
     /// Adds an active row, or a claim, for a free key.
@@ -287,17 +285,16 @@ impl Inner {
         } else {
             State::Active
         };
+        let _writing = self.cache.writing(key);
         for _ in 0..FOLLOWS {
-            let added = self.entries.add(key, id, state, claim, None).await;
-            self.cache.written(key).await;
-            if added? {
+            if self.entries.add(key, id, state, claim, None).await? {
                 return Ok(());
             }
             if let Some(entry) = self.entries.find(key).await? {
                 self.clear_the_way(key, &entry).await?;
             }
         }
-        Err(self.busy(key).await)
+        Err(self.busy())
     }
 
     /// Finishes what may be finished of a row that stands in the way, so that it can be tried again.
@@ -326,8 +323,7 @@ impl Inner {
     }
 
     /// A key that kept changing while it was looked at.
-    pub(super) async fn busy(&self, key: &[u8]) -> IndexError {
-        self.cache.written(key).await;
+    pub(super) fn busy(&self) -> IndexError {
         IndexError::Renaming {
             index: self.entries.name.clone(),
             age: std::time::Duration::ZERO,

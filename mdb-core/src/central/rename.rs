@@ -41,10 +41,8 @@ impl Index {
             inner.entries.key(from.into())?,
             inner.entries.key(to.into())?,
         );
-        let result = inner.rename(&from, &to).await;
-        inner.cache.written(&from).await;
-        inner.cache.written(&to).await;
-        result
+        let _writing = (inner.cache.writing(&from), inner.cache.writing(&to));
+        inner.rename(&from, &to).await
     }
 }
 
@@ -82,7 +80,7 @@ impl Inner {
                 self.clear_the_way(to, &entry).await?;
             }
         }
-        Err(self.busy(from).await)
+        Err(self.busy())
     }
 
     async fn rename_on_one_shard(
@@ -176,10 +174,8 @@ impl Inner {
         } else {
             (key, peer)
         };
-        let result = self.settle_between(from, to, operation, entry).await;
-        self.cache.written(from).await;
-        self.cache.written(to).await;
-        result
+        let _writing = (self.cache.writing(from), self.cache.writing(to));
+        self.settle_between(from, to, operation, entry).await
     }
 
     async fn settle_between(

@@ -232,7 +232,7 @@ impl Atom {
         for (place, found) in text.chars().enumerate() {
             match u8::try_from(found) {
                 Ok(byte) if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') => {
-                    packed[place] = byte
+                    packed[place] = byte;
                 }
                 _ => {
                     return Err(AtomError::Character {

@@ -1,12 +1,16 @@
 //! The pool of a database of any engine, for MDB's own statements.
 
 use std::any::Any;
+use std::time::{Duration, Instant};
 
 use super::error::AcquireError;
 use super::pool::{Lane, PoolParts, PoolStatus, ShardPool};
 use crate::config::EngineKind;
-use crate::engine::{Engine, Table, TableSize, Value, Values};
+use crate::engine::{Engine, ErrorClass, Table, TableSize, Value, Values};
 use sqlx::{MySql, Postgres, Sqlite};
+
+/// How long a statement that lost against others waits at most before it is run again.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(2);
 
 /// A pool whose engine is known at run time only.
 #[derive(Clone, Debug)]
@@ -82,18 +86,32 @@ impl AnyPool {
     }
 
     /// Runs one of MDB's own statements; says how many rows it changed.
+    ///
+    /// One that lost against another transaction has done nothing. It is run again, since two
+    /// statements on one row are enough for that in MySQL.
     pub(crate) async fn execute(&self, sql: &str, values: &[Value]) -> Result<u64, sqlx::Error> {
         async fn on<DB: Engine>(
             pool: &ShardPool<DB>,
             sql: &str,
             values: &[Value],
         ) -> Result<u64, sqlx::Error> {
-            let mut lease = pool.acquire(Lane::Write).await?;
-            lease
-                .run(pool.statement_limit(), async |c| {
-                    DB::execute_own(c, sql, values).await
-                })
-                .await
+            let deadline = Instant::now() + pool.source().limits.acquire_timeout();
+            loop {
+                let mut lease = pool.acquire(Lane::Write).await?;
+                let result = lease
+                    .run(pool.statement_limit(), async |c| {
+                        DB::execute_own(c, sql, values).await
+                    })
+                    .await;
+                match result {
+                    Err(error)
+                        if DB::error_class(&error) == ErrorClass::Conflict
+                            && Instant::now() < deadline => {}
+                    result => return result,
+                }
+                drop(lease);
+                tokio::time::sleep(CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
+            }
         }
         on_each!(AnyPool, self, pool => on(pool, sql, values).await)
     }
@@ -101,7 +119,7 @@ impl AnyPool {
     /// Whether the error is a taken unique key.
     pub(crate) fn is_unique_violation(&self, error: &sqlx::Error) -> bool {
         fn of<DB: Engine>(_: &ShardPool<DB>, error: &sqlx::Error) -> bool {
-            DB::error_class(error) == crate::engine::ErrorClass::UniqueViolation
+            DB::error_class(error) == ErrorClass::UniqueViolation
         }
         on_each!(AnyPool, self, pool => of(pool, error))
     }
