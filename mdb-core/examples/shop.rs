@@ -148,7 +148,10 @@ where
     /// A single statement on the customer's own database.
     async fn orders(&self, user: Gdid) -> Result<Vec<(Gdid, String, i64)>> {
         let query = "SELECT g_order, product, cents FROM orders WHERE g_user = $1 ORDER BY g_order";
-        Ok(sqlx::query_as(query).bind(user).fetch_all(&self.users.briefcase(user)?).await?)
+        Ok(sqlx::query_as(query)
+            .bind(user)
+            .fetch_all(&self.users.briefcase(user)?)
+            .await?)
     }
 }
 
@@ -168,7 +171,10 @@ where
             shop.sign_up(&email, name).await?;
         }
     }
-    let ann = shop.log_in("ANN@example.org").await?.ok_or("Ann has just signed up")?;
+    let ann = shop
+        .log_in("ANN@example.org")
+        .await?
+        .ok_or("Ann has just signed up")?;
     shop.order(ann, "lamp", 1_900).await?;
     for (order, product, cents) in shop.orders(ann).await? {
         println!("order {order}: {product} for {cents} cents");
@@ -178,8 +184,19 @@ where
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let url = std::env::args().nth(1).unwrap_or_else(|| "sqlite:shop-data".to_owned());
-    let config = Config::parse("shop", &CONFIG.replace("URL", &url), Path::new("."), &|name| std::env::var(name).ok())?;
+    let url = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "sqlite:shop-data".to_owned());
+    let config = Config::parse(
+        "shop",
+        &CONFIG.replace("URL", &url),
+        Path::new("."),
+        &|name| std::env::var(name).ok(),
+    )?;
     let mdb = Mdb::from_config(config)?;
-    if url.starts_with("sqlite:") { a_day::<Sqlite>(&mdb).await } else { a_day::<Postgres>(&mdb).await }
+    if url.starts_with("sqlite:") {
+        a_day::<Sqlite>(&mdb).await
+    } else {
+        a_day::<Postgres>(&mdb).await
+    }
 }

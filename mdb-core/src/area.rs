@@ -1,5 +1,6 @@
 //! Areas: the handle that finds briefcases, and work over many shards.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use mdb_gdid::Gdid;
@@ -171,6 +172,22 @@ impl<DB: Engine> Area<DB> {
         self.topology(AreaTopology::shards)
             .into_iter()
             .map(|shard| self.info(shard))
+            .collect()
+    }
+
+    /// The area's shards dealt out to `workers`, for work that several processes share: contiguous
+    /// runs in the order of [`shards`](Self::shards), the first ones longer by one where it does not
+    /// come out even. Worker `n` of every process gets the same run; late workers may get none.
+    pub fn segments(&self, workers: NonZeroUsize) -> Vec<Vec<ShardInfo>> {
+        let mut shards = self.shards().into_iter();
+        let (each, longer) = (shards.len() / workers, shards.len() % workers);
+        (0..workers.get())
+            .map(|worker| {
+                shards
+                    .by_ref()
+                    .take(each + usize::from(worker < longer))
+                    .collect()
+            })
             .collect()
     }
 

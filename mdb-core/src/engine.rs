@@ -87,6 +87,15 @@ pub(crate) enum Lanes {
     WriterAndReaders,
 }
 
+/// How long a transaction's own time-out holds where the server keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimeoutScope {
+    /// It ends with the transaction.
+    Transaction,
+    /// It stays with the session, which is not to be used again.
+    Session,
+}
+
 /// What one of the three engines does differently.
 ///
 /// Implemented by [`Sqlite`], [`Postgres`] and [`MySql`], and by nothing else: its methods are
@@ -102,6 +111,9 @@ pub trait Engine: Database + sealed::Sealed {
 
     #[doc(hidden)]
     const LANES: Lanes;
+
+    #[doc(hidden)]
+    const TIMEOUT: TimeoutScope;
 
     #[doc(hidden)]
     fn fetch_many<'c, 'q: 'c, E>(connection: &'c mut Self::Connection, query: E) -> Steps<'c, Self>
@@ -293,16 +305,7 @@ macro_rules! shared_methods {
         ) -> futures_core::future::BoxFuture<'c, Result<u64, sqlx::Error>> {
             Box::pin(async move {
                 let sql = Self::own_sql(sql);
-                let mut query = sqlx::query::<Self>(&sql);
-                for value in values {
-                    query = match value {
-                        $crate::engine::Value::Null => query.bind(None::<i64>),
-                        $crate::engine::Value::NullBytes => query.bind(None::<Vec<u8>>),
-                        $crate::engine::Value::Integer(number) => query.bind(*number),
-                        $crate::engine::Value::Bytes(bytes) => query.bind(bytes.as_slice()),
-                        $crate::engine::Value::Text(text) => query.bind(text.as_str()),
-                    };
-                }
+                let query = $crate::engine::bind_values!(sqlx::query::<Self>(&sql), values);
                 Ok(query.execute(connection).await?.rows_affected())
             })
         }
@@ -314,16 +317,7 @@ macro_rules! shared_methods {
         ) -> futures_core::future::BoxFuture<'c, Result<Vec<$crate::engine::Values>, sqlx::Error>> {
             Box::pin(async move {
                 let sql = Self::own_sql(sql);
-                let mut query = sqlx::query::<Self>(&sql);
-                for value in values {
-                    query = match value {
-                        $crate::engine::Value::Null => query.bind(None::<i64>),
-                        $crate::engine::Value::NullBytes => query.bind(None::<Vec<u8>>),
-                        $crate::engine::Value::Integer(number) => query.bind(*number),
-                        $crate::engine::Value::Bytes(bytes) => query.bind(bytes.as_slice()),
-                        $crate::engine::Value::Text(text) => query.bind(text.as_str()),
-                    };
-                }
+                let query = $crate::engine::bind_values!(sqlx::query::<Self>(&sql), values);
                 let rows = query.fetch_all(connection).await?;
                 rows.iter()
                     .map(|row| {
@@ -338,6 +332,20 @@ macro_rules! shared_methods {
     };
 }
 pub(crate) use shared_methods;
+
+/// Binds MDB's own values, each as the type that its column has.
+macro_rules! bind_values {
+    ($query:expr, $values:expr) => {
+        $values.iter().fold($query, |query, value| match value {
+            $crate::engine::Value::Null => query.bind(None::<i64>),
+            $crate::engine::Value::NullBytes => query.bind(None::<Vec<u8>>),
+            $crate::engine::Value::Integer(number) => query.bind(*number),
+            $crate::engine::Value::Bytes(bytes) => query.bind(bytes.as_slice()),
+            $crate::engine::Value::Text(text) => query.bind(text.as_str()),
+        })
+    };
+}
+pub(crate) use bind_values;
 
 impl sealed::Sealed for Sqlite {}
 impl sealed::Sealed for Postgres {}

@@ -18,7 +18,8 @@ pub(crate) enum Format {
 
 /// Writes one JSON object on a line of its own.
 ///
-/// A reader that went away (`mdb … | head`) ends the program quietly.
+/// A reader that went away (`mdb … | head`) ends the program quietly, with the status that a shell
+/// gives to programs that the signal ends.
 pub(crate) fn json(value: &impl Serialize) {
     line(&serde_json::to_string(value).expect("plain structures become JSON"));
 }
@@ -27,7 +28,7 @@ pub(crate) fn json(value: &impl Serialize) {
 pub(crate) fn line(text: &str) {
     let mut out = anstream::stdout().lock();
     if writeln!(out, "{text}").is_err() {
-        std::process::exit(0);
+        std::process::exit(141);
     }
 }
 

@@ -145,7 +145,9 @@ impl IndexCache {
 
     /// To be held while a key is being written: what was known of it before counts no more then.
     pub(crate) fn writing(&self, key: &[u8]) -> Writing<'_> {
-        Writing { writes: self.writes_of(key) }
+        Writing {
+            writes: self.writes_of(key),
+        }
     }
 }
 

@@ -84,7 +84,7 @@ pub enum Settled {
     Completed,
     /// It was undone.
     Undone,
-    /// It is too young to be taken for abandoned, or somebody else has settled it meanwhile.
+    /// It is a rename too young to be taken for abandoned, or somebody else has settled it meanwhile.
     Left,
 }
 
@@ -203,9 +203,11 @@ impl Index {
 
     /// Brings something unfinished to an end, where that is safe whoever is still alive.
     ///
-    /// A committed rename is completed; one that was begun and abandoned is undone. A claim is
-    /// confirmed or released as `briefcase` says: whether the briefcase was created is known on its
-    /// own shard only.
+    /// A committed rename is completed; one that was begun and is as old as
+    /// [`claim_ttl`](Self::claim_ttl) is undone. A claim is confirmed or released as `briefcase`
+    /// says, at any age: whether the briefcase was created is known on its own shard only, and may
+    /// change while whoever claimed the key is alive. So don't say [`BriefcaseFound::No`] of a young
+    /// one; its owner finds out by [`IndexError::ClaimLost`].
     ///
     /// # Errors
     ///

@@ -1,6 +1,7 @@
 //! MySQL 8 and MariaDB 10.5, or newer.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use secrecy::ExposeSecret;
@@ -11,12 +12,26 @@ use super::begin::Writes;
 use super::schema::{Nullability, Numbering};
 use super::{
     Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Isolation, Lanes, Session, Table,
-    TableSize, Target, TransactionOptions, Value,
+    TableSize, Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
 /// What sessions are set to, so that most transactions begin with one statement.
 const SESSION_LEVEL: Isolation = Isolation::ReadCommitted;
+
+/// Sets how long a statement may take in this session.
+///
+/// MariaDB counts seconds and means every statement; MySQL counts milliseconds and means `SELECT`.
+/// Each reads the part in its own kind of comment. A wait for a row's lock is bounded by both.
+fn statement_limit(limit: Duration) -> String {
+    let milliseconds = limit.as_millis();
+    let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
+    format!(
+        "SET SESSION innodb_lock_wait_timeout = {} /*M! , max_statement_time = {seconds}.{rest:03} */ \
+         /*!80000 , max_execution_time = {milliseconds} */",
+        seconds.max(1)
+    )
+}
 
 #[expect(
     private_interfaces,
@@ -25,6 +40,7 @@ const SESSION_LEVEL: Isolation = Isolation::ReadCommitted;
 impl Engine for MySql {
     const KIND: EngineKind = EngineKind::MySql;
     const LANES: Lanes = Lanes::One;
+    const TIMEOUT: TimeoutScope = TimeoutScope::Session;
 
     super::shared_methods!();
 
@@ -44,29 +60,17 @@ impl Engine for MySql {
             .disable_statement_logging()
             .connect()
             .await?;
-        let (session, version): (u64, String) = sqlx::query_as("SELECT CONNECTION_ID(), VERSION()")
+        let session: u64 = sqlx::query_scalar("SELECT CONNECTION_ID()")
             .persistent(false)
             .fetch_one(&mut connection)
             .await?;
-        let milliseconds = spec.statement_timeout.as_millis();
-        // MariaDB counts seconds and means every statement; MySQL counts milliseconds and means SELECT.
-        let limit = if version.contains("MariaDB") {
-            format!(
-                "max_statement_time = {}.{:03}",
-                milliseconds / 1000,
-                milliseconds % 1000
-            )
-        } else {
-            format!("max_execution_time = {milliseconds}")
-        };
         let access = match spec.access {
             Access::ReadWrite => "READ WRITE",
             Access::ReadOnly => "READ ONLY",
         };
-        let lock_wait = spec.statement_timeout.as_secs().max(1);
         let settings = format!(
-            "SET SESSION {limit}, innodb_lock_wait_timeout = {lock_wait}; \
-             SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, {access}"
+            "{}; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, {access}",
+            statement_limit(spec.statement_timeout)
         );
         connection.execute(settings.as_str()).await?;
         Ok((connection, Session::Server(session)))
@@ -97,6 +101,9 @@ impl Engine for MySql {
         options: &'c TransactionOptions,
     ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
         Box::pin(async move {
+            if let Some(limit) = options.set_timeout() {
+                connection.execute(statement_limit(limit).as_str()).await?;
+            }
             if options.level() != SESSION_LEVEL {
                 // Holds for the next transaction only.
                 let level = format!(

@@ -12,7 +12,7 @@ use super::begin::Writes;
 use super::schema::{Nullability, Numbering};
 use super::{
     Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Lanes, Session, Table, TableSize,
-    Target, TransactionOptions, Value,
+    Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -23,6 +23,7 @@ use crate::config::{DatabaseName, EngineKind};
 impl Engine for Postgres {
     const KIND: EngineKind = EngineKind::Postgres;
     const LANES: Lanes = Lanes::One;
+    const TIMEOUT: TimeoutScope = TimeoutScope::Transaction;
 
     super::shared_methods!();
 

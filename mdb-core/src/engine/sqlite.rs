@@ -11,7 +11,7 @@ use super::begin::Writes;
 use super::schema::{Nullability, Numbering};
 use super::{
     Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Lanes, Session, Table, TableSize,
-    Target, TransactionOptions, Value,
+    Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -25,6 +25,7 @@ const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 impl Engine for Sqlite {
     const KIND: EngineKind = EngineKind::Sqlite;
     const LANES: Lanes = Lanes::WriterAndReaders;
+    const TIMEOUT: TimeoutScope = TimeoutScope::Transaction;
 
     super::shared_methods!();
 

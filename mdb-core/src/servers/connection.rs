@@ -24,6 +24,14 @@ pub(crate) struct Lease<DB: Engine> {
     permits: Permits,
     source: Arc<Source>,
     state: State,
+    afterwards: Afterwards,
+}
+
+/// What becomes of a sound connection when the loan ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Afterwards {
+    Reuse,
+    Close,
 }
 
 /// What is given back when the loan ends.
@@ -46,7 +54,13 @@ impl<DB: Engine> Lease<DB> {
             permits,
             source,
             state: State::Ready,
+            afterwards: Afterwards::Reuse,
         }
+    }
+
+    /// Has the connection closed when the loan ends, because its session's settings were changed.
+    pub(crate) fn retire(&mut self) {
+        self.afterwards = Afterwards::Close;
     }
 
     fn pooled(&mut self) -> &mut Pooled<DB> {
@@ -103,8 +117,10 @@ impl<DB: Engine> Drop for Lease<DB> {
             return;
         };
         match self.state {
-            State::Ready => object.idle_since = Instant::now(),
-            State::Dead => drop(Object::take(object)),
+            State::Ready if self.afterwards == Afterwards::Reuse => {
+                object.idle_since = Instant::now()
+            }
+            State::Ready | State::Dead => drop(Object::take(object)),
             State::Running => {
                 let permits = std::mem::replace(
                     &mut self.permits,

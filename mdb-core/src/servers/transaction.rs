@@ -12,7 +12,7 @@ use sqlx::{Database, Describe, Execute, Executor};
 use super::connection::{Lease, Timed};
 use super::error::{io_error, loses_connection};
 use super::pool::{Lane, ShardPool};
-use crate::engine::{Engine, Steps, TransactionOptions, Writes};
+use crate::engine::{Engine, Steps, TimeoutScope, TransactionOptions, Writes};
 
 /// How long a rollback in the background may take before the connection is discarded instead.
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
@@ -106,6 +106,9 @@ impl<DB: Engine> Transaction<DB> {
         loop {
             let mut lease = pool.acquire(lane).await?;
             let is_reused = lease.is_reused();
+            if options.set_timeout().is_some() && DB::TIMEOUT == TimeoutScope::Session {
+                lease.retire();
+            }
             let begun = lease
                 .run(statement.until(deadline, limit), async |connection| {
                     DB::begin(connection, options).await
