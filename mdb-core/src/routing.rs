@@ -49,7 +49,7 @@
 //! assert_eq!(below.partition().get(), 0);
 //! assert_eq!(at.partition().get(), 1);
 //! assert_eq!(router.topology().shard(at.shard_id()).database().as_str(), "b0");
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 //! ```
 
 pub mod azos;

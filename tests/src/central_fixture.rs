@@ -94,6 +94,15 @@ impl CentralStore {
         store
     }
 
+    /// A store whose servers are at a URL where there may be no server.
+    ///
+    /// # Panics
+    ///
+    /// When there is no room for a directory.
+    pub fn at(url_template: &str) -> Self {
+        Self::new([url_template, url_template], CentralTimes::LONG, Vec::new())
+    }
+
     fn new([east, west]: [&str; 2], times: CentralTimes, shared: Vec<SharedServer>) -> Self {
         let [found, absent, claim] =
             [times.found, times.absent, times.claim].map(|time| time.as_millis());

@@ -103,11 +103,14 @@ impl IndexCache {
     /// The cached answer, or the one of `load`; many that miss one key at once load it once.
     ///
     /// A failure is handed to all who wait for it, and is not kept.
-    pub(crate) async fn get_or_load(
+    pub(crate) async fn get_or_load<L>(
         &self,
         key: &[u8],
-        load: impl AsyncFn() -> Result<Found, IndexError>,
-    ) -> Result<Option<Gdid>, IndexError> {
+        load: impl Fn() -> L,
+    ) -> Result<Option<Gdid>, IndexError>
+    where
+        L: Future<Output = Result<Found, IndexError>>,
+    {
         let writes = self.writes_of(key);
         loop {
             let before = writes.load(Ordering::Acquire);

@@ -91,7 +91,7 @@ impl Index {
         }
         inner
             .cache
-            .get_or_load(&key, async || inner.look_up(&key).await)
+            .get_or_load(&key, || inner.look_up(&key))
             .await
     }
 

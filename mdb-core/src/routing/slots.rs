@@ -73,7 +73,7 @@ impl SlotTable {
     ///
     /// let three = SlotTable::for_shards(3).expect("between 1 and 256");
     /// let held = (0..3).map(|shard| three.slots_of(shard).count()).collect::<Vec<_>>();
-    /// assert_eq!(held, [1366, 1365, 1365]);
+    /// assert_eq!(held, [1365, 1366, 1365]);
     /// assert!(SlotTable::for_shards(0).is_none());
     /// ```
     pub fn for_shards(shards: usize) -> Option<&'static Self> {

@@ -118,7 +118,7 @@ impl<DB: Engine> Drop for Lease<DB> {
         };
         match self.state {
             State::Ready if self.afterwards == Afterwards::Reuse => {
-                object.idle_since = Instant::now()
+                object.idle_since = Instant::now();
             }
             State::Ready | State::Dead => drop(Object::take(object)),
             State::Running => {

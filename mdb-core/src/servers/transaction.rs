@@ -1,5 +1,7 @@
 //! Transactions on one shard.
 
+mod error;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,9 +12,11 @@ use futures_util::StreamExt;
 use sqlx::{Database, Describe, Execute, Executor};
 
 use super::connection::{Lease, Timed};
-use super::error::{io_error, loses_connection};
+use super::error::loses_connection;
 use super::pool::{Lane, ShardPool};
 use crate::engine::{Engine, Steps, TimeoutScope, TransactionOptions, Writes};
+
+pub use error::TransactionError;
 
 /// How long a rollback in the background may take before the connection is discarded instead.
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
@@ -45,45 +49,6 @@ enum Slot<DB: Engine> {
     Running,
     Interrupted,
     Over,
-}
-
-/// Why a statement, or the end, of a transaction was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TransactionError {
-    /// Another statement of the same transaction is still running.
-    #[error(
-        "another statement of this transaction is still running; end it (or drop its stream) first"
-    )]
-    Overlapping,
-    /// A statement was given up before its end, so that nobody knows what it did.
-    #[error(
-        "a statement of this transaction was given up before its end; nothing is committed, begin anew"
-    )]
-    Interrupted,
-    /// It was committed or rolled back before.
-    #[error("this transaction is over")]
-    Over,
-    /// A statement, or the whole, took too long and was given up.
-    #[error("gave up after {} ms", limit.as_millis())]
-    OutOfTime {
-        /// The time-out.
-        limit: Duration,
-    },
-}
-
-impl TransactionError {
-    /// Whether the whole transaction may succeed when it is run again.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Overlapping | Self::Interrupted | Self::Over | Self::OutOfTime { .. } => false,
-        }
-    }
-
-    fn into_sqlx(self) -> sqlx::Error {
-        io_error(std::io::ErrorKind::InvalidInput, self)
-    }
 }
 
 impl<DB: Engine> Transaction<DB> {

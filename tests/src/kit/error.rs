@@ -95,3 +95,9 @@ impl KitError {
         }
     }
 }
+
+/// The last lines of a log.
+pub(super) fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}

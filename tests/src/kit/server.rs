@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use sqlx::{Connection as _, Executor as _, MySqlConnection, PgConnection};
 use tokio::net::TcpStream;
-use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use super::error::tail;
 use super::programs::{Programs, describe, run};
+use super::waiting::blocking;
 use super::{Durability, Kind, KitError, free_port, process, template, unique, workspace};
 
 /// The user that tests log in as. It may create databases, and see and end its own sessions.
@@ -395,16 +396,4 @@ impl Drop for Server {
             let _left = fs::remove_dir_all(&self.directory);
         }
     }
-}
-
-/// Runs blocking work away from the runtime's own threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let joined = spawn_blocking(work).await;
-    joined.expect("the kit's blocking work does not panic")
-}
-
-/// The last lines of a log.
-fn tail(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
 }

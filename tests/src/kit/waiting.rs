@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// Asks `condition` again and again, every few milliseconds, until it is true.
@@ -35,4 +36,10 @@ pub async fn wait_for(what: &str, limit: Duration, mut condition: impl AsyncFnMu
             Ok(false) | Err(_) => panic!("waited {limit:?} in vain for {what}"),
         }
     }
+}
+
+/// Runs blocking work away from the runtime's own threads.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let joined = spawn_blocking(work).await;
+    joined.expect("the kit's blocking work does not panic")
 }

@@ -1,3 +1,5 @@
+//! Cutting, filling in and checking server addresses.
+
 use super::*;
 
 fn endpoint(text: &str, variable: &str) -> Result<String, FaultCode> {

@@ -1,0 +1,45 @@
+//! Why a transaction refuses.
+
+use std::time::Duration;
+
+use crate::servers::error::io_error;
+
+/// Why a statement, or the end, of a transaction was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransactionError {
+    /// Another statement of the same transaction is still running.
+    #[error(
+        "another statement of this transaction is still running; end it (or drop its stream) first"
+    )]
+    Overlapping,
+    /// A statement was given up before its end, so that nobody knows what it did.
+    #[error(
+        "a statement of this transaction was given up before its end; nothing is committed, begin anew"
+    )]
+    Interrupted,
+    /// It was committed or rolled back before.
+    #[error("this transaction is over")]
+    Over,
+    /// A statement, or the whole, took too long and was given up.
+    #[error("gave up after {} ms", limit.as_millis())]
+    OutOfTime {
+        /// The time-out.
+        limit: Duration,
+    },
+}
+
+impl TransactionError {
+    /// Whether the whole transaction may succeed when it is run again.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Overlapping | Self::Interrupted | Self::Over | Self::OutOfTime { .. } => false,
+        }
+    }
+
+    /// As what sqlx hands out.
+    pub(super) fn into_sqlx(self) -> sqlx::Error {
+        io_error(std::io::ErrorKind::InvalidInput, self)
+    }
+}
