@@ -21,7 +21,7 @@ const END_ATTEMPTS: u32 = 3;
 /// dropped future, a time-out or a lost connection leaves it in a state that nobody knows.
 pub(crate) struct Lease<DB: Engine> {
     object: Option<Object<Manager<DB>>>,
-    permits: Permits,
+    permits: Option<Permits>,
     source: Arc<Source>,
     state: State,
     afterwards: Afterwards,
@@ -51,7 +51,7 @@ impl<DB: Engine> Lease<DB> {
     pub(crate) fn new(object: Object<Manager<DB>>, permits: Permits, source: Arc<Source>) -> Self {
         Self {
             object: Some(object),
-            permits,
+            permits: Some(permits),
             source,
             state: State::Ready,
             afterwards: Afterwards::Reuse,
@@ -122,31 +122,14 @@ impl<DB: Engine> Drop for Lease<DB> {
             }
             State::Ready | State::Dead => drop(Object::take(object)),
             State::Running => {
-                let permits = std::mem::replace(
-                    &mut self.permits,
-                    Permits {
-                        _server: Permits::none(),
-                        _writer: None,
-                    },
-                );
-                discard(Object::take(object), permits, Arc::clone(&self.source));
+                discard(Object::take(object), self.permits.take(), Arc::clone(&self.source));
             }
         }
     }
 }
 
-impl Permits {
-    fn none() -> OwnedSemaphorePermit {
-        static NONE: std::sync::LazyLock<Arc<tokio::sync::Semaphore>> =
-            std::sync::LazyLock::new(|| Arc::new(tokio::sync::Semaphore::new(0)));
-        Arc::clone(&NONE)
-            .try_acquire_many_owned(0)
-            .expect("a semaphore that is never closed grants zero permits")
-    }
-}
-
 /// Ends the work of a connection that nobody waits for any more, so that its locks go with it.
-fn discard<DB: Engine>(pooled: Pooled<DB>, permits: Permits, source: Arc<Source>) {
+fn discard<DB: Engine>(pooled: Pooled<DB>, permits: Option<Permits>, source: Arc<Source>) {
     let session = match &pooled.session {
         Session::Embedded(stop) => {
             stop.store(true, Ordering::Relaxed);
