@@ -4,3 +4,4 @@
 
 pub mod central_fixture;
 pub mod kit;
+pub mod store;

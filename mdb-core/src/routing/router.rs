@@ -224,7 +224,7 @@ impl AreaRouter {
     fn new(topology: Arc<Topology>, area: &AreaTopology, relocations: Relocations) -> Self {
         for target in relocations.targets() {
             assert!(
-                target.get() as usize <= topology.shards().len(),
+                (target.get() as usize) < topology.shards().len(),
                 "relocation to {target}, which this topology lacks"
             );
         }
