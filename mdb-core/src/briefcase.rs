@@ -11,7 +11,7 @@ use sqlx::{Database, Describe, Execute, Executor};
 use crate::area::Area;
 use crate::engine::{Engine, Steps, TransactionOptions};
 use crate::routing::{Route, RouteError};
-use crate::servers::{self, Lane, Lease, ShardPool, Transaction, is_transient};
+use crate::servers::{self, Lane, Lease, ShardPool, Transaction, executor_on_pool, is_transient};
 
 /// How often a transaction is run at the most before its last error is handed out.
 const ATTEMPTS: usize = 6;
@@ -259,49 +259,7 @@ impl From<sqlx::Error> for TransactError {
     }
 }
 
-impl<'c, DB: Engine> Executor<'c> for &'c Briefcase<DB> {
-    type Database = DB;
-
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> Steps<'e, DB>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, DB>,
-    {
-        match self.pool() {
-            Ok(pool) => servers::fetch_many(pool.clone(), query),
-            Err(error) => Box::pin(futures_util::stream::once(std::future::ready(Err(error)))),
-        }
-    }
-
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, DB>,
-    {
-        Box::pin(async move { servers::fetch_optional(self.pool()?, query).await })
-    }
-
-    fn prepare_with<'e, 'q: 'e>(
-        self,
-        sql: &'q str,
-        parameters: &'e [DB::TypeInfo],
-    ) -> BoxFuture<'e, Result<<DB as Database>::Statement<'q>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        Box::pin(async move { self.pool()?.prepare_with(sql, parameters).await })
-    }
-
-    fn describe<'e, 'q: 'e>(self, sql: &'q str) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        Box::pin(async move { self.pool()?.describe(sql).await })
-    }
-}
+executor_on_pool!(Briefcase, |briefcase| briefcase.pool());
 
 /// A briefcase read from replicas; see [`Briefcase::read`].
 ///

@@ -12,13 +12,12 @@ use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use mdb_gdid::RangeKey;
-use sqlx::{Database, Describe, Execute, Executor};
 
 use crate::area::Area;
 use crate::config::{DatabaseName, ServerName};
-use crate::engine::{Engine, Steps, TransactionOptions};
-use crate::servers::{self, ShardPool, Transaction};
-use crate::topology::{Home, ShardId, ShardPosition, Topology};
+use crate::engine::{Engine, TransactionOptions};
+use crate::servers::{ShardPool, Transaction, executor_on_pool};
+use crate::topology::{ShardId, ShardPosition, Topology};
 
 /// How work over many shards is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,24 +68,15 @@ pub struct ShardInfo {
 impl ShardInfo {
     pub(crate) fn new(topology: &Topology, id: ShardId) -> Self {
         let shard = topology.shard(id);
-        let (generation, partition, position) = match shard.home() {
-            Home::Partition {
-                area,
-                generation,
-                partition,
-                position,
-            } => {
-                let generation = &topology.area(area).generations()[usize::from(generation.get())];
-                let partition = &generation.partitions()[partition.get() as usize];
-                (generation.breakpoint(), partition.start(), position)
-            }
-            Home::Central { position } => (RangeKey::MIN, RangeKey::MIN, position),
-        };
+        let (generation, partition) = topology.range_of(id).map_or(
+            (RangeKey::MIN, RangeKey::MIN),
+            |(_, generation, partition)| (generation.breakpoint(), partition.start()),
+        );
         Self {
             id,
             generation,
             partition,
-            position,
+            position: shard.home().position(),
             server: shard.server().clone(),
             database: shard.database().clone(),
         }
@@ -135,7 +125,7 @@ impl fmt::Display for ShardInfo {
 
 /// One shard, for work that is not about a single briefcase.
 ///
-/// `&ShardHandle` is an sqlx [`Executor`] for single statements.
+/// `&ShardHandle` is an sqlx [`Executor`](sqlx::Executor) for single statements.
 pub struct ShardHandle<DB: Engine> {
     pool: ShardPool<DB>,
     info: ShardInfo,
@@ -172,46 +162,7 @@ impl<DB: Engine> fmt::Debug for ShardHandle<DB> {
     }
 }
 
-impl<'c, DB: Engine> Executor<'c> for &'c ShardHandle<DB> {
-    type Database = DB;
-
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> Steps<'e, DB>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, DB>,
-    {
-        servers::fetch_many(self.pool.clone(), query)
-    }
-
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, DB>,
-    {
-        Box::pin(async move { servers::fetch_optional(&self.pool, query).await })
-    }
-
-    fn prepare_with<'e, 'q: 'e>(
-        self,
-        sql: &'q str,
-        parameters: &'e [DB::TypeInfo],
-    ) -> BoxFuture<'e, Result<<DB as Database>::Statement<'q>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        Box::pin(async move { self.pool.prepare_with(sql, parameters).await })
-    }
-
-    fn describe<'e, 'q: 'e>(self, sql: &'q str) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        Box::pin(async move { self.pool.describe(sql).await })
-    }
-}
+executor_on_pool!(ShardHandle, |handle| Ok(&handle.pool));
 
 /// Why the work on one shard failed.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,8 @@
 //! - Every file says at its top what it is for, and is short enough to hold one idea.
 //! - The id crate stands alone: without features it pulls in no runtime and no driver.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod architecture {
     pub(crate) mod scan;
 }

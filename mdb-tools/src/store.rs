@@ -1,6 +1,6 @@
 //! Opening the store that the command line names, and saying which shard is which.
 
-use mdb_core::topology::{Home, ShardId, Topology};
+use mdb_core::topology::{ShardId, Topology};
 use mdb_core::{Gdid, Mdb};
 use mdb_gdid::ELink;
 
@@ -32,34 +32,17 @@ impl Place {
     pub(crate) fn of(topology: &Topology, id: ShardId) -> Self {
         let shard = topology.shard(id);
         let (server, database) = (shard.server().to_string(), shard.database().to_string());
-        match shard.home() {
-            Home::Partition {
-                area,
-                generation,
-                partition,
-                position,
-            } => {
-                let area = topology.area(area);
-                let generation = &area.generations()[usize::from(generation.get())];
-                let start = generation.partitions()[partition.get() as usize].start();
-                Self {
-                    area: area.name().to_string(),
-                    generation: Some(generation.breakpoint().to_string()),
-                    partition: Some(start.to_string()),
-                    shard: position.get(),
-                    server,
-                    database,
-                }
-            }
-            Home::Central { position } => Self {
-                area: "CENTRAL".to_owned(),
-                generation: None,
-                partition: None,
-                shard: position.get(),
-                server,
-                database,
-            },
-            home => unreachable!("this version knows no home like {home:?}"),
+        let range = topology.range_of(id);
+        Self {
+            area: range.map_or_else(
+                || "CENTRAL".to_owned(),
+                |(area, ..)| area.name().to_string(),
+            ),
+            generation: range.map(|(_, generation, _)| generation.breakpoint().to_string()),
+            partition: range.map(|(.., partition)| partition.start().to_string()),
+            shard: shard.home().position().get(),
+            server,
+            database,
         }
     }
 }

@@ -34,31 +34,69 @@ async fn a_key_has_one_holder(engine: CentralEngine) {
     assert_eq!(emails.get("ann@example.org").await.unwrap(), None);
 
     emails.insert("ann@example.org", id(1)).await.unwrap();
-    emails.insert("ann@example.org", id(1)).await.expect("the same id again changes nothing");
+    emails
+        .insert("ann@example.org", id(1))
+        .await
+        .expect("the same id again changes nothing");
     let taken = emails.insert("ann@example.org", id(2)).await.unwrap_err();
-    assert!(matches!(&taken, IndexError::Taken { holder, .. } if *holder == id(1)), "{taken:?}");
-    assert!(taken.to_string().contains("0:1:1"), "names the holder: {taken}");
+    assert!(
+        matches!(&taken, IndexError::Taken { holder, .. } if *holder == id(1)),
+        "{taken:?}"
+    );
+    assert!(
+        taken.to_string().contains("0:1:1"),
+        "names the holder: {taken}"
+    );
     assert!(!taken.is_transient());
     assert_eq!(emails.get("ann@example.org").await.unwrap(), Some(id(1)));
-    assert_eq!(emails.get_uncached("ann@example.org").await.unwrap(), Some(id(1)));
+    assert_eq!(
+        emails.get_uncached("ann@example.org").await.unwrap(),
+        Some(id(1))
+    );
 
     // An id may hold several keys.
     emails.insert("ann@example.com", id(1)).await.unwrap();
-    let zero = emails.insert("nobody@example.org", Gdid::ZERO).await.unwrap_err();
+    let zero = emails
+        .insert("nobody@example.org", Gdid::ZERO)
+        .await
+        .unwrap_err();
     assert!(matches!(zero, IndexError::ZeroId { .. }), "{zero:?}");
-    assert_eq!(emails.get_uncached("nobody@example.org").await.unwrap(), None);
+    assert_eq!(
+        emails.get_uncached("nobody@example.org").await.unwrap(),
+        None
+    );
 
     assert_eq!(emails.remove("ann@example.org").await.unwrap(), Some(id(1)));
-    assert_eq!(emails.remove("ann@example.org").await.unwrap(), None, "nobody holds it any more");
+    assert_eq!(
+        emails.remove("ann@example.org").await.unwrap(),
+        None,
+        "nobody holds it any more"
+    );
     assert_eq!(emails.get("ann@example.org").await.unwrap(), None);
-    assert_eq!(emails.get("ann@example.com").await.unwrap(), Some(id(1)), "the other key stays");
-    emails.insert("ann@example.org", id(2)).await.expect("a removed key is free");
+    assert_eq!(
+        emails.get("ann@example.com").await.unwrap(),
+        Some(id(1)),
+        "the other key stays"
+    );
+    emails
+        .insert("ann@example.org", id(2))
+        .await
+        .expect("a removed key is free");
 
     // The same key in another index is another entry.
     let nicknames = store.open().central().index("nickname");
     assert_eq!(nicknames.get("ann@example.org").await.unwrap(), None);
     nicknames.insert("ann@example.org", id(3)).await.unwrap();
-    assert_eq!(store.open().central().index("email").get("ann@example.org").await.unwrap(), Some(id(2)));
+    assert_eq!(
+        store
+            .open()
+            .central()
+            .index("email")
+            .get("ann@example.org")
+            .await
+            .unwrap(),
+        Some(id(2))
+    );
 }
 
 async fn many_keys_are_found_in_their_order(engine: CentralEngine) {
@@ -68,10 +106,15 @@ async fn many_keys_are_found_in_their_order(engine: CentralEngine) {
     let keys: Vec<String> = (0..1000).map(|n| format!("user{n}@example.org")).collect();
     let mut per_shard: HashMap<_, usize> = HashMap::new();
     for key in &keys {
-        *per_shard.entry(mdb.central().route(key.as_str()).shard_id()).or_default() += 1;
+        *per_shard
+            .entry(mdb.central().route(key.as_str()).shard_id())
+            .or_default() += 1;
     }
     assert_eq!(per_shard.len(), 3);
-    assert!(per_shard.values().all(|keys| (250..420).contains(keys)), "spread evenly: {per_shard:?}");
+    assert!(
+        per_shard.values().all(|keys| (250..420).contains(keys)),
+        "spread evenly: {per_shard:?}"
+    );
 
     let mut tasks = tokio::task::JoinSet::new();
     for part in 0..8 {
@@ -85,14 +128,25 @@ async fn many_keys_are_found_in_their_order(engine: CentralEngine) {
     tasks.join_all().await;
 
     // Mixed with absent keys and a key that comes twice.
-    let mut wanted: Vec<(String, Option<Gdid>)> =
-        keys.iter().zip(1..).map(|(key, n)| (key.clone(), Some(id(n)))).collect();
+    let mut wanted: Vec<(String, Option<Gdid>)> = keys
+        .iter()
+        .zip(1..)
+        .map(|(key, n)| (key.clone(), Some(id(n))))
+        .collect();
     wanted.extend((0..50).map(|n| (format!("absent{n}@example.org"), None)));
     wanted.push(wanted[7].clone());
     fastrand::Rng::with_seed(7).shuffle(&mut wanted);
     let (asked, expected): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
-    for (round, index) in [("past", &store.emails()), ("from", &emails), ("from", &emails)] {
-        assert_eq!(index.get_many(&asked).await.unwrap(), expected, "{round} the cache");
+    for (round, index) in [
+        ("past", &store.emails()),
+        ("from", &emails),
+        ("from", &emails),
+    ] {
+        assert_eq!(
+            index.get_many(&asked).await.unwrap(),
+            expected,
+            "{round} the cache"
+        );
     }
     assert_eq!(emails.get_many(Vec::<&str>::new()).await.unwrap(), []);
 }
@@ -100,20 +154,36 @@ async fn many_keys_are_found_in_their_order(engine: CentralEngine) {
 async fn keys_are_normalised(engine: CentralEngine) {
     let store = start(engine).await;
     let central = store.open().central().clone();
-    let (fold, trim, none) = (central.index("email"), central.index("nickname"), central.index("code"));
+    let (fold, trim, none) = (
+        central.index("email"),
+        central.index("nickname"),
+        central.index("code"),
+    );
     for index in [&fold, &trim, &none] {
         index.insert(" Jürgen STRASSE\t", id(1)).await.unwrap();
     }
     let finds = async |index: &Index, key: &str| index.get(key).await.unwrap() == Some(id(1));
     assert!(finds(&fold, "jürgen straße").await);
-    assert!(finds(&fold, "JU\u{308}RGEN strasse").await, "decomposed and composed letters are one");
+    assert!(
+        finds(&fold, "JU\u{308}RGEN strasse").await,
+        "decomposed and composed letters are one"
+    );
     assert!(finds(&trim, "Jürgen STRASSE").await);
     assert!(!finds(&trim, "jürgen strasse").await);
     assert!(!finds(&trim, "Ju\u{308}rgen STRASSE").await);
     assert!(finds(&none, " Jürgen STRASSE\t").await);
     assert!(!finds(&none, "Jürgen STRASSE").await);
-    assert!(matches!(fold.insert("JÜRGEN STRASSE", id(2)).await, Err(IndexError::Taken { .. })));
-    assert_eq!(fold.rename("JÜRGEN strasse", "Jürgen Straße").await.unwrap(), id(1), "the same key");
+    assert!(matches!(
+        fold.insert("JÜRGEN STRASSE", id(2)).await,
+        Err(IndexError::Taken { .. })
+    ));
+    assert_eq!(
+        fold.rename("JÜRGEN strasse", "Jürgen Straße")
+            .await
+            .unwrap(),
+        id(1),
+        "the same key"
+    );
     assert_eq!(fold.remove("Jürgen Strasse").await.unwrap(), Some(id(1)));
 
     // What an engine's own collations would take for one is not.
@@ -121,7 +191,11 @@ async fn keys_are_normalised(engine: CentralEngine) {
         none.insert(key, id(10 + n as u64)).await.unwrap();
     }
     for (n, key) in ["a", "A", "a ", "a\0", "á", "ａ"].into_iter().enumerate() {
-        assert_eq!(none.get_uncached(key).await.unwrap(), Some(id(10 + n as u64)), "{key:?}");
+        assert_eq!(
+            none.get_uncached(key).await.unwrap(),
+            Some(id(10 + n as u64)),
+            "{key:?}"
+        );
     }
 }
 
@@ -136,15 +210,36 @@ async fn bytes_and_integers_are_keys(engine: CentralEngine) {
     }
     let found = digests.get_many(keys).await.unwrap();
     assert_eq!(found, (1..=7).map(|n| Some(id(n))).collect::<Vec<_>>());
-    assert_eq!(digests.rename(keys[0], [0_u8, 0, 0].as_slice()).await.unwrap(), id(1));
-    assert_eq!(store.open().central().index("digest").get([0_u8, 0, 0].as_slice()).await.unwrap(), Some(id(1)));
+    assert_eq!(
+        digests
+            .rename(keys[0], [0_u8, 0, 0].as_slice())
+            .await
+            .unwrap(),
+        id(1)
+    );
+    assert_eq!(
+        store
+            .open()
+            .central()
+            .index("digest")
+            .get([0_u8, 0, 0].as_slice())
+            .await
+            .unwrap(),
+        Some(id(1))
+    );
 
     let numbers = central.index("number");
     let keys = [0, 1, -1, i64::MIN, i64::MAX];
     for (key, n) in keys.into_iter().zip(1..) {
         numbers.insert(key, id(n)).await.unwrap();
     }
-    let found = store.open().central().index("number").get_many(keys).await.unwrap();
+    let found = store
+        .open()
+        .central()
+        .index("number")
+        .get_many(keys)
+        .await
+        .unwrap();
     assert_eq!(found, (1..=5).map(|n| Some(id(n))).collect::<Vec<_>>());
     assert_eq!(numbers.rename(-1, 77).await.unwrap(), id(3));
     assert_eq!(numbers.get(-1).await.unwrap(), None);
@@ -157,12 +252,23 @@ async fn what_is_no_key_is_refused_before_anything_is_written(engine: CentralEng
     let emails = mdb.central().index("email");
     let huge = format!("{}@example.org", "x".repeat(64 * 1024));
     let bad: [(IndexKey<'_>, fn(&KeyError) -> bool); 6] = [
-        (IndexKey::from(7), |error| matches!(error, KeyError::Kind { .. })),
-        (IndexKey::from(b"bytes".as_slice()), |error| matches!(error, KeyError::Kind { .. })),
+        (IndexKey::from(7), |error| {
+            matches!(error, KeyError::Kind { .. })
+        }),
+        (IndexKey::from(b"bytes".as_slice()), |error| {
+            matches!(error, KeyError::Kind { .. })
+        }),
         (IndexKey::from(""), |error| matches!(error, KeyError::Empty)),
-        (IndexKey::from(" \t\n\u{a0}"), |error| matches!(error, KeyError::Empty)),
-        (IndexKey::from(&huge), |error| matches!(error, KeyError::TooLong { bytes } if *bytes > 65_536)),
-        (IndexKey::from(&huge), |error| !error.to_string().contains("xxx")),
+        (IndexKey::from(" \t\n\u{a0}"), |error| {
+            matches!(error, KeyError::Empty)
+        }),
+        (
+            IndexKey::from(&huge),
+            |error| matches!(error, KeyError::TooLong { bytes } if *bytes > 65_536),
+        ),
+        (IndexKey::from(&huge), |error| {
+            !error.to_string().contains("xxx")
+        }),
     ];
     let began = Instant::now();
     for (key, is_expected) in bad {
@@ -170,7 +276,10 @@ async fn what_is_no_key_is_refused_before_anything_is_written(engine: CentralEng
             emails.insert(key, id(1)).await.unwrap_err(),
             emails.get(key).await.unwrap_err(),
             emails.get_uncached(key).await.unwrap_err(),
-            emails.get_many([IndexKey::from("ann@example.org"), key]).await.unwrap_err(),
+            emails
+                .get_many([IndexKey::from("ann@example.org"), key])
+                .await
+                .unwrap_err(),
             emails.claim(key, id(1)).await.unwrap_err(),
             emails.remove(key).await.unwrap_err(),
             emails.rename(key, "ann@example.org").await.unwrap_err(),
@@ -178,14 +287,22 @@ async fn what_is_no_key_is_refused_before_anything_is_written(engine: CentralEng
         ];
         for error in errors {
             assert!(!error.is_transient());
-            let IndexError::Key { index, source } = error else { panic!("{error:?}") };
+            let IndexError::Key { index, source } = error else {
+                panic!("{error:?}")
+            };
             assert_eq!(index, "email");
             assert!(is_expected(&source), "{source:?}");
         }
     }
-    assert!(began.elapsed() < Duration::from_secs(1), "refused without asking anybody: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "refused without asking anybody: {:?}",
+        began.elapsed()
+    );
     let open = mdb.topology().shards().iter().zip(0..).map(|(_, n)| {
-        mdb.servers().status(mdb_core::topology::ShardId::new(n)).open
+        mdb.servers()
+            .status(mdb_core::topology::ShardId::new(n))
+            .open
     });
     assert_eq!(open.sum::<usize>(), 0, "no connection was opened");
 
@@ -209,7 +326,10 @@ async fn an_unknown_index_is_named(engine: CentralEngine) {
         unknown.unfinished(Duration::ZERO).await.unwrap_err(),
         unknown.claim_ttl().unwrap_err(),
     ] {
-        assert!(matches!(&error, IndexError::Unknown { name } if name == "user_emial"), "{error:?}");
+        assert!(
+            matches!(&error, IndexError::Unknown { name } if name == "user_emial"),
+            "{error:?}"
+        );
     }
     let mut names: Vec<_> = mdb.central().index_names().collect();
     names.sort_unstable();
@@ -224,7 +344,11 @@ async fn a_shard_that_is_not_ready_fails_at_once(engine: CentralEngine) {
     let error = emails.get("ann@example.org").await.unwrap_err();
     assert!(matches!(&error, IndexError::Database { .. }), "{error:?}");
     emails.insert("ann@example.org", id(1)).await.unwrap_err();
-    assert!(began.elapsed() < Duration::from_secs(2), "took {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "took {:?}",
+        began.elapsed()
+    );
 
     // The failure is not remembered.
     for (_, report) in mdb.init().await {
@@ -247,7 +371,10 @@ async fn own_tables_are_on_the_shard_of_their_key(engine: CentralEngine) {
         CentralEngine::Postgres => mdb.central().shard::<Sqlite>("de").map(drop),
         _ => mdb.central().shard::<Postgres>("de").map(drop),
     };
-    assert!(matches!(wrong, Err(AcquireError::WrongEngine { .. })), "{wrong:?}");
+    assert!(
+        matches!(wrong, Err(AcquireError::WrongEngine { .. })),
+        "{wrong:?}"
+    );
 }
 
 async fn own_tables<DB: Engine>(mdb: &Mdb, mark: &str)
@@ -258,23 +385,34 @@ where
     for<'r> (i64,): sqlx::FromRow<'r, DB::Row>,
     usize: sqlx::ColumnIndex<DB::Row>,
 {
-    let countries = ["de", "fr", "it", "se", "pl", "es", "pt", "nl", "be", "at", "ch", "dk"];
+    let countries = [
+        "de", "fr", "it", "se", "pl", "es", "pt", "nl", "be", "at", "ch", "dk",
+    ];
     let mut shards = HashMap::new();
     for country in countries {
         let shard = mdb.central().shard::<DB>(country).unwrap();
         assert_eq!(shard.info().id(), mdb.central().route(country).shard_id());
         if !shards.contains_key(&shard.info().id()) {
-            (&shard).execute("CREATE TABLE country (code VARCHAR(2) PRIMARY KEY)").await.unwrap();
+            (&shard)
+                .execute("CREATE TABLE country (code VARCHAR(2) PRIMARY KEY)")
+                .await
+                .unwrap();
         }
         let insert = format!("INSERT INTO country (code) VALUES ({mark})");
-        sqlx::query::<DB>(&insert).bind(country).execute(&shard).await.unwrap();
+        sqlx::query::<DB>(&insert)
+            .bind(country)
+            .execute(&shard)
+            .await
+            .unwrap();
         shards.insert(shard.info().id(), shard);
     }
     assert!(shards.len() > 1, "twelve keys are on more than one shard");
     let mut rows = 0;
     for shard in shards.values() {
-        let (count,): (i64,) =
-            sqlx::query_as::<DB, _>("SELECT count(*) FROM country").fetch_one(shard).await.unwrap();
+        let (count,): (i64,) = sqlx::query_as::<DB, _>("SELECT count(*) FROM country")
+            .fetch_one(shard)
+            .await
+            .unwrap();
         rows += count;
     }
     assert_eq!(rows, 12);

@@ -78,12 +78,20 @@ async fn a_claimed_key_is_taken_but_not_found(engine: CentralEngine) {
     here.confirm(&claim).await.unwrap();
     assert_eq!(here.get(KEY).await.unwrap(), Some(id(1)), "seen at once");
     assert_eq!(there.get(KEY).await.unwrap(), Some(id(1)));
-    here.confirm(&claim).await.expect("repeating it changes nothing");
+    here.confirm(&claim)
+        .await
+        .expect("repeating it changes nothing");
     there.confirm(&claim).await.expect("from elsewhere, too");
-    assert!(!here.release(&claim).await.unwrap(), "it is no claim any more");
+    assert!(
+        !here.release(&claim).await.unwrap(),
+        "it is no claim any more"
+    );
     assert_eq!(here.get_uncached(KEY).await.unwrap(), Some(id(1)));
     let taken = there.claim(KEY, id(2)).await.unwrap_err();
-    assert!(matches!(taken, IndexError::Taken { holder, .. } if holder == id(1)), "{taken:?}");
+    assert!(
+        matches!(taken, IndexError::Taken { holder, .. } if holder == id(1)),
+        "{taken:?}"
+    );
     let zero = here.claim("bob@example.org", Gdid::ZERO).await.unwrap_err();
     assert!(matches!(zero, IndexError::ZeroId { .. }), "{zero:?}");
     assert!(here.unfinished(Duration::ZERO).await.unwrap().is_empty());
@@ -105,7 +113,10 @@ async fn a_released_claim_is_lost(engine: CentralEngine) {
     there.confirm(&second).await.unwrap();
     assert_eq!(here.get_uncached(KEY).await.unwrap(), Some(id(1)));
     assert_eq!(there.remove(KEY).await.unwrap(), Some(id(1)));
-    assert!(is_lost(&there.confirm(&second).await), "removed after it was confirmed");
+    assert!(
+        is_lost(&there.confirm(&second).await),
+        "removed after it was confirmed"
+    );
 }
 
 async fn unfinished_claims_are_listed_with_their_age(engine: CentralEngine) {
@@ -118,16 +129,39 @@ async fn unfinished_claims_are_listed_with_their_age(engine: CentralEngine) {
     }
     here.insert(KEY, id(99)).await.unwrap();
     let mut listed: Vec<_> = there.unfinished(Duration::ZERO).await.unwrap();
-    assert!(listed.iter().all(|left| left.kind() == UnfinishedKind::Claim && left.age() < LIMIT));
+    assert!(
+        listed
+            .iter()
+            .all(|left| left.kind() == UnfinishedKind::Claim && left.age() < LIMIT)
+    );
     listed.sort_by_key(mdb_core::central::Unfinished::id);
     let listed: Vec<_> = listed.iter().map(|left| (left.key(), left.id())).collect();
-    let made: Vec<_> = claims.iter().map(|(key, claim)| (key.as_str(), claim.id())).collect();
+    let made: Vec<_> = claims
+        .iter()
+        .map(|(key, claim)| (key.as_str(), claim.id()))
+        .collect();
     assert_eq!(listed, made);
 
-    assert!(there.unfinished(Duration::from_mins(5)).await.unwrap().is_empty());
+    assert!(
+        there
+            .unfinished(Duration::from_mins(5))
+            .await
+            .unwrap()
+            .is_empty()
+    );
     let age = Duration::from_millis(100);
-    wait_for("the claims to age", LIMIT, async || there.unfinished(age).await.unwrap().len() == 30).await;
-    assert!(there.unfinished(age).await.unwrap().iter().all(|left| left.age() >= age));
+    wait_for("the claims to age", LIMIT, async || {
+        there.unfinished(age).await.unwrap().len() == 30
+    })
+    .await;
+    assert!(
+        there
+            .unfinished(age)
+            .await
+            .unwrap()
+            .iter()
+            .all(|left| left.age() >= age)
+    );
     for (n, (_, claim)) in claims.iter().enumerate() {
         if n % 2 == 0 {
             here.confirm(claim).await.unwrap();
@@ -141,10 +175,21 @@ async fn unfinished_claims_are_listed_with_their_age(engine: CentralEngine) {
     // As people read them, whatever the kind of key.
     let central = store.open().central().clone();
     let _integer = central.index("number").claim(-7, id(1)).await.unwrap();
-    let _bytes = central.index("digest").claim([0_u8, 0xab].as_slice(), id(1)).await.unwrap();
+    let _bytes = central
+        .index("digest")
+        .claim([0_u8, 0xab].as_slice(), id(1))
+        .await
+        .unwrap();
     for (index, text) in [("number", "-7"), ("digest", "00ab")] {
-        let listed = central.index(index).unfinished(Duration::ZERO).await.unwrap();
-        assert_eq!(listed.iter().map(|left| left.key()).collect::<Vec<_>>(), [text]);
+        let listed = central
+            .index(index)
+            .unfinished(Duration::ZERO)
+            .await
+            .unwrap();
+        assert_eq!(
+            listed.iter().map(|left| left.key()).collect::<Vec<_>>(),
+            [text]
+        );
     }
 }
 
@@ -185,7 +230,11 @@ async fn a_claim_is_settled_as_told_at_any_age(engine: CentralEngine) {
         assert_eq!(there.settle(&left[0], briefcase).await.unwrap(), settled);
         // Whoever claimed it is told.
         let confirmed = here.confirm(&claim).await;
-        assert_eq!(is_lost(&confirmed), settled == Settled::Undone, "{confirmed:?}");
+        assert_eq!(
+            is_lost(&confirmed),
+            settled == Settled::Undone,
+            "{confirmed:?}"
+        );
     }
     assert_eq!(here.get(KEY).await.unwrap(), Some(id(1)));
 }
@@ -196,16 +245,24 @@ async fn one_of_many_gets_the_claim(engine: CentralEngine) {
         let key = format!("wanted{round}@example.org");
         let mut tasks = JoinSet::new();
         for n in 1..=8 {
-            let index = if n % 2 == 0 { here.clone() } else { there.clone() };
+            let index = if n % 2 == 0 {
+                here.clone()
+            } else {
+                there.clone()
+            };
             let key = key.clone();
             tasks.spawn(async move { index.claim(&key, id(n)).await });
         }
-        let (won, lost): (Vec<_>, Vec<_>) = tasks.join_all().await.into_iter().partition(Result::is_ok);
+        let (won, lost): (Vec<_>, Vec<_>) =
+            tasks.join_all().await.into_iter().partition(Result::is_ok);
         assert_eq!((won.len(), lost.len()), (1, 7));
         let winner = won[0].as_ref().unwrap();
         for error in lost {
             let error = error.unwrap_err();
-            assert!(matches!(error, IndexError::Claimed { holder, .. } if holder == winner.id()), "{error:?}");
+            assert!(
+                matches!(error, IndexError::Claimed { holder, .. } if holder == winner.id()),
+                "{error:?}"
+            );
         }
         here.confirm(winner).await.unwrap();
         assert_eq!(there.get(&key).await.unwrap(), Some(winner.id()));
@@ -223,8 +280,10 @@ async fn a_confirmation_and_a_settlement_never_both_succeed(engine: CentralEngin
             left.len() == 1
         })
         .await;
-        let (confirmation, settlement) =
-            tokio::join!(here.confirm(&claim), there.settle(&left[0], BriefcaseFound::No));
+        let (confirmation, settlement) = tokio::join!(
+            here.confirm(&claim),
+            there.settle(&left[0], BriefcaseFound::No)
+        );
         let found = here.get(KEY).await.unwrap();
         match (confirmation, settlement.unwrap()) {
             (Ok(()), Settled::Left) => {
@@ -249,7 +308,11 @@ async fn broken_connections_leave_what_can_be_repeated_or_settled(engine: Centra
             Outcome::Died => assert_eq!(failure, Failure::Death),
             Outcome::NotReached(_) => panic!("a claim is a statement"),
         }
-        assert_eq!(claims().await, usize::from(failure != Failure::Outage), "{failure:?}");
+        assert_eq!(
+            claims().await,
+            usize::from(failure != Failure::Outage),
+            "{failure:?}"
+        );
         wait_for("the claim to be settled", LIMIT, async || {
             for left in there.unfinished(there.claim_ttl().unwrap()).await.unwrap() {
                 there.settle(&left, BriefcaseFound::No).await.unwrap();
@@ -261,17 +324,45 @@ async fn broken_connections_leave_what_can_be_repeated_or_settled(engine: Centra
         let claim = here.claim(KEY, id(2)).await.unwrap();
         fail_at(failure, 1, here.confirm(&claim)).await;
         let found = (failure != Failure::Outage).then_some(id(2));
-        assert_eq!(here.get(KEY).await.unwrap(), found, "{failure:?}: as it is in CENTRAL");
+        assert_eq!(
+            here.get(KEY).await.unwrap(),
+            found,
+            "{failure:?}: as it is in CENTRAL"
+        );
         here.confirm(&claim).await.expect("repeated");
         assert_eq!(here.get(KEY).await.unwrap(), Some(id(2)), "{failure:?}");
         here.remove(KEY).await.unwrap();
 
         let claim = here.claim(KEY, id(3)).await.unwrap();
         fail_at(failure, 1, here.release(&claim)).await;
-        assert_eq!(claims().await, usize::from(failure == Failure::Outage), "{failure:?}");
+        assert_eq!(
+            claims().await,
+            usize::from(failure == Failure::Outage),
+            "{failure:?}"
+        );
         let was_there = here.release(&claim).await.expect("repeated");
         assert_eq!(was_there, failure == Failure::Outage);
         here.insert(KEY, id(4)).await.expect("the key is free");
         assert_eq!(here.remove(KEY).await.unwrap(), Some(id(4)));
     }
+}
+
+/// Does not compile if a future can't be sent to another thread, as `tokio::spawn` does.
+#[tokio::test]
+async fn every_operation_can_be_spawned() {
+    fn spawnable<T>(_: &(impl Future<Output = T> + Send)) {}
+    let (_store, index, _) = start(CentralEngine::Sqlite, CentralTimes::LONG).await;
+    let claim = index.claim(KEY, id(1)).await.unwrap();
+    let left = index.unfinished(Duration::ZERO).await.unwrap().remove(0);
+    spawnable(&index.get(KEY));
+    spawnable(&index.get_uncached(KEY));
+    spawnable(&index.get_many([KEY]));
+    spawnable(&index.insert(KEY, id(1)));
+    spawnable(&index.remove(KEY));
+    spawnable(&index.rename(KEY, KEY));
+    spawnable(&index.claim(KEY, id(1)));
+    spawnable(&index.confirm(&claim));
+    spawnable(&index.release(&claim));
+    spawnable(&index.unfinished(Duration::ZERO));
+    spawnable(&index.settle(&left, BriefcaseFound::No));
 }

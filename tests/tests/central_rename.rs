@@ -24,8 +24,10 @@ on_each_central_engine!(
 );
 
 /// Whoever is alive finishes sooner than that, whatever is left is abandoned.
-const IMPATIENT: CentralTimes =
-    CentralTimes { claim: Duration::from_millis(1), ..CentralTimes::LONG };
+const IMPATIENT: CentralTimes = CentralTimes {
+    claim: Duration::from_millis(1),
+    ..CentralTimes::LONG
+};
 
 fn id(counter: u64) -> Gdid {
     Gdid::new(0, 1, counter).unwrap()
@@ -49,23 +51,38 @@ fn pair(mdb: &Mdb, number: u64, shards: Shards) -> (String, String) {
 }
 
 /// Which of two keys is found; both or neither fails the test.
-async fn found_key<'k>(index: &Index, [from, to]: [&'k str; 2], holder: Gdid, context: &str) -> &'k str {
-    let found = [index.get_uncached(from).await.unwrap(), index.get_uncached(to).await.unwrap()];
+async fn found_key<'k>(
+    index: &Index,
+    [from, to]: [&'k str; 2],
+    holder: Gdid,
+    context: &str,
+) -> &'k str {
+    let found = [
+        index.get_uncached(from).await.unwrap(),
+        index.get_uncached(to).await.unwrap(),
+    ];
     match found.map(|found| found == Some(holder)) {
         [true, false] => from,
         [false, true] => to,
-        [both, _] => panic!("{} of the keys are found: {context}", if both { "both" } else { "none" }),
+        [both, _] => panic!(
+            "{} of the keys are found: {context}",
+            if both { "both" } else { "none" }
+        ),
     }
 }
 
 /// Brings everything that was left behind to an end.
 async fn settle_all(index: &Index) {
-    wait_for("everything to be settled", Duration::from_secs(20), async || {
-        for left in index.unfinished(index.claim_ttl().unwrap()).await.unwrap() {
-            index.settle(&left, BriefcaseFound::No).await.unwrap();
-        }
-        index.unfinished(Duration::ZERO).await.unwrap().is_empty()
-    })
+    wait_for(
+        "everything to be settled",
+        Duration::from_secs(20),
+        async || {
+            for left in index.unfinished(index.claim_ttl().unwrap()).await.unwrap() {
+                index.settle(&left, BriefcaseFound::No).await.unwrap();
+            }
+            index.unfinished(Duration::ZERO).await.unwrap().is_empty()
+        },
+    )
     .await;
 }
 
@@ -81,23 +98,56 @@ async fn the_holder_gets_another_key(engine: CentralEngine) {
 
         emails.insert(&from, id(n)).await.unwrap();
         assert_eq!(emails.get(&from).await.unwrap(), Some(id(n)));
-        assert_eq!(emails.rename(&from, &to).await.unwrap(), id(n), "{shards:?}");
-        assert_eq!(emails.get(&from).await.unwrap(), None, "{shards:?}: own writes are seen at once");
+        assert_eq!(
+            emails.rename(&from, &to).await.unwrap(),
+            id(n),
+            "{shards:?}"
+        );
+        assert_eq!(
+            emails.get(&from).await.unwrap(),
+            None,
+            "{shards:?}: own writes are seen at once"
+        );
         assert_eq!(emails.get(&to).await.unwrap(), Some(id(n)));
-        assert_eq!(emails.get_many([&to, &from]).await.unwrap(), [Some(id(n)), None]);
+        assert_eq!(
+            emails.get_many([&to, &from]).await.unwrap(),
+            [Some(id(n)), None]
+        );
         assert_eq!(emails.rename(&to, &to).await.unwrap(), id(n), "to itself");
 
-        emails.insert(&from, id(100 + n)).await.expect("the old key is free");
+        emails
+            .insert(&from, id(100 + n))
+            .await
+            .expect("the old key is free");
         let taken = emails.rename(&from, &to).await.unwrap_err();
-        assert!(matches!(taken, IndexError::Taken { holder, .. } if holder == id(n)), "{taken:?}");
-        assert_eq!(emails.get(&from).await.unwrap(), Some(id(100 + n)), "{shards:?}: all is as it was");
+        assert!(
+            matches!(taken, IndexError::Taken { holder, .. } if holder == id(n)),
+            "{taken:?}"
+        );
+        assert_eq!(
+            emails.get(&from).await.unwrap(),
+            Some(id(100 + n)),
+            "{shards:?}: all is as it was"
+        );
         assert_eq!(emails.get(&to).await.unwrap(), Some(id(n)));
 
         let claim = emails.claim("claimed@example.org", id(7)).await.unwrap();
-        let claimed = emails.rename(&from, "claimed@example.org").await.unwrap_err();
-        assert!(matches!(claimed, IndexError::Claimed { holder, .. } if holder == id(7)), "{claimed:?}");
-        let claimed = emails.rename("claimed@example.org", &from).await.unwrap_err();
-        assert!(matches!(claimed, IndexError::NotFound { .. }), "a claim is not found: {claimed:?}");
+        let claimed = emails
+            .rename(&from, "claimed@example.org")
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(claimed, IndexError::Claimed { holder, .. } if holder == id(7)),
+            "{claimed:?}"
+        );
+        let claimed = emails
+            .rename("claimed@example.org", &from)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(claimed, IndexError::NotFound { .. }),
+            "a claim is not found: {claimed:?}"
+        );
         assert!(emails.release(&claim).await.unwrap());
     }
     assert!(emails.unfinished(Duration::ZERO).await.unwrap().is_empty());
@@ -129,7 +179,11 @@ async fn a_rename_that_breaks_off_leaves_one_key(engine: CentralEngine) {
                     let found = found_key(&elsewhere, keys, holder, &context).await;
                     for key in keys {
                         let past_the_cache = emails.get_uncached(key).await.unwrap();
-                        assert_eq!(emails.get(key).await.unwrap(), past_the_cache, "{key}: {context}");
+                        assert_eq!(
+                            emails.get(key).await.unwrap(),
+                            past_the_cache,
+                            "{key}: {context}"
+                        );
                     }
                     let (reached, result) = match outcome {
                         Outcome::NotReached(result) => (false, Some(result)),
@@ -140,11 +194,22 @@ async fn a_rename_that_breaks_off_leaves_one_key(engine: CentralEngine) {
                         assert_eq!((*renamed, found), (holder, to.as_str()), "{context}");
                     }
                     settle_all(&elsewhere).await;
-                    assert_eq!(found_key(&elsewhere, keys, holder, &context).await, found, "{context}");
+                    assert_eq!(
+                        found_key(&elsewhere, keys, holder, &context).await,
+                        found,
+                        "{context}"
+                    );
                     let other = if found == from { &to } else { &from };
-                    assert_eq!(elsewhere.get_uncached(other).await.unwrap(), taken, "{context}");
+                    assert_eq!(
+                        elsewhere.get_uncached(other).await.unwrap(),
+                        taken,
+                        "{context}"
+                    );
                     if taken.is_none() {
-                        elsewhere.insert(other, id(2_000_000)).await.expect("the other key is free");
+                        elsewhere
+                            .insert(other, id(2_000_000))
+                            .await
+                            .expect("the other key is free");
                     }
                     if !reached {
                         assert_eq!(result.unwrap().is_ok(), taken.is_none(), "{context}");
@@ -153,7 +218,10 @@ async fn a_rename_that_breaks_off_leaves_one_key(engine: CentralEngine) {
                     statements = at;
                 }
                 let least = if shards == Shards::One { 1 } else { 3 };
-                assert!(statements >= least, "{shards:?} {failure:?}: only {statements} statements");
+                assert!(
+                    statements >= least,
+                    "{shards:?} {failure:?}: only {statements} statements"
+                );
             }
         }
     }
@@ -168,7 +236,8 @@ async fn a_settlement_that_breaks_off_is_settled_again(engine: CentralEngine) {
         for failure in Failure::ALL {
             for settle_at in 1.. {
                 number += 1;
-                let context = format!("died at {at}, then {failure:?} at {settle_at} of the settlement");
+                let context =
+                    format!("died at {at}, then {failure:?} at {settle_at} of the settlement");
                 let (holder, (from, to)) = (id(number), pair(&mdb, number, Shards::Two));
                 let keys = [from.as_str(), to.as_str()];
                 emails.insert(&from, holder).await.unwrap();
@@ -177,14 +246,25 @@ async fn a_settlement_that_breaks_off_is_settled_again(engine: CentralEngine) {
                 let found = found_key(&emails, keys, holder, &context).await;
 
                 let mut left = Vec::new();
-                wait_for("the rename to be old enough", Duration::from_secs(5), async || {
-                    left = emails.unfinished(emails.claim_ttl().unwrap()).await.unwrap();
-                    left.len() == if at == 1 || at == 4 { 1 } else { 2 }
-                })
+                wait_for(
+                    "the rename to be old enough",
+                    Duration::from_secs(5),
+                    async || {
+                        left = emails
+                            .unfinished(emails.claim_ttl().unwrap())
+                            .await
+                            .unwrap();
+                        left.len() == if at == 1 || at == 4 { 1 } else { 2 }
+                    },
+                )
                 .await;
                 for unfinished in &left {
                     assert_eq!(unfinished.id(), holder);
-                    let key = if unfinished.kind() == UnfinishedKind::RenameTarget { &to } else { &from };
+                    let key = if unfinished.kind() == UnfinishedKind::RenameTarget {
+                        &to
+                    } else {
+                        &from
+                    };
                     assert_eq!(unfinished.key(), key, "{context}");
                 }
                 let settling = async {
@@ -194,9 +274,17 @@ async fn a_settlement_that_breaks_off_is_settled_again(engine: CentralEngine) {
                     Ok::<_, IndexError>(())
                 };
                 let outcome = fail_at(failure, settle_at, settling).await;
-                assert_eq!(found_key(&emails, keys, holder, &context).await, found, "{context}");
+                assert_eq!(
+                    found_key(&emails, keys, holder, &context).await,
+                    found,
+                    "{context}"
+                );
                 settle_all(&emails).await;
-                assert_eq!(found_key(&emails, keys, holder, &context).await, found, "{context}");
+                assert_eq!(
+                    found_key(&emails, keys, holder, &context).await,
+                    found,
+                    "{context}"
+                );
                 if let Outcome::NotReached(result) = outcome {
                     result.unwrap();
                     break;
@@ -215,7 +303,11 @@ async fn a_young_rename_is_left_alone(engine: CentralEngine) {
     fail_at(Failure::Death, 2, emails.rename(&from, &to)).await;
     for left in emails.unfinished(Duration::ZERO).await.unwrap() {
         let settled = emails.settle(&left, BriefcaseFound::No).await.unwrap();
-        assert_eq!(settled, mdb_core::central::Settled::Left, "whoever renames may be alive");
+        assert_eq!(
+            settled,
+            mdb_core::central::Settled::Left,
+            "whoever renames may be alive"
+        );
     }
     for error in [
         emails.insert(&to, id(2)).await.unwrap_err(),
@@ -226,7 +318,10 @@ async fn a_young_rename_is_left_alone(engine: CentralEngine) {
         assert!(matches!(error, IndexError::Renaming { .. }), "{error:?}");
         assert!(error.is_transient());
     }
-    assert_eq!(found_key(&emails, [&from, &to], id(1), "unfinished").await, from);
+    assert_eq!(
+        found_key(&emails, [&from, &to], id(1), "unfinished").await,
+        from
+    );
 }
 
 async fn a_moving_entry_is_always_found_once(engine: CentralEngine) {
@@ -240,17 +335,26 @@ async fn a_moving_entry_is_always_found_once(engine: CentralEngine) {
         keys.push({ key }.find(|key| shard(key) != shard(before)).unwrap());
     }
     let keys = Arc::new(keys);
-    mdb.central().index("email").insert(&keys[0], id(1)).await.unwrap();
+    mdb.central()
+        .index("email")
+        .insert(&keys[0], id(1))
+        .await
+        .unwrap();
 
     // Two movers in different processes, both of which move it on from key to key.
     let mut movers = JoinSet::new();
-    for mover in [mdb.central().index("email"), store.open().central().index("email")] {
+    for mover in [
+        mdb.central().index("email"),
+        store.open().central().index("email"),
+    ] {
         let keys = Arc::clone(&keys);
         movers.spawn(async move {
             for step in keys.windows(2) {
                 loop {
                     match mover.rename(&step[0], &step[1]).await {
-                        Ok(_) | Err(IndexError::NotFound { .. } | IndexError::Taken { .. }) => break,
+                        Ok(_) | Err(IndexError::NotFound { .. } | IndexError::Taken { .. }) => {
+                            break;
+                        }
                         Err(IndexError::Renaming { .. }) => tokio::task::yield_now().await,
                         Err(error) => panic!("{}", chain(&error)),
                     }
@@ -261,7 +365,11 @@ async fn a_moving_entry_is_always_found_once(engine: CentralEngine) {
     let arrived = Arc::new(AtomicBool::new(false));
     let mut checkers = JoinSet::new();
     for _ in 0..2 {
-        let (index, keys, arrived) = (store.open().central().index("email"), Arc::clone(&keys), Arc::clone(&arrived));
+        let (index, keys, arrived) = (
+            store.open().central().index("email"),
+            Arc::clone(&keys),
+            Arc::clone(&arrived),
+        );
         checkers.spawn(async move {
             let mut rounds = 0;
             while !arrived.load(Ordering::Relaxed) || rounds < 3 {
@@ -283,7 +391,10 @@ async fn a_moving_entry_is_always_found_once(engine: CentralEngine) {
     arrived.store(true, Ordering::Relaxed);
     checkers.join_all().await;
     let emails = store.emails();
-    assert_eq!(emails.get_uncached(keys.last().unwrap()).await.unwrap(), Some(id(1)));
+    assert_eq!(
+        emails.get_uncached(keys.last().unwrap()).await.unwrap(),
+        Some(id(1))
+    );
     assert!(emails.unfinished(Duration::ZERO).await.unwrap().is_empty());
 }
 
@@ -303,7 +414,11 @@ async fn storm(engine: CentralEngine, times: CentralTimes) {
     let mut tasks = JoinSet::new();
     for mdb in [store.open(), store.open()] {
         for _ in 0..3 {
-            let (index, keys, fresh) = (mdb.central().index("email"), keys.clone(), Arc::clone(&fresh));
+            let (index, keys, fresh) = (
+                mdb.central().index("email"),
+                keys.clone(),
+                Arc::clone(&fresh),
+            );
             let mut random = fastrand::Rng::with_seed(42 + tasks.len() as u64);
             tasks.spawn(async move {
                 let (mut inserted, mut removed) = (Vec::new(), Vec::new());
@@ -315,7 +430,10 @@ async fn storm(engine: CentralEngine, times: CentralTimes) {
                             index.insert(key, id).await.map(|()| inserted.push(id))
                         }
                         3..5 => index.remove(key).await.map(|id| removed.extend(id)),
-                        _ => index.rename(key, &keys[random.usize(..keys.len())]).await.map(drop),
+                        _ => index
+                            .rename(key, &keys[random.usize(..keys.len())])
+                            .await
+                            .map(drop),
                     };
                     match result {
                         Ok(())
@@ -345,7 +463,10 @@ async fn storm(engine: CentralEngine, times: CentralTimes) {
     if times.claim < Duration::from_secs(1) {
         settle_all(&index).await;
     }
-    assert!(index.unfinished(Duration::ZERO).await.unwrap().is_empty(), "everybody finished");
+    assert!(
+        index.unfinished(Duration::ZERO).await.unwrap().is_empty(),
+        "everybody finished"
+    );
     let mut found = BTreeSet::new();
     for id in index.get_many(&keys).await.unwrap().into_iter().flatten() {
         assert!(found.insert(id), "{id} is found at two keys");

@@ -52,7 +52,10 @@ async fn no_id_is_issued_twice(engine: CentralEngine) {
     }
     assert_eq!(all.len(), 20_000);
     let last = all.iter().map(|id| id.counter()).max().unwrap();
-    assert!(last <= 20_000 + 4 * BLOCK, "only the rests of blocks are lost, not up to {last}");
+    assert!(
+        last <= 20_000 + 4 * BLOCK,
+        "only the rests of blocks are lost, not up to {last}"
+    );
 }
 
 async fn a_new_process_goes_on_above(engine: CentralEngine) {
@@ -66,7 +69,11 @@ async fn a_new_process_goes_on_above(engine: CentralEngine) {
             last = id;
         }
     }
-    assert_eq!(last.counter(), 2 * BLOCK + 3, "one sequence, whatever the letter case, a block for each process");
+    assert_eq!(
+        last.counter(),
+        2 * BLOCK + 3,
+        "one sequence, whatever the letter case, a block for each process"
+    );
 }
 
 async fn many_ids_are_taken_at_once(engine: CentralEngine) {
@@ -76,16 +83,29 @@ async fn many_ids_are_taken_at_once(engine: CentralEngine) {
     ids.extend(sequence.take(2_500).await.unwrap());
     ids.push(sequence.next().await.unwrap());
     let counters: Vec<u64> = ids.iter().map(|id| id.counter()).collect();
-    assert_eq!(counters, (1..=2_502).collect::<Vec<_>>(), "nobody else took one");
+    assert_eq!(
+        counters,
+        (1..=2_502).collect::<Vec<_>>(),
+        "nobody else took one"
+    );
     assert_eq!(sequence.take(0).await.unwrap(), []);
 }
 
 async fn a_sequence_that_is_not_declared_is_refused(engine: CentralEngine) {
     let store = CentralStore::start(engine, CentralTimes::LONG).await;
     let sequence = store.open().sequence("usre");
-    for error in [sequence.next().await.unwrap_err(), sequence.take(3).await.unwrap_err()] {
-        assert!(matches!(&error, SequenceError::Unknown { name } if name == "usre"), "{error:?}");
-        assert!(error.to_string().contains("[[sequence]]"), "says what to do: {error}");
+    for error in [
+        sequence.next().await.unwrap_err(),
+        sequence.take(3).await.unwrap_err(),
+    ] {
+        assert!(
+            matches!(&error, SequenceError::Unknown { name } if name == "usre"),
+            "{error:?}"
+        );
+        assert!(
+            error.to_string().contains("[[sequence]]"),
+            "says what to do: {error}"
+        );
         assert!(!error.is_transient());
     }
 }
@@ -96,11 +116,18 @@ async fn a_store_that_is_not_ready_issues_nothing(engine: CentralEngine) {
     let began = Instant::now();
     let error = mdb.sequence("user").next().await.unwrap_err();
     assert!(matches!(&error, SequenceError::Allocate(_)), "{error:?}");
-    assert!(began.elapsed() < Duration::from_secs(2), "took {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "took {:?}",
+        began.elapsed()
+    );
     for (_, report) in mdb.init().await {
         report.unwrap();
     }
-    assert_eq!(mdb.sequence("user").next().await.unwrap(), Gdid::new(0, 0, 1).unwrap());
+    assert_eq!(
+        mdb.sequence("user").next().await.unwrap(),
+        Gdid::new(0, 0, 1).unwrap()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -142,11 +169,15 @@ async fn no_id_comes_again_after_a_kill(kind: Kind) {
     for _ in 0..3 {
         server.kill().await;
         server.restart().await.unwrap();
-        wait_for("ids to be issued again", Duration::from_secs(20), async || {
-            let taken = probe.take(1000).await;
-            own.extend(taken.as_ref().ok().into_iter().flatten().copied());
-            taken.is_ok()
-        })
+        wait_for(
+            "ids to be issued again",
+            Duration::from_secs(20),
+            async || {
+                let taken = probe.take(1000).await;
+                own.extend(taken.as_ref().ok().into_iter().flatten().copied());
+                taken.is_ok()
+            },
+        )
         .await;
     }
     killed.store(true, Ordering::Relaxed);

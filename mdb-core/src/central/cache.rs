@@ -13,7 +13,9 @@ use super::error::IndexError;
 use crate::config::CacheConfig;
 
 /// Over how many counters the keys of one index are spread to tell which of them were written.
-const STRIPES: usize = 256;
+///
+/// A write makes its whole stripe be looked up again, so there are many of them: half a megabyte.
+const STRIPES: usize = 1 << 16;
 
 /// What a lookup found, and what it is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +91,8 @@ impl IndexCache {
     }
 
     fn writes_of(&self, key: &[u8]) -> &AtomicU64 {
-        &self.writes[usize::try_from(xxh3_64(key) % STRIPES as u64).expect("below 256")]
+        &self.writes
+            [usize::try_from(xxh3_64(key) % STRIPES as u64).expect("below the number of stripes")]
     }
 
     /// The cached answer for a key; `None` when it has to be looked up.

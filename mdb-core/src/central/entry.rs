@@ -11,7 +11,7 @@ use super::error::IndexError;
 use super::key::{IndexKey, normal_form, shard_key};
 use crate::config::{IndexConfig, KeyKind};
 use crate::engine::{Value, Values};
-use crate::servers::AnyPool;
+use crate::servers::{AcquireError, AnyPool, cause_of};
 use crate::topology::ShardId;
 
 /// What an entry's row stands for.
@@ -152,6 +152,25 @@ impl Entries {
         changed.await
     }
 
+    /// Runs a query.
+    ///
+    /// Asking again is harmless, so a connection that was lost is nobody's concern. But one that
+    /// could not be had was waited for, and is not waited for twice.
+    async fn ask(
+        pool: &AnyPool,
+        query: &str,
+        values: &[Value],
+    ) -> Result<Vec<Values>, sqlx::Error> {
+        match pool.query(query, values).await {
+            Err(error)
+                if pool.is_transient(&error) && cause_of::<AcquireError>(&error).is_none() =>
+            {
+                pool.query(query, values).await
+            }
+            rows => rows,
+        }
+    }
+
     /// A key's row.
     pub(super) async fn find(&self, key: &[u8]) -> Result<Option<Entry>, IndexError> {
         let pool = self.pool(key)?;
@@ -160,11 +179,7 @@ impl Entries {
             columns(pool)
         );
         let values = [Value::from(self.name.as_str()), Value::from(key)];
-        // Reading again is harmless, so a connection that was lost meanwhile is nobody's concern.
-        let rows = match pool.query(&query, &values).await {
-            Err(error) if pool.is_transient(&error) => pool.query(&query, &values).await,
-            rows => rows,
-        };
+        let rows = Self::ask(pool, &query, &values).await;
         let failed = self.failed(pool, "look a key up");
         let entry = rows.and_then(|rows| rows.first().map(|row| Entry::read(row, 0)).transpose());
         entry.map_err(failed)
@@ -191,7 +206,7 @@ impl Entries {
         values.extend(filled.map(|key| Value::from(*key)));
         let failed = self.failed(pool, "look keys up");
         let read = |row: &Values| Ok((row.bytes(0)?.to_vec(), Entry::read(row, 1)?));
-        let rows = pool.query(&query, &values).await;
+        let rows = Self::ask(pool, &query, &values).await;
         rows.and_then(|rows| rows.iter().map(read).collect())
             .map_err(failed)
     }
@@ -211,7 +226,7 @@ impl Entries {
         let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
         let values = [Value::from(self.name.as_str()), Value::from(age)];
         let read = |row: &Values| Ok((row.bytes(0)?.to_vec(), Entry::read(row, 1)?));
-        let rows = pool.query(&query, &values).await;
+        let rows = Self::ask(pool, &query, &values).await;
         rows.and_then(|rows| rows.iter().map(read).collect())
             .map_err(self.failed(pool, "list unfinished entries"))
     }

@@ -89,10 +89,7 @@ impl Index {
         if let Some(holder) = inner.cache.get(&key).await {
             return Ok(holder);
         }
-        inner
-            .cache
-            .get_or_load(&key, || inner.look_up(&key))
-            .await
+        inner.cache.get_or_load(&key, || inner.look_up(&key)).await
     }
 
     /// As [`get`](Self::get), past the cache: what CENTRAL says at this moment.

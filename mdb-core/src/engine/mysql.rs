@@ -9,7 +9,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
 use sqlx::{ConnectOptions, Executor, MySql, Row, TransactionManager, TypeInfo, ValueRef};
 
 use super::begin::Writes;
-use super::schema::{Nullability, Numbering};
+use super::schema::{Nullability, Numbering, tables_of};
 use super::{
     Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Isolation, Lanes, Session, Table,
     TableSize, Target, TimeoutScope, TransactionOptions, Value,
@@ -200,8 +200,7 @@ impl Engine for MySql {
         .persistent(false)
         .fetch_all(connection)
         .await?;
-        let mut tables: Vec<Table> = Vec::new();
-        for row in &rows {
+        tables_of(rows.iter().map(|row| {
             let name: String = row.try_get(0)?;
             let nullable: String = row.try_get(3)?;
             let extra: String = row.try_get(4)?;
@@ -221,15 +220,8 @@ impl Engine for MySql {
                     Numbering::None
                 },
             };
-            match tables.last_mut() {
-                Some(table) if table.name == name => table.columns.push(column),
-                _ => tables.push(Table {
-                    name,
-                    columns: vec![column],
-                }),
-            }
-        }
-        Ok(tables)
+            Ok((name, column))
+        }))
     }
 
     async fn table_size(

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{ConnectOptions, Postgres, Row, TransactionManager, TypeInfo, ValueRef};
 
 use super::begin::Writes;
-use super::schema::{Nullability, Numbering};
+use super::schema::{Nullability, Numbering, tables_of};
 use super::{
     Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Lanes, Session, Table, TableSize,
     Target, TimeoutScope, TransactionOptions, Value,
@@ -171,8 +171,7 @@ impl Engine for Postgres {
         .persistent(false)
         .fetch_all(connection)
         .await?;
-        let mut tables: Vec<Table> = Vec::new();
-        for row in &rows {
+        tables_of(rows.iter().map(|row| {
             let name: String = row.try_get(0)?;
             // `int2vector` counts from 0, unlike other arrays.
             let key: Option<i32> = row.try_get(4)?;
@@ -191,15 +190,8 @@ impl Engine for Postgres {
                     Numbering::None
                 },
             };
-            match tables.last_mut() {
-                Some(table) if table.name == name => table.columns.push(column),
-                _ => tables.push(Table {
-                    name,
-                    columns: vec![column],
-                }),
-            }
-        }
-        Ok(tables)
+            Ok((name, column))
+        }))
     }
 
     async fn table_size(

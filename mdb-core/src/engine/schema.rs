@@ -86,6 +86,24 @@ pub(crate) enum Numbering {
     ByServer,
 }
 
+/// Puts columns together into tables; those of one table follow each other.
+pub(super) fn tables_of(
+    columns: impl IntoIterator<Item = Result<(String, Column), sqlx::Error>>,
+) -> Result<Vec<Table>, sqlx::Error> {
+    let mut tables: Vec<Table> = Vec::new();
+    for column in columns {
+        let (name, column) = column?;
+        match tables.last_mut() {
+            Some(table) if table.name == name => table.columns.push(column),
+            _ => tables.push(Table {
+                name,
+                columns: vec![column],
+            }),
+        }
+    }
+    Ok(tables)
+}
+
 /// How much a table holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TableSize {

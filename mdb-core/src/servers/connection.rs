@@ -122,7 +122,11 @@ impl<DB: Engine> Drop for Lease<DB> {
             }
             State::Ready | State::Dead => drop(Object::take(object)),
             State::Running => {
-                discard(Object::take(object), self.permits.take(), Arc::clone(&self.source));
+                discard(
+                    Object::take(object),
+                    self.permits.take(),
+                    Arc::clone(&self.source),
+                );
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::engine::{Engine, ErrorClass, Value};
-use crate::topology::{Home, ShardId, Topology};
+use crate::topology::{ShardId, Topology};
 
 /// The version of the layout of MDB's own tables.
 const FORMAT: i64 = 1;
@@ -21,33 +21,20 @@ pub struct Identity {
 impl Identity {
     /// The identity that `shard` has in `topology`.
     pub fn of(topology: &Topology, shard: ShardId) -> Self {
-        let (area, generation, partition, position) = match topology.shard(shard).home() {
-            Home::Central { position } => {
-                ("CENTRAL".to_owned(), String::new(), String::new(), position)
-            }
-            Home::Partition {
-                area,
-                generation,
-                partition,
-                position,
-            } => {
-                let area = topology.area(area);
-                let generation = &area.generations()[usize::from(generation.get())];
-                let partition = &generation.partitions()[partition.get() as usize];
-                (
-                    area.name().to_string(),
-                    generation.breakpoint().to_string(),
-                    partition.start().to_string(),
-                    position,
-                )
-            }
+        let (area, generation, partition) = match topology.range_of(shard) {
+            None => ("CENTRAL".to_owned(), String::new(), String::new()),
+            Some((area, generation, partition)) => (
+                area.name().to_string(),
+                generation.breakpoint().to_string(),
+                partition.start().to_string(),
+            ),
         };
         Self {
             store: topology.store().to_string(),
             area,
             generation,
             partition,
-            shard: position.get(),
+            shard: topology.shard(shard).home().position().get(),
         }
     }
 

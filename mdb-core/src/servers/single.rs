@@ -203,3 +203,66 @@ impl<'q, DB: Engine> Execute<'q, DB> for Statement<'q, DB> {
         self.persistence == Persistence::Cached
     }
 }
+
+/// Makes `&$handle` an executor of single statements on the pool that it names.
+macro_rules! executor_on_pool {
+    ($handle:ident, |$self:ident| $pool:expr) => {
+        impl<'c, DB: $crate::engine::Engine> sqlx::Executor<'c> for &'c $handle<DB> {
+            type Database = DB;
+
+            fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> $crate::engine::Steps<'e, DB>
+            where
+                'c: 'e,
+                E: 'q + sqlx::Execute<'q, DB>,
+            {
+                let $self = self;
+                let pool: Result<&$crate::servers::ShardPool<DB>, sqlx::Error> = $pool;
+                match pool {
+                    Ok(pool) => $crate::servers::fetch_many(pool.clone(), query),
+                    Err(error) => {
+                        Box::pin(futures_util::stream::once(std::future::ready(Err(error))))
+                    }
+                }
+            }
+
+            fn fetch_optional<'e, 'q: 'e, E>(
+                self,
+                query: E,
+            ) -> futures_core::future::BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
+            where
+                'c: 'e,
+                E: 'q + sqlx::Execute<'q, DB>,
+            {
+                let $self = self;
+                let pool: Result<&$crate::servers::ShardPool<DB>, sqlx::Error> = $pool;
+                Box::pin(async move { $crate::servers::fetch_optional(pool?, query).await })
+            }
+
+            fn prepare_with<'e, 'q: 'e>(
+                self,
+                sql: &'q str,
+                parameters: &'e [DB::TypeInfo],
+            ) -> futures_core::future::BoxFuture<'e, Result<DB::Statement<'q>, sqlx::Error>>
+            where
+                'c: 'e,
+            {
+                let $self = self;
+                let pool: Result<&$crate::servers::ShardPool<DB>, sqlx::Error> = $pool;
+                Box::pin(async move { pool?.prepare_with(sql, parameters).await })
+            }
+
+            fn describe<'e, 'q: 'e>(
+                self,
+                sql: &'q str,
+            ) -> futures_core::future::BoxFuture<'e, Result<sqlx::Describe<DB>, sqlx::Error>>
+            where
+                'c: 'e,
+            {
+                let $self = self;
+                let pool: Result<&$crate::servers::ShardPool<DB>, sqlx::Error> = $pool;
+                Box::pin(async move { pool?.describe(sql).await })
+            }
+        }
+    };
+}
+pub(crate) use executor_on_pool;

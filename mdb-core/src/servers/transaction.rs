@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use sqlx::{Database, Describe, Execute, Executor};
 
 use super::connection::{Lease, Timed};
-use super::error::loses_connection;
+use super::error::{cause_of, loses_connection};
 use super::pool::{Lane, ShardPool};
 use crate::engine::{Engine, Steps, TimeoutScope, TransactionOptions, Writes};
 
@@ -113,7 +113,8 @@ impl<DB: Engine> Transaction<DB> {
     /// - The server's error: it refused, and nothing is committed.
     /// - A lost connection or a time-out: nobody knows whether it was committed; see
     ///   [`TransactError::OutcomeUnknown`](crate::TransactError::OutcomeUnknown).
-    /// - A [`TransactionError`] inside [`sqlx::Error::Io`]: it was over before, or interrupted.
+    /// - A [`TransactionError`] inside [`sqlx::Error::Io`]: it was over before, or interrupted, or
+    ///   its time was over ([`TransactionError::TooLate`]: it is rolled back).
     ///
     /// # Cancel safety
     ///
@@ -124,6 +125,9 @@ impl<DB: Engine> Transaction<DB> {
     /// When it returns `Ok`, the server has acknowledged the commit; how lasting that is, is the
     /// server's own setting (SQLite: synced to disk).
     pub async fn commit(self) -> Result<(), sqlx::Error> {
+        if Instant::now() >= self.core.deadline {
+            return Err(self.too_late().await);
+        }
         self.end(
             async |connection| DB::commit(connection).await,
             self.core.statement,
@@ -147,6 +151,29 @@ impl<DB: Engine> Transaction<DB> {
             Timed::here(ROLLBACK_LIMIT),
         )
         .await
+    }
+
+    /// Rolls back instead of committing after the time-out.
+    async fn too_late(self) -> sqlx::Error {
+        let late = TransactionError::TooLate {
+            limit: self.core.limit,
+        };
+        match self.rollback().await {
+            Err(error)
+                if matches!(
+                    cause_of(&error),
+                    Some(
+                        TransactionError::Over
+                            | TransactionError::Interrupted
+                            | TransactionError::Overlapping
+                    )
+                ) =>
+            {
+                error
+            }
+            // A connection that can't be rolled back is closed, which does the same.
+            Ok(()) | Err(_) => late.into_sqlx(),
+        }
     }
 
     async fn end(

@@ -84,8 +84,12 @@ impl Topology {
         &self.areas[index.get()]
     }
 
-    /// The partition that `shard` belongs to; `None` for one of CENTRAL's.
-    pub fn partition_of(&self, shard: ShardId) -> Option<&Partition> {
+    /// The area, generation and partition that `shard` belongs to; `None` for one of CENTRAL's.
+    ///
+    /// # Panics
+    ///
+    /// When the id is from a topology with more shards.
+    pub fn range_of(&self, shard: ShardId) -> Option<(&AreaTopology, &Generation, &Partition)> {
         match self.shard(shard).home {
             Home::Central { .. } => None,
             Home::Partition {
@@ -93,10 +97,15 @@ impl Topology {
                 generation,
                 partition,
                 ..
-            } => Some(
-                &self.areas[area.get()].generations[usize::from(generation.get())].partitions
-                    [partition.get() as usize],
-            ),
+            } => {
+                let area = &self.areas[area.get()];
+                let generation = &area.generations[usize::from(generation.get())];
+                Some((
+                    area,
+                    generation,
+                    &generation.partitions[partition.get() as usize],
+                ))
+            }
         }
     }
 }
@@ -146,6 +155,15 @@ pub enum Home {
         /// The shard's place in the partition's list.
         position: ShardPosition,
     },
+}
+
+impl Home {
+    /// The shard's place in its partition's (or CENTRAL's) list.
+    pub const fn position(self) -> ShardPosition {
+        match self {
+            Self::Central { position } | Self::Partition { position, .. } => position,
+        }
+    }
 }
 
 /// CENTRAL's placement: shards by the hash of any shard key.

@@ -10,7 +10,7 @@ pub(crate) const HEADER: &str = "\
 const MAX_COUNTER: u64 = (1 << 60) - 1;
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 
-/// A fixed random sequence (SplitMix64).
+/// A fixed random sequence (`SplitMix64`).
 struct Random(u64);
 
 impl Random {

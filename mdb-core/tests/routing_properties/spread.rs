@@ -30,7 +30,7 @@ fn chi_squared(counts: &[u32]) -> f64 {
         .sum()
 }
 
-/// A fixed random sequence (SplitMix64), independent of any crate's version.
+/// A fixed random sequence (`SplitMix64`), independent of any crate's version.
 fn random(seed: u64) -> u64 {
     let mut mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -19,6 +19,9 @@ pub trait TestEngine: Engine {
     /// A query that takes far longer than any test waits.
     const ENDLESS: &'static str;
 
+    /// A query that takes between 0.6 and 15 seconds.
+    const LONG: &'static str;
+
     /// A query for the numbers from 1 to `last`, in this order.
     fn series(last: u32) -> String;
 
@@ -136,6 +139,8 @@ impl TestEngine for Sqlite {
         "CREATE TABLE account (g_user BLOB NOT NULL PRIMARY KEY, cents INTEGER NOT NULL)";
     const ENDLESS: &'static str =
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    const LONG: &'static str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000000) \
+         SELECT count(*) FROM n";
 
     fn series(last: u32) -> String {
         format!("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {last}) SELECT i FROM n")
@@ -153,6 +158,7 @@ impl TestEngine for Postgres {
     const CREATE_ACCOUNT: &'static str =
         "CREATE TABLE account (g_user BYTEA NOT NULL PRIMARY KEY, cents BIGINT NOT NULL)";
     const ENDLESS: &'static str = "SELECT CAST(1 AS BIGINT) FROM pg_sleep(600)";
+    const LONG: &'static str = "SELECT CAST(1 AS BIGINT) FROM pg_sleep(0.8)";
 
     fn series(last: u32) -> String {
         format!("SELECT CAST(i AS BIGINT) FROM generate_series(1, {last}) AS i")
@@ -170,6 +176,7 @@ impl TestEngine for MySql {
     const CREATE_ACCOUNT: &'static str =
         "CREATE TABLE account (g_user BINARY(12) NOT NULL PRIMARY KEY, cents BIGINT NOT NULL) ENGINE = InnoDB";
     const ENDLESS: &'static str = "SELECT CAST(SLEEP(600) AS SIGNED)";
+    const LONG: &'static str = "SELECT CAST(SLEEP(0.8) AS SIGNED)";
 
     fn series(last: u32) -> String {
         format!("SELECT CAST(seq AS SIGNED) FROM seq_1_to_{last}")

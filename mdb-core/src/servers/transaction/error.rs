@@ -27,6 +27,15 @@ pub enum TransactionError {
         /// The time-out.
         limit: Duration,
     },
+    /// The commit came after the transaction's time was over.
+    #[error(
+        "the transaction's time of {} ms was over before its commit; it is rolled back",
+        limit.as_millis()
+    )]
+    TooLate {
+        /// The time-out.
+        limit: Duration,
+    },
 }
 
 impl TransactionError {
@@ -34,12 +43,20 @@ impl TransactionError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Overlapping | Self::Interrupted | Self::Over | Self::OutOfTime { .. } => false,
+            Self::Overlapping
+            | Self::Interrupted
+            | Self::Over
+            | Self::OutOfTime { .. }
+            | Self::TooLate { .. } => false,
         }
     }
 
     /// As what sqlx hands out.
     pub(super) fn into_sqlx(self) -> sqlx::Error {
-        io_error(std::io::ErrorKind::InvalidInput, self)
+        let kind = match self {
+            Self::OutOfTime { .. } | Self::TooLate { .. } => std::io::ErrorKind::TimedOut,
+            Self::Overlapping | Self::Interrupted | Self::Over => std::io::ErrorKind::InvalidInput,
+        };
+        io_error(kind, self)
     }
 }

@@ -1,0 +1,212 @@
+//! Routing written out flat, and other ways to search: what the router is measured against.
+
+use std::collections::BTreeMap;
+use std::hint::select_unpredictable;
+use std::sync::Arc;
+
+use mdb_core::Gdid;
+use mdb_core::catalog::{LiveArea, LiveRouter};
+use mdb_core::config::{EngineKind, HashKind};
+use mdb_core::routing::{RangeTable, Router};
+use mdb_core::topology::{AreaBuilder, AreaIndex, TopologyBuilder};
+use mdb_gdid::RangeKey;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// How many shards each partition has.
+pub const SHARDS: u32 = 4;
+
+/// The partition sizes are uneven, as those of a grown installation are.
+fn starts(partitions: usize) -> Vec<u64> {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut next = 0;
+    let mut starts = Vec::with_capacity(partitions);
+    for _ in 0..partitions {
+        starts.push(next);
+        next += random.u64(100_000..1_000_000);
+    }
+    starts
+}
+
+/// Random ids over all partitions.
+pub fn ids(partitions: usize, count: usize) -> Vec<Gdid> {
+    let mut random = fastrand::Rng::with_seed(11);
+    let last = starts(partitions).last().copied().unwrap_or_default();
+    let limit = last + 500_000;
+    (0..count)
+        .map(|_| {
+            let (authority, counter) = (random.u8(0..16), random.u64(1..limit));
+            Gdid::new(0, authority, counter).expect("the counter is small")
+        })
+        .collect()
+}
+
+/// A live router of one area, and the handle to it.
+pub fn live_area(partitions: usize) -> (Arc<LiveRouter>, LiveArea) {
+    let name = |text: String| text.parse().expect("is a name");
+    let server: mdb_core::config::ServerName = "one".parse().expect("is a name");
+    let mut area = AreaBuilder::new(
+        "user".parse().expect("is a name"),
+        EngineKind::Postgres,
+        HashKind::Xxh3,
+    );
+    for (place, start) in starts(partitions).into_iter().enumerate() {
+        let shards = (0..SHARDS).map(|shard| (server.clone(), name(format!("u{place}_{shard}"))));
+        let start = RangeKey::new(0, start).expect("the counter is small");
+        area = area.partition(start, shards.collect());
+    }
+    let topology = TopologyBuilder::new(
+        "shop".parse().expect("is a name"),
+        EngineKind::Postgres,
+        HashKind::Xxh3,
+        vec![(server, name("central".to_owned()))],
+    )
+    .area(area)
+    .build()
+    .expect("the parts fit");
+    let live = LiveRouter::new(Router::new(topology));
+    let area = live.area(AreaIndex::new(0));
+    (live, area)
+}
+
+/// The search that the router uses, alone.
+pub fn range_table(partitions: usize) -> RangeTable<u32> {
+    let range = |(start, place)| {
+        let start = RangeKey::new(0, start).expect("the counter is small");
+        (start, place)
+    };
+    RangeTable::new(starts(partitions).into_iter().zip(0..).map(range).collect())
+}
+
+/// The floor: a branch-free search over one sorted array of 64-bit starts.
+#[derive(Debug)]
+pub struct BranchFree(Vec<u64>);
+
+impl BranchFree {
+    /// With so many partitions.
+    pub fn new(partitions: usize) -> Self {
+        Self(starts(partitions))
+    }
+
+    /// How many starts are at or below `counter`.
+    #[inline]
+    pub fn find(&self, counter: u64) -> usize {
+        let starts = self.0.as_slice();
+        let (mut base, mut size) = (0, starts.len());
+        while size > 1 {
+            let half = size / 2;
+            let middle = base + half;
+            base = select_unpredictable(starts[middle] <= counter, middle, base);
+            size -= half;
+        }
+        base + usize::from(starts[base] <= counter)
+    }
+}
+
+/// A way to find the partition of a counter.
+pub trait Search {
+    /// How many starts are at or below `counter`.
+    fn find(&self, counter: u64) -> usize;
+}
+
+impl Search for BranchFree {
+    #[inline]
+    fn find(&self, counter: u64) -> usize {
+        self.find(counter)
+    }
+}
+
+/// A map of starts, asked for the last at or below a key.
+#[derive(Debug)]
+pub struct Tree(BTreeMap<u64, usize>);
+
+impl Tree {
+    /// With so many partitions.
+    pub fn new(partitions: usize) -> Self {
+        Self(starts(partitions).into_iter().zip(1..).collect())
+    }
+}
+
+impl Search for Tree {
+    #[inline]
+    fn find(&self, counter: u64) -> usize {
+        self.0.range(..=counter).next_back().map_or(0, |(_, place)| *place)
+    }
+}
+
+/// A list of starts, walked from its beginning.
+#[derive(Debug)]
+pub struct Scan(Vec<u64>);
+
+impl Scan {
+    /// With so many partitions.
+    pub fn new(partitions: usize) -> Self {
+        Self(starts(partitions))
+    }
+}
+
+impl Search for Scan {
+    #[inline]
+    fn find(&self, counter: u64) -> usize {
+        let above = self.0.iter().position(|&start| start > counter);
+        above.unwrap_or(self.0.len())
+    }
+}
+
+/// The steps of routing with nothing around them: search, hash, slot, shard.
+#[derive(Debug)]
+pub struct Flat<S> {
+    search: S,
+    slots: Vec<u8>,
+    first_shards: Vec<u32>,
+}
+
+impl<S: Search> Flat<S> {
+    /// Over that search.
+    pub fn new(search: S, partitions: usize) -> Self {
+        let slots = mdb_core::routing::slots::SlotTable::for_shards(SHARDS as usize)
+            .expect("there are 1 to 256 shards");
+        let owner = |slot: u64| {
+            let slot = mdb_core::routing::slots::Slot::of_hash(slot << 52);
+            u8::try_from(slots.owner(slot)).expect("there are at most 256 shards")
+        };
+        // CENTRAL's shard is 0.
+        let first = |place: usize| 1 + u32::try_from(place).expect("is small") * SHARDS;
+        Self {
+            search,
+            slots: (0..4096).map(owner).collect(),
+            first_shards: (0..partitions).map(first).collect(),
+        }
+    }
+
+    /// The shard of an id, if it has one.
+    #[inline]
+    pub fn route(&self, id: Gdid) -> Option<u32> {
+        let partition = self.search.find(id.counter()).checked_sub(1)?;
+        let slot = xxh3_64(&id.to_bytes()) >> 52;
+        Some(self.first_shards[partition] + u32::from(self.slots[(slot % 4096) as usize]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_ways_come_to_the_same_shard() {
+        for partitions in [1, 16, 4_096] {
+            let (_live, area) = live_area(partitions);
+            let flat = Flat::new(BranchFree::new(partitions), partitions);
+            let tree = Flat::new(Tree::new(partitions), partitions);
+            let scan = Flat::new(Scan::new(partitions), partitions);
+            let table = range_table(partitions);
+            for id in ids(partitions, 1_000) {
+                let shard = Some(area.route(id).unwrap().shard_id().get());
+                assert_eq!(flat.route(id), shard);
+                assert_eq!(tree.route(id), shard);
+                assert_eq!(scan.route(id), shard);
+                let found = table.find(id.range_key()).map(|place| *place as usize + 1);
+                assert_eq!(found, Some(BranchFree::new(partitions).find(id.counter())));
+            }
+        }
+    }
+}
