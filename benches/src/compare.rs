@@ -10,6 +10,15 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// Compares runs that were timed elsewhere, in turn.
+    ///
+    /// # Panics
+    ///
+    /// When a side has no run.
+    pub fn of(ours: Vec<Duration>, against: Vec<Duration>) -> Self {
+        medians(ours, against)
+    }
+
     /// The median of a run of ours.
     pub fn ours(self) -> Duration {
         self.ours

@@ -125,7 +125,7 @@ impl Store {
 ///
 /// When the area has another number of shards.
 pub async fn only_shard<DB: Engine>(area: &Area<DB>) -> ShardHandle<DB> {
-    let shards = area.each_shard(ScatterOptions::new(), async |shard| Ok::<_, Infallible>(shard));
+    let shards = area.each_shard(ScatterOptions::new(), |shard| async move { Ok::<_, Infallible>(shard) });
     let mut shards = shards.all().await.expect("nothing is done that could fail");
     assert_eq!(shards.len(), 1, "there is one shard");
     shards.remove(0).1

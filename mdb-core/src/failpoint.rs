@@ -50,27 +50,30 @@ pub enum Outcome<T> {
 }
 
 /// Runs `future` and lets it fail at its statement number `at`.
-pub async fn fail_at<T>(
+pub fn fail_at<T>(
     failure: Failure,
     at: usize,
     future: impl Future<Output = T>,
-) -> Outcome<T> {
+) -> impl Future<Output = Outcome<T>> {
     let fault = Arc::new(Fault {
         failure,
         at,
         passed: AtomicUsize::new(0),
         dead: Notify::new(),
     });
-    tokio::select! {
-        biased;
-        output = FAULT.scope(Arc::clone(&fault), future) => {
-            if fault.passed.load(Ordering::Relaxed) < at {
-                Outcome::NotReached(output)
-            } else {
-                Outcome::Failed(output)
+    let future = FAULT.scope(Arc::clone(&fault), Box::pin(future));
+    async move {
+        tokio::select! {
+            biased;
+            output = future => {
+                if fault.passed.load(Ordering::Relaxed) < at {
+                    Outcome::NotReached(output)
+                } else {
+                    Outcome::Failed(output)
+                }
             }
+            () = fault.dead.notified() => Outcome::Died,
         }
-        () = fault.dead.notified() => Outcome::Died,
     }
 }
 

@@ -190,9 +190,8 @@ pub(crate) enum CentralCommand {
     },
     /// List what claims and renames have left unfinished, and settle it
     ///
-    /// Renames are settled by themselves: completed after their commit point, undone before it. Of a
-    /// claim, only its own shard knows whether the briefcase was created: look there, then confirm or
-    /// release it.
+    /// With --settle, renames are completed after their commit point and undone before it. Of a claim,
+    /// only its own shard knows whether the briefcase was created: look there, then confirm or release it.
     ///
     /// JSON: {"index","key","gdid","kind","age_ms","settled"}; settled is null, completed, undone or left.
     Claims(ClaimsArguments),

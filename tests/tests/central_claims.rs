@@ -1,16 +1,19 @@
 //! Claims of keys: taken but not found, confirmed, released, abandoned and settled.
 
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
 use std::time::Duration;
 
-use mdb_core::central::{BriefcaseFound, Claim, Settled, UnfinishedKind};
+use mdb_core::central::{BriefcaseFound, Claim, Settled, Unfinished, UnfinishedKind};
 use mdb_core::failpoint::{Failure, Outcome, fail_at};
 use mdb_core::{Gdid, Index, IndexError};
-use mdb_tests::central_fixture::{CentralEngine, CentralStore, CentralTimes};
+use mdb_tests::central_store::{CentralStore, CentralTimes, settle_all};
 use mdb_tests::kit::wait_for;
-use mdb_tests::on_each_central_engine;
+use mdb_tests::on_all_engines;
+use mdb_tests::store::TestEngine;
 use tokio::task::JoinSet;
 
-on_each_central_engine!(
+on_all_engines!(
     a_claimed_key_is_taken_but_not_found,
     a_released_claim_is_lost,
     unfinished_claims_are_listed_with_their_age,
@@ -20,12 +23,6 @@ on_each_central_engine!(
     a_confirmation_and_a_settlement_never_both_succeed,
     broken_connections_leave_what_can_be_repeated_or_settled,
 );
-
-/// Every claim counts as abandoned.
-const IMPATIENT: CentralTimes = CentralTimes {
-    claim: Duration::from_millis(1),
-    ..CentralTimes::LONG
-};
 
 /// How long anything may take that happens at once on an idle machine.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -37,8 +34,8 @@ fn id(counter: u64) -> Gdid {
 }
 
 /// The index of a store in two processes.
-async fn start(engine: CentralEngine, times: CentralTimes) -> (CentralStore, Index, Index) {
-    let store = CentralStore::start(engine, times).await;
+async fn start<DB: TestEngine>(times: CentralTimes) -> (CentralStore, Index, Index) {
+    let store = CentralStore::start::<DB>(times).await;
     let (here, there) = (store.emails(), store.emails());
     (store, here, there)
 }
@@ -55,8 +52,8 @@ fn is_lost(result: &Result<(), IndexError>) -> bool {
     matches!(result, Err(IndexError::ClaimLost { .. }))
 }
 
-async fn a_claimed_key_is_taken_but_not_found(engine: CentralEngine) {
-    let (_store, here, there) = start(engine, CentralTimes::LONG).await;
+async fn a_claimed_key_is_taken_but_not_found<DB: TestEngine>() {
+    let (_store, here, there) = start::<DB>(CentralTimes::LONG).await;
     assert_eq!(here.get(KEY).await.unwrap(), None, "and the cache knows");
     let claim = here.claim("Ann@Example.ORG", id(1)).await.unwrap();
     assert_eq!(claim.id(), id(1));
@@ -97,8 +94,8 @@ async fn a_claimed_key_is_taken_but_not_found(engine: CentralEngine) {
     assert!(here.unfinished(Duration::ZERO).await.unwrap().is_empty());
 }
 
-async fn a_released_claim_is_lost(engine: CentralEngine) {
-    let (_store, here, there) = start(engine, CentralTimes::LONG).await;
+async fn a_released_claim_is_lost<DB: TestEngine>() {
+    let (_store, here, there) = start::<DB>(CentralTimes::LONG).await;
     let first = here.claim(KEY, id(1)).await.unwrap();
     assert!(there.release(&first).await.unwrap());
     assert!(!here.release(&first).await.unwrap(), "it is gone already");
@@ -119,8 +116,8 @@ async fn a_released_claim_is_lost(engine: CentralEngine) {
     );
 }
 
-async fn unfinished_claims_are_listed_with_their_age(engine: CentralEngine) {
-    let (store, here, there) = start(engine, CentralTimes::LONG).await;
+async fn unfinished_claims_are_listed_with_their_age<DB: TestEngine>() {
+    let (store, here, there) = start::<DB>(CentralTimes::LONG).await;
     let mut claims: Vec<(String, Claim)> = Vec::new();
     for n in 1..=30 {
         let key = format!("user{n}@example.org");
@@ -134,7 +131,7 @@ async fn unfinished_claims_are_listed_with_their_age(engine: CentralEngine) {
             .iter()
             .all(|left| left.kind() == UnfinishedKind::Claim && left.age() < LIMIT)
     );
-    listed.sort_by_key(mdb_core::central::Unfinished::id);
+    listed.sort_by_key(Unfinished::id);
     let listed: Vec<_> = listed.iter().map(|left| (left.key(), left.id())).collect();
     let made: Vec<_> = claims
         .iter()
@@ -187,14 +184,14 @@ async fn unfinished_claims_are_listed_with_their_age(engine: CentralEngine) {
             .await
             .unwrap();
         assert_eq!(
-            listed.iter().map(|left| left.key()).collect::<Vec<_>>(),
+            listed.iter().map(Unfinished::key).collect::<Vec<_>>(),
             [text]
         );
     }
 }
 
-async fn abandoned_claims_are_settled(engine: CentralEngine) {
-    let (_store, here, there) = start(engine, IMPATIENT).await;
+async fn abandoned_claims_are_settled<DB: TestEngine>() {
+    let (_store, here, there) = start::<DB>(CentralTimes::IMPATIENT).await;
     let mut settled = Vec::new();
     for briefcase in [BriefcaseFound::Yes, BriefcaseFound::No] {
         assert_eq!(there.get(KEY).await.unwrap(), None);
@@ -219,8 +216,8 @@ async fn abandoned_claims_are_settled(engine: CentralEngine) {
     assert!(there.unfinished(Duration::ZERO).await.unwrap().is_empty());
 }
 
-async fn a_claim_is_settled_as_told_at_any_age(engine: CentralEngine) {
-    let (_store, here, there) = start(engine, CentralTimes::LONG).await;
+async fn a_claim_is_settled_as_told_at_any_age<DB: TestEngine>() {
+    let (_store, here, there) = start::<DB>(CentralTimes::LONG).await;
     for (briefcase, settled) in [
         (BriefcaseFound::No, Settled::Undone),
         (BriefcaseFound::Yes, Settled::Completed),
@@ -239,8 +236,8 @@ async fn a_claim_is_settled_as_told_at_any_age(engine: CentralEngine) {
     assert_eq!(here.get(KEY).await.unwrap(), Some(id(1)));
 }
 
-async fn one_of_many_gets_the_claim(engine: CentralEngine) {
-    let (_store, here, there) = start(engine, CentralTimes::LONG).await;
+async fn one_of_many_gets_the_claim<DB: TestEngine>() {
+    let (_store, here, there) = start::<DB>(CentralTimes::LONG).await;
     for round in 0..10 {
         let key = format!("wanted{round}@example.org");
         let mut tasks = JoinSet::new();
@@ -269,8 +266,8 @@ async fn one_of_many_gets_the_claim(engine: CentralEngine) {
     }
 }
 
-async fn a_confirmation_and_a_settlement_never_both_succeed(engine: CentralEngine) {
-    let (_store, here, there) = start(engine, IMPATIENT).await;
+async fn a_confirmation_and_a_settlement_never_both_succeed<DB: TestEngine>() {
+    let (_store, here, there) = start::<DB>(CentralTimes::IMPATIENT).await;
     let mut confirmed = 0;
     for n in 1..=40 {
         let claim = here.claim(KEY, id(n)).await.unwrap();
@@ -298,8 +295,8 @@ async fn a_confirmation_and_a_settlement_never_both_succeed(engine: CentralEngin
     println!("{confirmed} of 40 confirmations came first");
 }
 
-async fn broken_connections_leave_what_can_be_repeated_or_settled(engine: CentralEngine) {
-    let (_store, here, there) = start(engine, IMPATIENT).await;
+async fn broken_connections_leave_what_can_be_repeated_or_settled<DB: TestEngine>() {
+    let (_store, here, there) = start::<DB>(CentralTimes::IMPATIENT).await;
     let claims = async || there.unfinished(Duration::ZERO).await.unwrap().len();
     for failure in Failure::ALL {
         let outcome = fail_at(failure, 1, here.claim(KEY, id(1))).await;
@@ -313,13 +310,7 @@ async fn broken_connections_leave_what_can_be_repeated_or_settled(engine: Centra
             usize::from(failure != Failure::Outage),
             "{failure:?}"
         );
-        wait_for("the claim to be settled", LIMIT, async || {
-            for left in there.unfinished(there.claim_ttl().unwrap()).await.unwrap() {
-                there.settle(&left, BriefcaseFound::No).await.unwrap();
-            }
-            claims().await == 0
-        })
-        .await;
+        settle_all(&there).await;
 
         let claim = here.claim(KEY, id(2)).await.unwrap();
         fail_at(failure, 1, here.confirm(&claim)).await;
@@ -351,7 +342,7 @@ async fn broken_connections_leave_what_can_be_repeated_or_settled(engine: Centra
 #[tokio::test]
 async fn every_operation_can_be_spawned() {
     fn spawnable<T>(_: &(impl Future<Output = T> + Send)) {}
-    let (_store, index, _) = start(CentralEngine::Sqlite, CentralTimes::LONG).await;
+    let (_store, index, _) = start::<sqlx::Sqlite>(CentralTimes::LONG).await;
     let claim = index.claim(KEY, id(1)).await.unwrap();
     let left = index.unfinished(Duration::ZERO).await.unwrap().remove(0);
     spawnable(&index.get(KEY));

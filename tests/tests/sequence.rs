@@ -1,17 +1,21 @@
 //! Sequences of a store: ids over many tasks and processes, after crashes, and refused.
 
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use mdb_core::error::chain;
 use mdb_core::{Gdid, SequenceError};
-use mdb_tests::central_fixture::{CentralEngine, CentralStore, CentralTimes, chain};
+use mdb_tests::central_store::{CentralStore, CentralTimes};
 use mdb_tests::kit::{Durability, Kind, Server, wait_for};
-use mdb_tests::on_each_central_engine;
+use mdb_tests::on_all_engines;
+use mdb_tests::store::TestEngine;
 use tokio::task::JoinSet;
 
-on_each_central_engine!(
+on_all_engines!(
     no_id_is_issued_twice,
     a_new_process_goes_on_above,
     many_ids_are_taken_at_once,
@@ -22,8 +26,8 @@ on_each_central_engine!(
 /// How many ids a process takes from CENTRAL at a time; the fixture says so.
 const BLOCK: u64 = 100;
 
-async fn no_id_is_issued_twice(engine: CentralEngine) {
-    let store = CentralStore::start(engine, CentralTimes::LONG).await;
+async fn no_id_is_issued_twice<DB: TestEngine>() {
+    let store = CentralStore::start::<DB>(CentralTimes::LONG).await;
     let processes: Vec<_> = (0..4).map(|_| store.open()).collect();
     let mut tasks = JoinSet::new();
     for mdb in &processes {
@@ -58,8 +62,8 @@ async fn no_id_is_issued_twice(engine: CentralEngine) {
     );
 }
 
-async fn a_new_process_goes_on_above(engine: CentralEngine) {
-    let store = CentralStore::start(engine, CentralTimes::LONG).await;
+async fn a_new_process_goes_on_above<DB: TestEngine>() {
+    let store = CentralStore::start::<DB>(CentralTimes::LONG).await;
     let mut last = Gdid::ZERO;
     for _ in 0..3 {
         let mdb = store.open();
@@ -76,8 +80,8 @@ async fn a_new_process_goes_on_above(engine: CentralEngine) {
     );
 }
 
-async fn many_ids_are_taken_at_once(engine: CentralEngine) {
-    let store = CentralStore::start(engine, CentralTimes::LONG).await;
+async fn many_ids_are_taken_at_once<DB: TestEngine>() {
+    let store = CentralStore::start::<DB>(CentralTimes::LONG).await;
     let sequence = store.open().sequence("user");
     let mut ids = vec![sequence.next().await.unwrap()];
     ids.extend(sequence.take(2_500).await.unwrap());
@@ -91,8 +95,8 @@ async fn many_ids_are_taken_at_once(engine: CentralEngine) {
     assert_eq!(sequence.take(0).await.unwrap(), []);
 }
 
-async fn a_sequence_that_is_not_declared_is_refused(engine: CentralEngine) {
-    let store = CentralStore::start(engine, CentralTimes::LONG).await;
+async fn a_sequence_that_is_not_declared_is_refused<DB: TestEngine>() {
+    let store = CentralStore::start::<DB>(CentralTimes::LONG).await;
     let sequence = store.open().sequence("usre");
     for error in [
         sequence.next().await.unwrap_err(),
@@ -110,8 +114,8 @@ async fn a_sequence_that_is_not_declared_is_refused(engine: CentralEngine) {
     }
 }
 
-async fn a_store_that_is_not_ready_issues_nothing(engine: CentralEngine) {
-    let store = CentralStore::without_databases(engine, CentralTimes::LONG).await;
+async fn a_store_that_is_not_ready_issues_nothing<DB: TestEngine>() {
+    let store = CentralStore::without_databases::<DB>(CentralTimes::LONG).await;
     let mdb = store.open();
     let began = Instant::now();
     let error = mdb.sequence("user").next().await.unwrap_err();

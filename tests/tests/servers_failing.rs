@@ -91,8 +91,10 @@ async fn a_killed_server_fails_at_once_and_is_found_again<DB: TestEngine>() {
     DB::put(&ann, ann.id(), 0).await.unwrap();
     for _ in 0..2 {
         store.server().kill().await;
-        // The first use may find an idle connection dead; from then on, every one is refused.
-        let _found_dead = DB::get(&ann, ann.id()).await.unwrap_err();
+        // The first use of a database may find an idle connection dead; from then on, every one is refused.
+        for short in ["a0", "b0"] {
+            let _found_dead = store.briefcase_on(short).begin().await.unwrap_err();
+        }
         for error in all_work_fails(&store, Duration::from_millis(500)).await {
             let acquire: &AcquireError = cause_of(&error).unwrap_or_else(|| panic!("{error:?}"));
             let AcquireError::Connect { source: sqlx::Error::Io(io), .. } = acquire else { panic!("{acquire:?}") };

@@ -44,6 +44,19 @@ pub enum AcquireError {
         #[doc(hidden)]
         transient: Transience,
     },
+    /// The server is there, the database is not.
+    #[error(
+        "server `{server}` has no database `{database}`: run `mdb init`, or mend the configuration"
+    )]
+    Missing {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+        /// What the driver says.
+        #[source]
+        source: sqlx::Error,
+    },
     /// The server did not answer the attempt to connect in time.
     #[error("server `{server}` did not answer within {} ms when connecting to database `{database}`", limit.as_millis())]
     ConnectTimeout {
@@ -119,7 +132,10 @@ impl AcquireError {
         match self {
             Self::Busy { .. } | Self::ConnectTimeout { .. } => true,
             Self::Connect { transient, .. } => *transient == Transience::Passing,
-            Self::Identity { .. } | Self::WrongEngine { .. } | Self::Closed { .. } => false,
+            Self::Missing { .. }
+            | Self::Identity { .. }
+            | Self::WrongEngine { .. }
+            | Self::Closed { .. } => false,
         }
     }
 
@@ -130,6 +146,7 @@ impl AcquireError {
             Self::ConnectTimeout { .. } => true,
             Self::Connect { source, .. } => matches!(source, sqlx::Error::Io(_)),
             Self::Busy { .. }
+            | Self::Missing { .. }
             | Self::Identity { .. }
             | Self::WrongEngine { .. }
             | Self::Closed { .. } => false,
@@ -150,6 +167,7 @@ impl From<AcquireError> for sqlx::Error {
             AcquireError::Connect { .. } | AcquireError::Closed { .. } => {
                 io::ErrorKind::NotConnected
             }
+            AcquireError::Missing { .. } => io::ErrorKind::NotFound,
             AcquireError::Identity { .. } | AcquireError::WrongEngine { .. } => {
                 io::ErrorKind::InvalidData
             }

@@ -196,11 +196,10 @@ impl<'a, DB: Engine> Init<'a, DB> {
         let target = Target::Database(&self.source.database);
         match self.source.connect::<DB>(target, Access::ReadWrite).await {
             Ok(_) => return Ok(InitOutcome::Unchanged),
+            Err(AcquireError::Missing { .. }) => {}
+            // Some servers say so of a database that is not there.
             Err(AcquireError::Connect { source, .. })
-                if matches!(
-                    DB::error_class(&source),
-                    ErrorClass::MissingDatabase | ErrorClass::NoPermission
-                ) => {}
+                if DB::error_class(&source) == ErrorClass::NoPermission => {}
             Err(error) => return Err(InitError::Acquire(error)),
         }
         let admin = Target::Server(self.servers.config_of(self.shard).admin_database());

@@ -10,7 +10,7 @@ use super::budget::{Budget, Open};
 use super::error::AcquireError;
 use super::identity::{self, Identity};
 use crate::config::{DatabaseName, Endpoint, ServerLimits, ServerName};
-use crate::engine::{Access, ConnectSpec, Engine, Session, Target};
+use crate::engine::{Access, ConnectSpec, Engine, ErrorClass, Session, Target};
 
 /// Where the connections of one database come from.
 pub(crate) struct Source {
@@ -47,6 +47,16 @@ impl Source {
         let limit = self.limits.connect_timeout();
         match tokio::time::timeout(limit, DB::connect(&self.spec(target, access))).await {
             Ok(Ok(opened)) => Ok(opened),
+            Ok(Err(source))
+                if matches!(target, Target::Database(_))
+                    && DB::error_class(&source) == ErrorClass::MissingDatabase =>
+            {
+                Err(AcquireError::Missing {
+                    server: self.server.clone(),
+                    database: self.database.clone(),
+                    source,
+                })
+            }
             Ok(Err(source)) => Err(AcquireError::connect::<DB>(
                 self.server.clone(),
                 self.database.clone(),

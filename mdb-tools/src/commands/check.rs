@@ -107,6 +107,7 @@ async fn check_shard(
     if let Err(error) = mdb.servers().probe(shard).await {
         let check = match &error {
             AcquireError::Identity { .. } => "stamp",
+            AcquireError::Missing { .. } => "database",
             _ => "connection",
         };
         if error.is_unreachable() {

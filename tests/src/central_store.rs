@@ -6,22 +6,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use mdb_core::central::BriefcaseFound;
 use mdb_core::config::Config;
+use mdb_core::error::chain;
 use mdb_core::{Index, Mdb};
 use tempfile::TempDir;
 
-use crate::kit::{Kind, Server, SharedServer, shared, temp_dir, unique};
-
-/// The engines that CENTRAL can be on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CentralEngine {
-    /// Files in a directory of the test's own.
-    Sqlite,
-    /// Two servers that all tests of the process share.
-    Postgres,
-    /// Two servers that all tests of the process share.
-    MariaDb,
-}
+use crate::kit::{Server, SharedServer, shared, temp_dir, unique, wait_for};
+use crate::store::TestEngine;
 
 /// Times of the store under test. What a test does not wait for is long, so that it can't help.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +33,12 @@ impl CentralTimes {
         absent: Duration::from_hours(1),
         claim: Duration::from_hours(1),
     };
+
+    /// Whatever is left behind counts as abandoned at once, even when its owner lives.
+    pub const IMPATIENT: Self = Self {
+        claim: Duration::from_millis(1),
+        ..Self::LONG
+    };
 }
 
 /// A store that has little more than CENTRAL.
@@ -57,8 +55,8 @@ impl CentralStore {
     /// # Panics
     ///
     /// When a server does not start or a shard can't be made ready.
-    pub async fn start(engine: CentralEngine, times: CentralTimes) -> Self {
-        let store = Self::without_databases(engine, times).await;
+    pub async fn start<DB: TestEngine>(times: CentralTimes) -> Self {
+        let store = Self::without_databases::<DB>(times).await;
         store.init().await;
         store
     }
@@ -68,13 +66,9 @@ impl CentralStore {
     /// # Panics
     ///
     /// When a server does not start.
-    pub async fn without_databases(engine: CentralEngine, times: CentralTimes) -> Self {
-        let kind = match engine {
-            CentralEngine::Sqlite => {
-                return Self::new(["sqlite:east", "sqlite:west"], times, Vec::new());
-            }
-            CentralEngine::Postgres => Kind::Postgres,
-            CentralEngine::MariaDb => Kind::MariaDb,
+    pub async fn without_databases<DB: TestEngine>(times: CentralTimes) -> Self {
+        let Some(kind) = DB::SERVER else {
+            return Self::new(["sqlite:east", "sqlite:west"], times, Vec::new());
         };
         let east = shared(kind, 0).await.expect("the first server starts");
         let west = shared(kind, 1).await.expect("the second server starts");
@@ -141,17 +135,17 @@ impl CentralStore {
             negative_ttl_ms = {absent}
             "#
         );
+        let claims = format!("claim_ttl_ms = {claim}\n");
         for (index, kind) in [
-            ("email", r#"key = "string", normalize = "fold""#),
-            ("nickname", r#"key = "string", normalize = "trim""#),
-            ("code", r#"key = "string", normalize = "none""#),
-            ("digest", r#"key = "bytes""#),
-            ("number", r#"key = "integer""#),
+            ("email", "key = \"string\"\nnormalize = \"fold\""),
+            ("nickname", "key = \"string\"\nnormalize = \"trim\""),
+            ("code", "key = \"string\"\nnormalize = \"none\""),
+            ("digest", "key = \"bytes\""),
+            ("number", "key = \"integer\""),
         ] {
-            let kind = kind.replace(", ", "\n");
-            text.push_str(&format!(
-                "\n[[central.index]]\nname = \"{index}\"\n{kind}\nclaim_ttl_ms = {claim}\n"
-            ));
+            let line = ["\n[[central.index]]\nname = \"", index, "\"\n", kind, "\n"].concat();
+            text.push_str(&line);
+            text.push_str(&claims);
         }
         let directory = temp_dir().expect("there is room for a directory");
         Self {
@@ -194,33 +188,24 @@ impl CentralStore {
     }
 }
 
-/// An error with all its causes.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
-}
-
-/// Makes a test of each of the functions for each engine; they take a [`CentralEngine`].
-#[macro_export]
-macro_rules! on_each_central_engine {
-    ($($test:ident),+ $(,)?) => {
-        $crate::on_each_central_engine!(@module sqlite, Sqlite, [$($test),+]);
-        $crate::on_each_central_engine!(@module postgres, Postgres, [$($test),+]);
-        $crate::on_each_central_engine!(@module mariadb, MariaDb, [$($test),+]);
-    };
-    (@module $module:ident, $engine:ident, [$($test:ident),+]) => {
-        mod $module {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-                async fn $test() {
-                    super::$test($crate::central_fixture::CentralEngine::$engine).await;
-                }
-            )+
-        }
-    };
+/// Brings to an end whatever counts as abandoned, and waits until nothing unfinished is left.
+///
+/// # Panics
+///
+/// When a shard fails, or something is left after 20 seconds.
+pub async fn settle_all(index: &Index) {
+    wait_for(
+        "everything to be settled",
+        Duration::from_secs(20),
+        async || {
+            let age = index.claim_ttl().expect("the index is configured");
+            for left in index.unfinished(age).await.expect("CENTRAL answers") {
+                let settled = index.settle(&left, BriefcaseFound::No).await;
+                settled.expect("CENTRAL answers");
+            }
+            let left = index.unfinished(Duration::ZERO).await;
+            left.expect("CENTRAL answers").is_empty()
+        },
+    )
+    .await;
 }
