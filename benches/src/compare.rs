@@ -61,7 +61,7 @@ fn medians(mut ours: Vec<Duration>, mut against: Vec<Duration>) -> Comparison {
 /// Runs both sides `rounds` times in turn, which of them first changing from round to round.
 pub fn in_turn(rounds: usize, mut ours: impl FnMut(), mut against: impl FnMut()) -> Comparison {
     let (mut first, mut second) = (Vec::with_capacity(rounds), Vec::with_capacity(rounds));
-    let mut time = |side: &mut dyn FnMut(), runs: &mut Vec<Duration>| {
+    let time = |side: &mut dyn FnMut(), runs: &mut Vec<Duration>| {
         let started = Instant::now();
         side();
         runs.push(started.elapsed());

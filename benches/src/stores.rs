@@ -3,12 +3,12 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 
-use deadpool::managed::{Manager, Metrics, Pool, RecycleError, RecycleResult};
+use deadpool::managed::{Manager, Metrics, Pool, RecycleResult};
 use mdb_core::config::Config;
 use mdb_core::{Area, Engine, Gdid, Mdb, ScatterOptions, ShardHandle};
 use mdb_tests::kit::{Durability, Kind, Server, unique};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, MySql, Postgres, Sqlite};
+use sqlx::ConnectOptions;
 use tempfile::TempDir;
 
 /// How many rows there are to read.
@@ -140,38 +140,20 @@ pub fn id(row: u64) -> Gdid {
 #[derive(Debug)]
 pub struct Bare<O>(O);
 
-/// What a bare pool opens.
-pub trait Open: Send + Sync + 'static {
-    /// The connection.
-    type Connection: Connection;
-
-    /// Opens one.
-    fn open(&self) -> impl Future<Output = Result<Self::Connection, sqlx::Error>> + Send;
-}
-
-macro_rules! opens {
-    ($($database:ty),+) => {$(
-        impl Open for <<$database as sqlx::Database>::Connection as Connection>::Options {
-            type Connection = <$database as sqlx::Database>::Connection;
-
-            async fn open(&self) -> Result<Self::Connection, sqlx::Error> {
-                self.connect().await
-            }
-        }
-    )+};
-}
-opens!(Sqlite, Postgres, MySql);
-
-impl<O: Open> Manager for Bare<O> {
+impl<O> Manager for Bare<O>
+where
+    O: ConnectOptions,
+    O::Connection: Send,
+{
     type Type = O::Connection;
     type Error = sqlx::Error;
 
     async fn create(&self) -> Result<O::Connection, sqlx::Error> {
-        self.0.open().await
+        self.0.connect().await
     }
 
     async fn recycle(&self, _: &mut O::Connection, _: &Metrics) -> RecycleResult<sqlx::Error> {
-        Ok::<(), RecycleError<sqlx::Error>>(())
+        Ok(())
     }
 }
 
@@ -180,7 +162,7 @@ impl<O: Open> Manager for Bare<O> {
 /// # Panics
 ///
 /// Never: a pool without time-outs needs no runtime.
-pub fn bare<O: Open>(options: O) -> Pool<Bare<O>> {
+pub fn bare<O: ConnectOptions>(options: O) -> Pool<Bare<O>> {
     Pool::builder(Bare(options))
         .max_size(CONNECTIONS as usize)
         .build()

@@ -14,11 +14,12 @@ use std::error::Error;
 /// let error = std::io::Error::other(number);
 /// assert_eq!(chain(&error), "invalid digit found in string");
 /// ```
-pub fn chain(error: &dyn Error) -> String {
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let error = unwrapped(error);
     let mut text = error.to_string();
     let mut last = text.clone();
     let mut cause = error.source();
-    while let Some(error) = cause {
+    while let Some(error) = cause.map(unwrapped) {
         let said = error.to_string();
         if !said.is_empty() && !last.contains(&said) {
             text.push_str(": ");
@@ -28,6 +29,17 @@ pub fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// MDB's own error where one travels inside sqlx's; the wrapping says nothing of its own.
+fn unwrapped<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    match error.downcast_ref() {
+        Some(sqlx::Error::Io(wrapping)) => match wrapping.get_ref() {
+            Some(inner) => inner,
+            None => error,
+        },
+        _ => error,
+    }
 }
 
 #[cfg(test)]

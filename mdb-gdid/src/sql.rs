@@ -4,6 +4,9 @@
 //! |---|---|---|---|
 //! | [`Gdid`] | `BLOB` | `BYTEA` | `BINARY(12)` |
 //! | [`EraZeroId`] | `INTEGER` | `BIGINT` | `BIGINT` |
+//!
+//! On MySQL and MariaDB any other column of bytes does as well, such as `VARBINARY(12)` or a BLOB.
+//! A column of another length than 12 is refused with an error that says how long it is.
 
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -11,7 +14,7 @@ use sqlx::{Database, Decode, Encode, Type};
 
 use crate::gdid::{EraZeroId, Gdid};
 
-macro_rules! as_bytes {
+macro_rules! columns {
     ($engine:ty) => {
         impl Type<$engine> for Gdid {
             fn type_info() -> <$engine as Database>::TypeInfo {
@@ -20,13 +23,6 @@ macro_rules! as_bytes {
 
             fn compatible(found: &<$engine as Database>::TypeInfo) -> bool {
                 <[u8] as Type<$engine>>::compatible(found)
-            }
-        }
-
-        impl<'r> Decode<'r, $engine> for Gdid {
-            fn decode(value: <$engine as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
-                let bytes = <&[u8] as Decode<$engine>>::decode(value)?;
-                Ok(Self::try_from(bytes)?)
             }
         }
 
@@ -58,11 +54,19 @@ macro_rules! as_bytes {
 }
 
 #[cfg(feature = "sqlite")]
-as_bytes!(sqlx::Sqlite);
+columns!(sqlx::Sqlite);
 #[cfg(feature = "postgres")]
-as_bytes!(sqlx::Postgres);
+columns!(sqlx::Postgres);
 #[cfg(feature = "mysql")]
-as_bytes!(sqlx::MySql);
+columns!(sqlx::MySql);
+
+#[cfg(feature = "sqlite")]
+impl<'r> Decode<'r, sqlx::Sqlite> for Gdid {
+    fn decode(value: <sqlx::Sqlite as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
+        let bytes = <&[u8] as Decode<sqlx::Sqlite>>::decode(value)?;
+        Ok(Self::try_from(bytes)?)
+    }
+}
 
 #[cfg(feature = "sqlite")]
 impl<'q> Encode<'q, sqlx::Sqlite> for Gdid {
@@ -72,6 +76,20 @@ impl<'q> Encode<'q, sqlx::Sqlite> for Gdid {
     ) -> Result<IsNull, BoxDynError> {
         // SQLite keeps arguments until the statement runs, so they have to own their bytes.
         <Vec<u8> as Encode<sqlx::Sqlite>>::encode(self.to_bytes().to_vec(), buffer)
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl<'r> Decode<'r, sqlx::Postgres> for Gdid {
+    fn decode(value: <sqlx::Postgres as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
+        let id = match value.format() {
+            sqlx::postgres::PgValueFormat::Binary => Self::try_from(value.as_bytes()?)?,
+            // An unprepared statement answers in text, which has to be turned into bytes first.
+            sqlx::postgres::PgValueFormat::Text => {
+                Self::try_from(<Vec<u8> as Decode<sqlx::Postgres>>::decode(value)?.as_slice())?
+            }
+        };
+        Ok(id)
     }
 }
 
@@ -102,6 +120,14 @@ impl sqlx::postgres::PgHasArrayType for EraZeroId {
 }
 
 #[cfg(feature = "mysql")]
+impl<'r> Decode<'r, sqlx::MySql> for Gdid {
+    fn decode(value: <sqlx::MySql as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
+        let bytes = <&[u8] as Decode<sqlx::MySql>>::decode(value)?;
+        Ok(Self::try_from(bytes)?)
+    }
+}
+
+#[cfg(feature = "mysql")]
 impl<'q> Encode<'q, sqlx::MySql> for Gdid {
     fn encode_by_ref(
         &self,
@@ -110,3 +136,6 @@ impl<'q> Encode<'q, sqlx::MySql> for Gdid {
         <&[u8] as Encode<sqlx::MySql>>::encode(self.to_bytes().as_slice(), buffer)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,11 +46,11 @@ impl Failure {
         }
     }
 
-    pub(crate) fn input(error: &dyn std::error::Error) -> Self {
+    pub(crate) fn input(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::Input(chain(error))
     }
 
-    fn by_reach(error: &dyn std::error::Error, is_unreachable: bool) -> Self {
+    fn by_reach(error: &(dyn std::error::Error + 'static), is_unreachable: bool) -> Self {
         if is_unreachable {
             Self::Unreachable(chain(error))
         } else {
