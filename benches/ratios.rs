@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a bench may panic")]
 
 use std::hint::black_box;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,8 +14,8 @@ use std::time::{Duration, Instant};
 use mdb_benches::compare::{Comparison, in_turn, in_turn_async};
 use mdb_benches::floors::{BranchFree, Flat, Scan, Search, Tree, ids, live_area, range_table};
 use mdb_benches::stores::{CONNECTIONS, Store, bare, id, only_shard, sqlite_reader};
-use mdb_core::catalog::LiveArea;
 use mdb_core::Gdid;
+use mdb_core::catalog::LiveArea;
 use mdb_tests::kit::Kind;
 use moka::Expiry;
 use moka::future::Cache;
@@ -26,19 +27,31 @@ use sqlx::{ConnectOptions as _, MySql, Postgres, Sqlite};
 const IDS: usize = 4_096;
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str()));
-    println!("{:<34} {:>12} {:>12} {:>7}  {}", "name", "ours", "against", "ratio", "limit");
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    let is_wanted =
+        |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str()));
+    println!(
+        "{:<34} {:>12} {:>12} {:>7}  {}",
+        "name", "ours", "against", "ratio", "limit"
+    );
     if is_wanted("search") {
         search();
     }
     if is_wanted("route") {
         route();
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let on = |work| runtime.block_on(runtime.spawn(work)).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let on = |work: Pin<Box<dyn Future<Output = ()> + Send>>| {
+        runtime.block_on(runtime.spawn(work)).unwrap();
+    };
     if is_wanted("read sqlite") {
-        on(Box::pin(read_sqlite()) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>);
+        on(Box::pin(read_sqlite()));
     }
     if is_wanted("read postgres") {
         on(Box::pin(read_postgres()));
@@ -70,7 +83,11 @@ fn print(name: &str, comparison: Comparison, limit: Option<f64>) {
             microseconds(side)
         }
     };
-    println!("{name:<34} {:>12} {:>12} {ratio:>7.3}  {limit}", shown(ours), shown(against));
+    println!(
+        "{name:<34} {:>12} {:>12} {ratio:>7.3}  {limit}",
+        shown(ours),
+        shown(against)
+    );
 }
 
 fn per_id(comparison: Comparison, ids: usize) -> Comparison {
@@ -93,15 +110,28 @@ fn search() {
             }
         },
     );
-    print("search 4096 / branch-free", per_id(comparison, ids.len()), Some(1.15));
+    print(
+        "search 4096 / branch-free",
+        per_id(comparison, ids.len()),
+        Some(1.15),
+    );
 }
 
-fn against_flat<S: Search>(rounds: usize, area: &LiveArea, ids: &[Gdid], flat: &Flat<S>) -> Comparison {
+fn against_flat<S: Search>(
+    rounds: usize,
+    area: &LiveArea,
+    ids: &[Gdid],
+    flat: &Flat<S>,
+) -> Comparison {
     let comparison = in_turn(
         rounds,
         || {
             for &id in ids {
-                black_box(area.route(black_box(id)).map(mdb_core::routing::Route::shard_id).ok());
+                black_box(
+                    area.route(black_box(id))
+                        .map(mdb_core::routing::Route::shard_id)
+                        .ok(),
+                );
             }
         },
         || {
@@ -138,12 +168,20 @@ macro_rules! prepare {
     ($store:expr, $database:ty, $key:literal, $insert:literal) => {{
         let area = $store.area::<$database>();
         let shard = only_shard(&area).await;
-        let create = format!("CREATE TABLE account (g_user {} PRIMARY KEY, name VARCHAR(80) NOT NULL)", $key);
+        let create = format!(
+            "CREATE TABLE account (g_user {} PRIMARY KEY, name VARCHAR(80) NOT NULL)",
+            $key
+        );
         sqlx::query(&create).execute(&shard).await.unwrap();
         for row in 0..mdb_benches::stores::ROWS {
             let tx = area.briefcase(id(row)).unwrap();
             let name = format!("account {row}");
-            sqlx::query($insert).bind(id(row)).bind(name).execute(&tx).await.unwrap();
+            sqlx::query($insert)
+                .bind(id(row))
+                .bind(name)
+                .execute(&tx)
+                .await
+                .unwrap();
         }
         (area, shard)
     }};
@@ -152,31 +190,44 @@ macro_rules! prepare {
 macro_rules! compare_reads {
     ($engine:literal, $area:expr, $shard:expr, $bare:expr, $select:literal, $limit:expr) => {{
         let (area, shard, pool) = (&$area, &$shard, &$bare);
-        let mut row = 0;
-        let mut next = || {
-            row += 1;
-            id(row / 2 * 7)
-        };
-        let next = std::cell::RefCell::new(&mut next);
+        // Both sides of a round read the same row.
+        let row = AtomicU64::new(0);
+        let next = || id(row.fetch_add(1, Ordering::Relaxed) / 2 * 7);
         let briefcase = async || {
-            let id = (next.borrow_mut())();
+            let id = next();
             let briefcase = area.briefcase(id).unwrap();
-            let name: String = sqlx::query_scalar($select).bind(id).fetch_one(&briefcase).await.unwrap();
+            let name: String = sqlx::query_scalar($select)
+                .bind(id)
+                .fetch_one(&briefcase)
+                .await
+                .unwrap();
             black_box(name);
         };
         let handle = async || {
-            let id = (next.borrow_mut())();
-            let name: String = sqlx::query_scalar($select).bind(id).fetch_one(shard).await.unwrap();
+            let id = next();
+            let name: String = sqlx::query_scalar($select)
+                .bind(id)
+                .fetch_one(shard)
+                .await
+                .unwrap();
             black_box(name);
         };
         let bare = async || {
-            let id = (next.borrow_mut())();
+            let id = next();
             let mut connection = pool.get().await.unwrap();
-            let name: String = sqlx::query_scalar($select).bind(id).fetch_one(&mut *connection).await.unwrap();
+            let name: String = sqlx::query_scalar($select)
+                .bind(id)
+                .fetch_one(&mut *connection)
+                .await
+                .unwrap();
             black_box(name);
         };
         let comparison = in_turn_async(READS, briefcase, handle).await;
-        print(concat!("read ", $engine, " / same pool"), comparison, Some($limit));
+        print(
+            concat!("read ", $engine, " / same pool"),
+            comparison,
+            Some($limit),
+        );
         let comparison = in_turn_async(READS, briefcase, bare).await;
         print(concat!("read ", $engine, " / bare pool"), comparison, None);
     }};
@@ -186,21 +237,52 @@ async fn read_sqlite() {
     let store = Store::sqlite().await;
     let (area, shard) = prepare!(store, Sqlite, "BLOB", "INSERT INTO account VALUES (?, ?)");
     let pool = bare(sqlite_reader(&store));
-    compare_reads!("sqlite", area, shard, pool, "SELECT name FROM account WHERE g_user = ?", 1.03);
+    compare_reads!(
+        "sqlite",
+        area,
+        shard,
+        pool,
+        "SELECT name FROM account WHERE g_user = ?",
+        1.03
+    );
 }
 
 async fn read_postgres() {
     let store = Store::on(Kind::Postgres).await;
-    let (area, shard) = prepare!(store, Postgres, "BYTEA", "INSERT INTO account VALUES ($1, $2)");
+    let (area, shard) = prepare!(
+        store,
+        Postgres,
+        "BYTEA",
+        "INSERT INTO account VALUES ($1, $2)"
+    );
     let pool = bare(PgConnectOptions::from_url(&store.url().parse().unwrap()).unwrap());
-    compare_reads!("postgres", area, shard, pool, "SELECT name FROM account WHERE g_user = $1", 1.01);
+    compare_reads!(
+        "postgres",
+        area,
+        shard,
+        pool,
+        "SELECT name FROM account WHERE g_user = $1",
+        1.01
+    );
 }
 
 async fn read_mariadb() {
     let store = Store::on(Kind::MariaDb).await;
-    let (area, shard) = prepare!(store, MySql, "BINARY(12)", "INSERT INTO account VALUES (?, ?)");
+    let (area, shard) = prepare!(
+        store,
+        MySql,
+        "BINARY(12)",
+        "INSERT INTO account VALUES (?, ?)"
+    );
     let pool = bare(MySqlConnectOptions::from_url(&store.url().parse().unwrap()).unwrap());
-    compare_reads!("mariadb", area, shard, pool, "SELECT name FROM account WHERE g_user = ?", 1.01);
+    compare_reads!(
+        "mariadb",
+        area,
+        shard,
+        pool,
+        "SELECT name FROM account WHERE g_user = ?",
+        1.01
+    );
 }
 
 /// How long one window of the throughput comparison is.
@@ -215,7 +297,10 @@ where
     F: FnMut() -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send,
 {
-    let (stop, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (stop, reads) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
     let started = Instant::now();
     let tasks: Vec<_> = (0..u64::from(CONNECTIONS))
         .map(|task| {
@@ -233,19 +318,32 @@ where
     for task in tasks {
         task.await.unwrap();
     }
-    started.elapsed().div_f64(reads.load(Ordering::Relaxed) as f64)
+    started
+        .elapsed()
+        .div_f64(reads.load(Ordering::Relaxed) as f64)
 }
 
 async fn eight_tasks() {
     const SELECT: &str = "SELECT name FROM account WHERE g_user = $1";
     let store = Store::on(Kind::Postgres).await;
-    let (area, _shard) = prepare!(store, Postgres, "BYTEA", "INSERT INTO account VALUES ($1, $2)");
+    let (area, _shard) = prepare!(
+        store,
+        Postgres,
+        "BYTEA",
+        "INSERT INTO account VALUES ($1, $2)"
+    );
     let options = PgConnectOptions::from_url(&store.url().parse().unwrap()).unwrap();
     let mut held = Vec::new();
     for _ in 0..CONNECTIONS {
-        held.push(Arc::new(tokio::sync::Mutex::new(options.connect().await.unwrap())));
+        held.push(Arc::new(tokio::sync::Mutex::new(
+            options.connect().await.unwrap(),
+        )));
     }
-    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await.unwrap();
+    let pool = PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .connect_with(options)
+        .await
+        .unwrap();
 
     let (mut ours, mut against_held, mut against_pool) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..WINDOWS {
@@ -271,8 +369,11 @@ async fn eight_tasks() {
                     let connection = Arc::clone(&connection);
                     async move {
                         let mut connection = connection.lock().await;
-                        let name: String =
-                            sqlx::query_scalar(SELECT).bind(id(row)).fetch_one(&mut *connection).await.unwrap();
+                        let name: String = sqlx::query_scalar(SELECT)
+                            .bind(id(row))
+                            .fetch_one(&mut *connection)
+                            .await
+                            .unwrap();
                         black_box(name);
                     }
                 }
@@ -287,7 +388,11 @@ async fn eight_tasks() {
                     row += 1;
                     let pool = pool.clone();
                     async move {
-                        let name: String = sqlx::query_scalar(SELECT).bind(id(row)).fetch_one(&pool).await.unwrap();
+                        let name: String = sqlx::query_scalar(SELECT)
+                            .bind(id(row))
+                            .fetch_one(&pool)
+                            .await
+                            .unwrap();
                         black_box(name);
                     }
                 }
@@ -304,7 +409,11 @@ async fn eight_tasks() {
 
 async fn read_routed(area: &mdb_core::Area<Postgres>, id: Gdid, select: &str) {
     let briefcase = area.briefcase(id).unwrap();
-    let name: String = sqlx::query_scalar(select).bind(id).fetch_one(&briefcase).await.unwrap();
+    let name: String = sqlx::query_scalar(select)
+        .bind(id)
+        .fetch_one(&briefcase)
+        .await
+        .unwrap();
     black_box(name);
 }
 
@@ -328,7 +437,9 @@ async fn central_hit() {
     let store = Store::sqlite().await;
     let index = store.mdb().central().index("plain");
     let folded = store.mdb().central().index("folded");
-    let keys: Vec<String> = (0..1_000).map(|row| format!("account{row}@example.org")).collect();
+    let keys: Vec<String> = (0..1_000)
+        .map(|row| format!("account{row}@example.org"))
+        .collect();
     let build = || Cache::builder().max_capacity(100_000);
     let hasher = foldhash::fast::RandomState::default;
     let bare: Cache<Vec<u8>, Kept, _> = build().build_with_hasher(hasher());
@@ -355,10 +466,33 @@ async fn central_hit() {
         }
     };
     let per_key = |comparison: Comparison| comparison.per(1_000);
-    let comparison = in_turn_async(1_001, async || ours(&index).await, async || theirs(&expiring).await).await;
-    print("central hit / moka get, expiring", per_key(comparison), Some(1.1));
-    let comparison = in_turn_async(1_001, async || ours(&index).await, async || theirs(&bare).await).await;
-    print("central hit / moka get, no expiry", per_key(comparison), None);
-    let comparison = in_turn_async(1_001, async || ours(&folded).await, async || theirs(&expiring).await).await;
+    let comparison = in_turn_async(
+        1_001,
+        async || ours(&index).await,
+        async || theirs(&expiring).await,
+    )
+    .await;
+    print(
+        "central hit / moka get, expiring",
+        per_key(comparison),
+        Some(1.1),
+    );
+    let comparison = in_turn_async(
+        1_001,
+        async || ours(&index).await,
+        async || theirs(&bare).await,
+    )
+    .await;
+    print(
+        "central hit / moka get, no expiry",
+        per_key(comparison),
+        None,
+    );
+    let comparison = in_turn_async(
+        1_001,
+        async || ours(&folded).await,
+        async || theirs(&expiring).await,
+    )
+    .await;
     print("central hit, folded / moka get", per_key(comparison), None);
 }

@@ -9,7 +9,10 @@ use sqlx::Sqlite;
 const SELECT: &str = "SELECT name FROM account WHERE g_user = ?";
 
 fn point_read(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let store = runtime.block_on(Store::sqlite());
     let area = store.area::<Sqlite>();
     let shard = runtime.block_on(only_shard(&area));
@@ -18,7 +21,11 @@ fn point_read(criterion: &mut Criterion) {
         sqlx::query(create).execute(&shard).await.unwrap();
         for row in 0..ROWS {
             let insert = sqlx::query("INSERT INTO account VALUES (?, ?)").bind(id(row));
-            insert.bind(format!("account {row}")).execute(&shard).await.unwrap();
+            insert
+                .bind(format!("account {row}"))
+                .execute(&shard)
+                .await
+                .unwrap();
         }
     });
     let pool = bare(sqlite_reader(&store));
@@ -26,18 +33,30 @@ fn point_read(criterion: &mut Criterion) {
     group.bench_function("briefcase", |bencher| {
         bencher.to_async(&runtime).iter(|| async {
             let briefcase = area.briefcase(id(7)).unwrap();
-            sqlx::query_scalar::<_, String>(SELECT).bind(id(7)).fetch_one(&briefcase).await.unwrap()
+            sqlx::query_scalar::<_, String>(SELECT)
+                .bind(id(7))
+                .fetch_one(&briefcase)
+                .await
+                .unwrap()
         });
     });
     group.bench_function("same pool", |bencher| {
         bencher.to_async(&runtime).iter(|| async {
-            sqlx::query_scalar::<_, String>(SELECT).bind(id(7)).fetch_one(&shard).await.unwrap()
+            sqlx::query_scalar::<_, String>(SELECT)
+                .bind(id(7))
+                .fetch_one(&shard)
+                .await
+                .unwrap()
         });
     });
     group.bench_function("bare pool", |bencher| {
         bencher.to_async(&runtime).iter(|| async {
             let mut connection = pool.get().await.unwrap();
-            sqlx::query_scalar::<_, String>(SELECT).bind(id(7)).fetch_one(&mut *connection).await.unwrap()
+            sqlx::query_scalar::<_, String>(SELECT)
+                .bind(id(7))
+                .fetch_one(&mut *connection)
+                .await
+                .unwrap()
         });
     });
     group.finish();

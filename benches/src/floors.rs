@@ -129,7 +129,10 @@ impl Tree {
 impl Search for Tree {
     #[inline]
     fn find(&self, counter: u64) -> usize {
-        self.0.range(..=counter).next_back().map_or(0, |(_, place)| *place)
+        self.0
+            .range(..=counter)
+            .next_back()
+            .map_or(0, |(_, place)| *place)
     }
 }
 

@@ -7,8 +7,8 @@ use deadpool::managed::{Manager, Metrics, Pool, RecycleResult};
 use mdb_core::config::Config;
 use mdb_core::{Area, Engine, Gdid, Mdb, ScatterOptions, ShardHandle};
 use mdb_tests::kit::{Durability, Kind, Server, unique};
-use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
 /// How many rows there are to read.
@@ -42,7 +42,9 @@ impl Store {
     ///
     /// When the server does not start or the store can't be made.
     pub async fn on(kind: Kind) -> Self {
-        let server = Server::start(kind, Durability::Fast).await.expect("the server starts");
+        let server = Server::start(kind, Durability::Fast)
+            .await
+            .expect("the server starts");
         let url = server.url_template();
         Self::start(Some(server), url).await
     }
@@ -115,7 +117,10 @@ impl Store {
 
     /// The file of the area's database, on SQLite.
     pub fn file(&self) -> PathBuf {
-        self.directory.path().join("data").join(format!("{}.db", self.database))
+        self.directory
+            .path()
+            .join("data")
+            .join(format!("{}.db", self.database))
     }
 }
 
@@ -125,7 +130,9 @@ impl Store {
 ///
 /// When the area has another number of shards.
 pub async fn only_shard<DB: Engine>(area: &Area<DB>) -> ShardHandle<DB> {
-    let shards = area.each_shard(ScatterOptions::new(), |shard| async move { Ok::<_, Infallible>(shard) });
+    let shards = area.each_shard(ScatterOptions::new(), |shard| async move {
+        Ok::<_, Infallible>(shard)
+    });
     let mut shards = shards.all().await.expect("nothing is done that could fail");
     assert_eq!(shards.len(), 1, "there is one shard");
     shards.remove(0).1
@@ -143,7 +150,7 @@ pub struct Bare<O>(O);
 impl<O> Manager for Bare<O>
 where
     O: ConnectOptions,
-    O::Connection: Send,
+    O::Connection: Send + Sized,
 {
     type Type = O::Connection;
     type Error = sqlx::Error;
@@ -162,7 +169,11 @@ where
 /// # Panics
 ///
 /// Never: a pool without time-outs needs no runtime.
-pub fn bare<O: ConnectOptions>(options: O) -> Pool<Bare<O>> {
+pub fn bare<O>(options: O) -> Pool<Bare<O>>
+where
+    O: ConnectOptions,
+    O::Connection: Send + Sized,
+{
     Pool::builder(Bare(options))
         .max_size(CONNECTIONS as usize)
         .build()
@@ -171,5 +182,7 @@ pub fn bare<O: ConnectOptions>(options: O) -> Pool<Bare<O>> {
 
 /// How a bare pool reads a store's SQLite file.
 pub fn sqlite_reader(store: &Store) -> SqliteConnectOptions {
-    SqliteConnectOptions::new().filename(store.file()).read_only(true)
+    SqliteConnectOptions::new()
+        .filename(store.file())
+        .read_only(true)
 }

@@ -33,7 +33,10 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
 
 /// MDB's own error where one travels inside sqlx's; the wrapping says nothing of its own.
 fn unwrapped<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
-    match error.downcast_ref() {
+    let driver = error
+        .downcast_ref()
+        .or_else(|| error.downcast_ref().map(std::sync::Arc::as_ref));
+    match driver {
         Some(sqlx::Error::Io(wrapping)) => match wrapping.get_ref() {
             Some(inner) => inner,
             None => error,

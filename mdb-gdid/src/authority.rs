@@ -8,8 +8,9 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
-use crate::gdid::Gdid;
+use crate::gdid::{Gdid, GdidPartsError};
 use crate::names::{ScopeName, SequenceName};
 
 /// The number of an authority, 0 to 15.
@@ -38,6 +39,14 @@ impl AuthorityId {
     }
 }
 
+impl TryFrom<u8> for AuthorityId {
+    type Error = GdidPartsError;
+
+    fn try_from(number: u8) -> Result<Self, GdidPartsError> {
+        Self::new(number).ok_or(GdidPartsError::Authority(number))
+    }
+}
+
 impl fmt::Display for AuthorityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -59,6 +68,18 @@ impl BlockSize {
         } else {
             Some(Self(ids))
         }
+    }
+
+    /// The size nearest to what is wanted: more than 1,024 become 1,024. `None` for 0.
+    ///
+    /// ```
+    /// use mdb_gdid::BlockSize;
+    ///
+    /// assert_eq!(BlockSize::clamped(5_000), Some(BlockSize::MAX));
+    /// assert_eq!(BlockSize::clamped(0), None);
+    /// ```
+    pub fn clamped(ids: usize) -> Option<Self> {
+        u16::try_from(ids).map_or(Some(Self::MAX), |ids| Self::new(ids.min(Self::MAX.0)))
     }
 
     /// How many ids.
@@ -116,11 +137,13 @@ impl SequenceState {
 
     /// The next block and the state after it. The state has to be durable before the block is used.
     ///
-    /// Near the end of an era's counters the rest is skipped and the next era begins.
+    /// Every era begins at counter 1. Near the end of an era's counters the rest is skipped: once
+    /// the last counter given away is 2⁶⁰ − 1 − (size + 1) or above, the next era begins.
     ///
     /// # Errors
     ///
-    /// [`AdvanceError::ErasExhausted`]: there is no next era.
+    /// [`AdvanceError::ErasExhausted`]: there is no next era, or the state is beyond
+    /// [`LAST_ERA`](Self::LAST_ERA).
     ///
     /// ```
     /// use mdb_gdid::{AuthorityId, BlockSize, Gdid, SequenceState};
@@ -137,6 +160,9 @@ impl SequenceState {
         authority: AuthorityId,
         size: BlockSize,
     ) -> Result<(Block, Self), AdvanceError> {
+        if self.era > Self::LAST_ERA {
+            return Err(AdvanceError::ErasExhausted { era: self.era });
+        }
         let count = u64::from(size.get());
         let before = if self.counter >= Gdid::MAX_COUNTER - (count + 1) {
             if self.era >= Self::LAST_ERA {
@@ -174,7 +200,52 @@ pub struct Block {
     count: u16,
 }
 
+/// Why ids are no block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlockError {
+    /// The first id has counter 0, with which no era begins.
+    #[error("a block can't begin with {first}: counters begin at 1")]
+    ZeroCounter {
+        /// The first id.
+        first: Gdid,
+    },
+    /// The block would go on beyond the highest counter.
+    #[error("{count} ids from {first} on would go beyond counter {}", Gdid::MAX_COUNTER)]
+    BeyondEra {
+        /// The first id.
+        first: Gdid,
+        /// How many ids there would be.
+        count: u16,
+    },
+}
+
 impl Block {
+    /// A block as an authority elsewhere has handed it out: `size` ids from `first` on.
+    ///
+    /// It is for [`BlockSource`]s that receive blocks from another process. An authority that
+    /// keeps its own count gets its blocks from [`SequenceState::advance`].
+    ///
+    /// # Errors
+    ///
+    /// - [`BlockError::ZeroCounter`]: the first id has counter 0.
+    /// - [`BlockError::BeyondEra`]: the last one would be above [`Gdid::MAX_COUNTER`].
+    pub const fn new(first: Gdid, size: BlockSize) -> Result<Self, BlockError> {
+        let count = size.0;
+        if first.counter() == 0 {
+            return Err(BlockError::ZeroCounter { first });
+        }
+        if first.counter() > Gdid::MAX_COUNTER - (count as u64 - 1) {
+            return Err(BlockError::BeyondEra { first, count });
+        }
+        Ok(Self {
+            era: first.era(),
+            authority: first.authority(),
+            first: first.counter(),
+            count,
+        })
+    }
+
     /// How many ids it has.
     pub const fn count(&self) -> u16 {
         self.count
@@ -267,6 +338,13 @@ pub enum AllocateError {
         #[source]
         source: AdvanceError,
     },
+    /// Another call was fetching a block when this one began to wait for it, and it failed.
+    #[error("the block that this call waited for could not be fetched")]
+    Shared {
+        /// Why; every call that waited has the same.
+        #[source]
+        source: Arc<AllocateError>,
+    },
 }
 
 impl AllocateError {
@@ -276,6 +354,7 @@ impl AllocateError {
         match self {
             Self::Unavailable { .. } => true,
             Self::Corrupt { .. } | Self::Exhausted { .. } => false,
+            Self::Shared { source } => source.is_transient(),
         }
     }
 }

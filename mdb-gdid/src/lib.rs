@@ -47,7 +47,7 @@ mod serde_text;
 mod sql;
 
 pub use authority::{
-    AdvanceError, AllocateError, AllocateFuture, AuthorityId, Block, BlockIds, BlockSize,
+    AdvanceError, AllocateError, AllocateFuture, AuthorityId, Block, BlockError, BlockIds, BlockSize,
     BlockSource, SequenceState,
 };
 pub use elink::{ELink, ELinkError, MAX_LINK_CHARACTERS, MAX_METADATA_BYTES};

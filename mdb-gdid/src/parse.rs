@@ -89,7 +89,7 @@ impl<'t> Scanner<'t> {
         self.byte += rest.len() - rest.trim_ascii_start().len();
     }
 
-    pub(crate) fn error(&self, kind: GdidParseErrorKind) -> GdidParseError {
+    fn error(&self, kind: GdidParseErrorKind) -> GdidParseError {
         GdidParseError {
             kind,
             position: self.text[..self.byte].chars().count() + 1,

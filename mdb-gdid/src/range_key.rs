@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::gdid::{Gdid, GdidPartsError};
-use crate::parse::{GdidParseError, GdidParseErrorKind, Scanner};
+use crate::parse::{GdidParseError, Scanner};
 
 /// An id with its authority discarded: (era, counter). Ranges compare by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,8 +117,7 @@ impl FromStr for RangeKey {
         fields.colon()?;
         let counter = fields.field("counter", Gdid::MAX_COUNTER)?;
         fields.end()?;
-        let era = u32::try_from(era)
-            .map_err(|_| fields.error(GdidParseErrorKind::Empty { field: "era" }))?;
+        let era = u32::try_from(era).expect("the field was read with that limit");
         Ok(Self { era, counter })
     }
 }

@@ -1,5 +1,10 @@
 //! Dealing single ids out of blocks.
+//!
+//! A **fetch** asks the authority for a block. At most one runs for a sequence; whoever finds
+//! memory empty meanwhile waits for it, and shares its failure instead of repeating it, so that an
+//! authority that can't be reached costs all of them one time-out and not one each.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::authority::{AllocateError, BlockIds, BlockSize, BlockSource};
@@ -23,8 +28,10 @@ struct Inner {
     name: SequenceName,
     size: BlockSize,
     left: Mutex<Option<BlockIds>>,
-    /// Held by the one who fetches the next block.
-    fetching: tokio::sync::Mutex<()>,
+    /// Held by the one who fetches the next block; holds why the last fetch failed, if it did.
+    fetching: tokio::sync::Mutex<Option<Arc<AllocateError>>>,
+    /// How many fetches have failed. It is written only by the holder of `fetching`.
+    failures: AtomicU64,
 }
 
 impl Sequence {
@@ -35,15 +42,15 @@ impl Sequence {
         name: SequenceName,
         size: BlockSize,
     ) -> Self {
-        let (left, fetching) = (Mutex::new(None), tokio::sync::Mutex::new(()));
         Self {
             inner: Arc::new(Inner {
                 source,
                 scope,
                 name,
                 size,
-                left,
-                fetching,
+                left: Mutex::new(None),
+                fetching: tokio::sync::Mutex::new(None),
+                failures: AtomicU64::new(0),
             }),
         }
     }
@@ -69,11 +76,13 @@ impl Sequence {
     ///
     /// # Errors
     ///
-    /// [`AllocateError`]: the authority gave no block.
+    /// [`AllocateError`]: the authority gave no block. Calls that wait for the same fetch all get
+    /// its error, as [`AllocateError::Shared`]; the next call asks the authority again.
     ///
     /// # Cancel safety
     ///
-    /// Safe: no id is issued twice. A block whose fetch is cancelled is lost.
+    /// Safe: no id is issued twice, and others that wait go on. A block whose fetch is cancelled is
+    /// lost.
     pub async fn next(&self) -> Result<Gdid, AllocateError> {
         loop {
             if let Some(id) = self.try_next() {
@@ -99,12 +108,8 @@ impl Sequence {
             if let Some(left) = self.left().as_mut() {
                 ids.extend(left.take(wanted));
             }
-            if ids.len() < count {
-                let missing = u16::try_from(count - ids.len())
-                    .unwrap_or(u16::MAX)
-                    .min(BlockSize::MAX.get());
-                let size = BlockSize::new(missing)
-                    .map_or(self.inner.size, |missing| missing.max(self.inner.size));
+            if let Some(missing) = BlockSize::clamped(count - ids.len()) {
+                let size = missing.max(self.inner.size);
                 self.fetch(size).await?;
             }
         }
@@ -113,17 +118,35 @@ impl Sequence {
 
     /// Puts a fresh block into memory, unless somebody has done so meanwhile.
     async fn fetch(&self, size: BlockSize) -> Result<(), AllocateError> {
-        let _fetching = self.inner.fetching.lock().await;
+        let failures = self.inner.failures.load(Ordering::Acquire);
+        let mut last_failure = self.inner.fetching.lock().await;
         if self.left().as_ref().is_some_and(|left| left.len() > 0) {
             return Ok(());
         }
-        let block = self
+        if self.inner.failures.load(Ordering::Acquire) != failures
+            && let Some(source) = last_failure.as_ref()
+        {
+            let source = Arc::clone(source);
+            return Err(AllocateError::Shared { source });
+        }
+        let allocated = self
             .inner
             .source
             .allocate(&self.inner.scope, &self.inner.name, size)
-            .await?;
-        *self.left() = Some(block.ids());
-        Ok(())
+            .await;
+        match allocated {
+            Ok(block) => {
+                *last_failure = None;
+                *self.left() = Some(block.ids());
+                Ok(())
+            }
+            Err(error) => {
+                let source = Arc::new(error);
+                *last_failure = Some(Arc::clone(&source));
+                self.inner.failures.fetch_add(1, Ordering::Release);
+                Err(AllocateError::Shared { source })
+            }
+        }
     }
 }
 
