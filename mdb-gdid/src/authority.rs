@@ -8,7 +8,6 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use crate::gdid::{Gdid, GdidPartsError};
 use crate::names::{ScopeName, SequenceName};
@@ -211,7 +210,10 @@ pub enum BlockError {
         first: Gdid,
     },
     /// The block would go on beyond the highest counter.
-    #[error("{count} ids from {first} on would go beyond counter {}", Gdid::MAX_COUNTER)]
+    #[error(
+        "{count} ids from {first} on would go beyond counter {}",
+        Gdid::MAX_COUNTER
+    )]
     BeyondEra {
         /// The first id.
         first: Gdid,
@@ -338,13 +340,6 @@ pub enum AllocateError {
         #[source]
         source: AdvanceError,
     },
-    /// Another call was fetching a block when this one began to wait for it, and it failed.
-    #[error("the block that this call waited for could not be fetched")]
-    Shared {
-        /// Why; every call that waited has the same.
-        #[source]
-        source: Arc<AllocateError>,
-    },
 }
 
 impl AllocateError {
@@ -354,7 +349,6 @@ impl AllocateError {
         match self {
             Self::Unavailable { .. } => true,
             Self::Corrupt { .. } | Self::Exhausted { .. } => false,
-            Self::Shared { source } => source.is_transient(),
         }
     }
 }

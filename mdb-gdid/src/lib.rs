@@ -47,8 +47,8 @@ mod serde_text;
 mod sql;
 
 pub use authority::{
-    AdvanceError, AllocateError, AllocateFuture, AuthorityId, Block, BlockError, BlockIds, BlockSize,
-    BlockSource, SequenceState,
+    AdvanceError, AllocateError, AllocateFuture, AuthorityId, Block, BlockError, BlockIds,
+    BlockSize, BlockSource, SequenceState,
 };
 pub use elink::{ELink, ELinkError, MAX_LINK_CHARACTERS, MAX_METADATA_BYTES};
 pub use gdid::{EraError, EraZeroId, Gdid, GdidPartsError, LengthError};

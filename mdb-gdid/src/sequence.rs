@@ -10,12 +10,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::authority::{AllocateError, BlockIds, BlockSize, BlockSource};
 use crate::gdid::Gdid;
 use crate::names::{ScopeName, SequenceName};
+use failure::Failure;
+
+mod failure;
 
 /// A source of single ids of one sequence, from memory nearly always. Cheap to clone; clones share
 /// their block.
 ///
 /// Ids ascend as long as one authority answers. Ids of a block that the process does not use up
 /// before it ends are lost, never issued again.
+///
+/// # Durability
+///
+/// An id is dealt only out of a block that its authority returned, and an authority returns a
+/// block only after its count is durable; see [`BlockSource`].
 #[derive(Clone, Debug)]
 pub struct Sequence {
     inner: Arc<Inner>,
@@ -29,7 +37,7 @@ struct Inner {
     size: BlockSize,
     left: Mutex<Option<BlockIds>>,
     /// Held by the one who fetches the next block; holds why the last fetch failed, if it did.
-    fetching: tokio::sync::Mutex<Option<Arc<AllocateError>>>,
+    fetching: tokio::sync::Mutex<Option<Failure>>,
     /// How many fetches have failed. It is written only by the holder of `fetching`.
     failures: AtomicU64,
 }
@@ -77,7 +85,7 @@ impl Sequence {
     /// # Errors
     ///
     /// [`AllocateError`]: the authority gave no block. Calls that wait for the same fetch all get
-    /// its error, as [`AllocateError::Shared`]; the next call asks the authority again.
+    /// its error; the next call asks the authority again.
     ///
     /// # Cancel safety
     ///
@@ -124,10 +132,9 @@ impl Sequence {
             return Ok(());
         }
         if self.inner.failures.load(Ordering::Acquire) != failures
-            && let Some(source) = last_failure.as_ref()
+            && let Some(failure) = last_failure.as_ref()
         {
-            let source = Arc::clone(source);
-            return Err(AllocateError::Shared { source });
+            return Err(failure.to_error());
         }
         let allocated = self
             .inner
@@ -141,10 +148,11 @@ impl Sequence {
                 Ok(())
             }
             Err(error) => {
-                let source = Arc::new(error);
-                *last_failure = Some(Arc::clone(&source));
+                let failure = Failure::from(error);
+                let error = failure.to_error();
+                *last_failure = Some(failure);
                 self.inner.failures.fetch_add(1, Ordering::Release);
-                Err(AllocateError::Shared { source })
+                Err(error)
             }
         }
     }

@@ -353,7 +353,7 @@ macro_rules! on_all_engines {
 #[macro_export]
 macro_rules! on_engines_with_servers {
     ($($test:ident),+ $(,)?) => {
-        $crate::on_all_engines!(@module on_postgres, Postgres, [$($test),+]);
-        $crate::on_all_engines!(@module on_mariadb, MySql, [$($test),+]);
+        $crate::on_all_engines!(@module on_postgres_server, Postgres, [$($test),+]);
+        $crate::on_all_engines!(@module on_mariadb_server, MySql, [$($test),+]);
     };
 }

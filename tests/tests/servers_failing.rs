@@ -252,5 +252,6 @@ async fn a_missing_database_is_told<DB: TestEngine>() {
     let mdb = store.open_changed(|text| text.replace(&store.database("a0"), "nowhere_at_all"));
     let error = error_of(&store, &mdb).await;
     assert!(!is_transient::<DB>(&error));
-    assert!(chain(&error).contains("can't connect to database `nowhere_at_all`"), "{}", chain(&error));
+    assert!(matches!(cause_of(&error), Some(AcquireError::Missing { .. })), "{error:?}");
+    assert!(chain(&error).contains("has no database `nowhere_at_all`: run `mdb init`"), "{}", chain(&error));
 }

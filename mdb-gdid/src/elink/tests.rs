@@ -45,7 +45,11 @@ fn metadata_fills_a_link_to_its_last_character() {
 
 #[test]
 fn long_input_is_refused_without_repeating_it() {
-    for text in ["é".repeat(1 << 19), "A".repeat(1 << 20), "- ".repeat(1 << 19)] {
+    for text in [
+        "é".repeat(1 << 19),
+        "A".repeat(1 << 20),
+        "- ".repeat(1 << 19),
+    ] {
         let error = ELink::decode(&text).unwrap_err();
         assert!(matches!(error, ELinkError::TooLong { .. }));
         assert!(error.to_string().len() < 100);

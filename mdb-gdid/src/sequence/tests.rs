@@ -3,28 +3,55 @@
 use super::*;
 use crate::authority::{AllocateFuture, AuthorityId, SequenceState};
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::error::Error;
+use std::sync::atomic::AtomicUsize;
 use tokio::sync::Semaphore;
 
+/// An authority that answers once its gate is open, and fails as often as it is told to.
 #[derive(Debug)]
 struct Counted {
     state: Mutex<SequenceState>,
     fetches: AtomicUsize,
+    failures_to_come: AtomicUsize,
     gate: Semaphore,
 }
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("nobody is there")]
+struct NobodyThere;
 
 impl BlockSource for Counted {
     fn allocate<'a>(
         &'a self,
         _: &'a ScopeName,
-        _: &'a SequenceName,
+        sequence: &'a SequenceName,
         size: BlockSize,
     ) -> AllocateFuture<'a> {
         Box::pin(async move {
             self.fetches.fetch_add(1, Ordering::SeqCst);
             let _open = self.gate.acquire().await;
+            let authority = AuthorityId::new(1).unwrap();
+            let fails = |left: usize| left.checked_sub(1);
+            if self
+                .failures_to_come
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails)
+                .is_ok()
+            {
+                return Err(AllocateError::Unavailable {
+                    authority,
+                    sequence: sequence.clone(),
+                    source: NobodyThere.into(),
+                });
+            }
             let mut state = self.state.lock().unwrap();
-            let (block, after) = state.advance(AuthorityId::new(1).unwrap(), size).unwrap();
+            let (block, after) =
+                state
+                    .advance(authority, size)
+                    .map_err(|source| AllocateError::Exhausted {
+                        authority,
+                        sequence: sequence.clone(),
+                        source,
+                    })?;
             *state = after;
             Ok(block)
         })
@@ -35,6 +62,7 @@ fn sequence(size: u16, permits: usize) -> (Arc<Counted>, Sequence) {
     let source = Arc::new(Counted {
         state: Mutex::new(SequenceState::START),
         fetches: AtomicUsize::new(0),
+        failures_to_come: AtomicUsize::new(0),
         gate: Semaphore::new(permits),
     });
     let sequence = Sequence::new(
@@ -108,4 +136,68 @@ async fn a_block_is_dealt_in_order() {
         "asked for all six at once"
     );
     assert_eq!(sequence.try_next(), None);
+}
+
+#[tokio::test]
+async fn those_who_wait_share_one_failure_and_the_next_call_tries_again() {
+    let (source, sequence) = sequence(10, 0);
+    source.failures_to_come.store(1, Ordering::SeqCst);
+    let mut waiting: Vec<_> = (0..10)
+        .map(|_| {
+            let sequence = sequence.clone();
+            Box::pin(async move { sequence.next().await })
+        })
+        .collect();
+    // Each is polled once: the first fetches, the others queue behind it.
+    for call in &mut waiting {
+        assert!(poll_once(call).is_none());
+    }
+    source.gate.add_permits(1);
+    for call in waiting {
+        let error = call.await.unwrap_err();
+        assert!(error.is_transient());
+        assert_eq!(
+            error.to_string(),
+            "authority 1 can't hand out ids of sequence `user` just now"
+        );
+        let mut causes = std::iter::successors(error.source(), |error| (*error).source());
+        assert!(causes.any(|cause| cause.downcast_ref() == Some(&NobodyThere)));
+    }
+    assert_eq!(source.fetches.load(Ordering::SeqCst), 1);
+    assert_eq!(sequence.next().await.unwrap().counter(), 1);
+    assert_eq!(source.fetches.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_cancelled_take_loses_ids_but_issues_none_twice() {
+    let (source, sequence) = sequence(4, 1);
+    assert_eq!(sequence.next().await.unwrap().counter(), 1);
+    source.gate.forget_permits(1);
+    let mut call = Box::pin(sequence.take(6));
+    assert!(poll_once(&mut call).is_none(), "2, 3 and 4 are taken");
+    drop(call);
+    source.gate.add_permits(1);
+    assert_eq!(sequence.next().await.unwrap().counter(), 5);
+}
+
+#[tokio::test]
+async fn the_end_of_the_eras_is_final() {
+    let (source, sequence) = sequence(4, 1);
+    *source.state.lock().unwrap() =
+        SequenceState::new(SequenceState::LAST_ERA, Gdid::MAX_COUNTER).unwrap();
+    for _ in 0..2 {
+        let error = sequence.take(3).await.unwrap_err();
+        assert!(matches!(error, AllocateError::Exhausted { .. }));
+        assert!(!error.is_transient());
+    }
+    assert_eq!(sequence.take(0).await.unwrap(), []);
+}
+
+/// Polls a future once.
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::Pin::new(future).poll(&mut context) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
 }

@@ -22,6 +22,9 @@ pub trait TestEngine: Engine {
     /// A query that takes between 0.6 and 15 seconds.
     const LONG: &'static str;
 
+    /// Lets the session wait for locks for a second at the most; nothing on an engine without locks of rows.
+    const SHORT_LOCK_WAIT: &'static str;
+
     /// A query for the numbers from 1 to `last`, in this order.
     fn series(last: u32) -> String;
 
@@ -141,6 +144,7 @@ impl TestEngine for Sqlite {
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
     const LONG: &'static str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000000) \
          SELECT count(*) FROM n";
+    const SHORT_LOCK_WAIT: &'static str = "SELECT 1";
 
     fn series(last: u32) -> String {
         format!("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {last}) SELECT i FROM n")
@@ -159,6 +163,7 @@ impl TestEngine for Postgres {
         "CREATE TABLE account (g_user BYTEA NOT NULL PRIMARY KEY, cents BIGINT NOT NULL)";
     const ENDLESS: &'static str = "SELECT CAST(1 AS BIGINT) FROM pg_sleep(600)";
     const LONG: &'static str = "SELECT CAST(1 AS BIGINT) FROM pg_sleep(0.8)";
+    const SHORT_LOCK_WAIT: &'static str = "SET LOCAL lock_timeout = '1s'";
 
     fn series(last: u32) -> String {
         format!("SELECT CAST(i AS BIGINT) FROM generate_series(1, {last}) AS i")
@@ -177,6 +182,7 @@ impl TestEngine for MySql {
         "CREATE TABLE account (g_user BINARY(12) NOT NULL PRIMARY KEY, cents BIGINT NOT NULL) ENGINE = InnoDB";
     const ENDLESS: &'static str = "SELECT CAST(SLEEP(600) AS SIGNED)";
     const LONG: &'static str = "SELECT CAST(SLEEP(0.8) AS SIGNED)";
+    const SHORT_LOCK_WAIT: &'static str = "SET SESSION innodb_lock_wait_timeout = 1";
 
     fn series(last: u32) -> String {
         format!("SELECT CAST(seq AS SIGNED) FROM seq_1_to_{last}")
