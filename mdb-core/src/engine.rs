@@ -240,6 +240,10 @@ pub(crate) struct ColumnTypes {
     pub(crate) name: &'static str,
     pub(crate) integer: &'static str,
     pub(crate) suffix: &'static str,
+    /// The index that finds unfinished entries: as a part of their table's definition, or as a
+    /// statement of its own where that can be repeated.
+    pub(crate) unfinished_inline: &'static str,
+    pub(crate) unfinished_index: Option<&'static str>,
 }
 
 /// The parts of [`Engine`] that read the same for each engine, but that generic code can't say.

@@ -224,15 +224,11 @@ impl ELink {
         if low >> 60 != u64::from(repeated) || checksum(id, metadata.len()) != check ^ mask {
             return Err(ELinkError::Checksum);
         }
-        if metadata.len() > MAX_METADATA_BYTES {
-            return Err(ELinkError::Metadata {
-                bytes: metadata.len(),
-            });
+        if metadata.is_empty() {
+            return Ok(Self::new(id));
         }
-        Ok(Self {
-            id,
-            metadata: (!metadata.is_empty()).then(|| metadata.to_vec()),
-        })
+        // Without its hyphens a link can be read that would be too long to write.
+        Self::with_metadata(id, metadata.to_vec())
     }
 }
 

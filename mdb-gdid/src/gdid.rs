@@ -217,3 +217,45 @@ impl From<EraZeroId> for Gdid {
         Self::from_era_and_id(0, id.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_have_limits_and_bytes_have_a_length() {
+        assert_eq!(Gdid::new(0, 16, 1), Err(GdidPartsError::Authority(16)));
+        let counter = Gdid::MAX_COUNTER + 1;
+        assert_eq!(
+            Gdid::new(0, 1, counter),
+            Err(GdidPartsError::Counter(counter))
+        );
+        assert_eq!(Gdid::new(u32::MAX, 15, Gdid::MAX_COUNTER), Ok(Gdid::MAX));
+        for length in [0, 11, 13, 1 << 20] {
+            let error = Gdid::try_from(vec![0; length].as_slice()).unwrap_err();
+            assert_eq!(error.found(), length);
+        }
+        assert!(Gdid::ZERO.is_zero() && !Gdid::MAX.is_zero());
+        assert!(!Gdid::from_era_and_id(1, 0).is_zero());
+    }
+
+    #[test]
+    fn text_is_padded_as_numbers_and_words_are() {
+        let id = Gdid::new(1, 2, 3).unwrap();
+        assert_eq!(
+            format!("{id:>8}|{id:<8}|{id:?}"),
+            "   1:2:3|1:2:3   |Gdid(1:2:3)"
+        );
+        assert_eq!(format!("{id:#x}"), "0x000000012000000000000003");
+        assert_eq!(format!("{:X}", Gdid::MAX), "F".repeat(24));
+    }
+
+    #[test]
+    fn a_64_bit_form_names_the_era_that_it_cannot_hold() {
+        let id = Gdid::new(1, 2, 3).unwrap();
+        assert_eq!(
+            EraZeroId::try_from(id).unwrap_err().to_string(),
+            "id 1:2:3 is of era 1, and a 64-bit form holds era 0 only"
+        );
+    }
+}

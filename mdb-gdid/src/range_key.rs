@@ -121,3 +121,58 @@ impl FromStr for RangeKey {
         Ok(Self { era, counter })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::GdidParseErrorKind;
+
+    #[test]
+    fn a_start_is_an_id_of_authority_0_in_any_form() {
+        let start = RangeKey::new(2, 57).unwrap();
+        for text in ["2:0:57", " 2 : 0 : 57 ", "0x000000020000000000000039"] {
+            assert_eq!(RangeKey::from_start(text), Ok(start), "{text}");
+        }
+        assert_eq!(start.lowest_id(), Gdid::new(2, 0, 57).unwrap());
+
+        let error = RangeKey::from_start("000000023000000000000039").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a start has authority 0, not 3, because ranges discard the authority: write 2:0:57"
+        );
+        let Err(StartError::Parse(error)) = RangeKey::from_start("2:0:") else {
+            panic!("no id, so no start");
+        };
+        assert_eq!(error.position(), 5);
+        assert_eq!(
+            error.kind(),
+            &GdidParseErrorKind::Empty { field: "counter" }
+        );
+    }
+
+    #[test]
+    fn text_has_two_fields() {
+        let error = |text: &str| text.parse::<RangeKey>().unwrap_err().to_string();
+        assert_eq!("2:57".parse(), Ok(RangeKey::from_parts(2, 57)));
+        assert_eq!(error("7"), "`:` and a counter is missing, at character 2");
+        assert_eq!(
+            error("0:0:7"),
+            "':' is not a digit or the end of the id, at character 4"
+        );
+        assert_eq!(
+            error("0:1152921504606846976"),
+            "the counter is above 1152921504606846975, at character 3"
+        );
+        assert_eq!(
+            RangeKey::new(0, Gdid::MAX_COUNTER + 1),
+            Err(GdidPartsError::Counter(Gdid::MAX_COUNTER + 1))
+        );
+    }
+
+    #[test]
+    fn the_era_goes_before_the_counter() {
+        assert!(RangeKey::new(0, Gdid::MAX_COUNTER).unwrap() < RangeKey::new(1, 0).unwrap());
+        assert_eq!(Gdid::MAX.range_key(), RangeKey::MAX);
+        assert_eq!(Gdid::ZERO.range_key(), RangeKey::MIN);
+    }
+}

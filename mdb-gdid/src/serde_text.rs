@@ -110,4 +110,18 @@ mod tests {
         assert_eq!(serde_json::to_string(&key).unwrap(), "\"2:57\"");
         assert_eq!(serde_json::from_str::<RangeKey>("\"2:57\"").unwrap(), key);
     }
+    #[test]
+    fn what_is_no_id_is_refused_precisely() {
+        let json = |text: &str| serde_json::from_str::<Gdid>(text).unwrap_err().to_string();
+        assert!(json("12").contains("expected an id as era:authority:counter"));
+        assert!(json("[0,0,0,2,48,0,0,0,0,0,0,57]").contains("expected an id"));
+        assert!(json("\"\"").starts_with("an id is expected"));
+
+        let short = postcard::to_allocvec(&[1_u8, 2, 3].as_slice()).unwrap();
+        assert!(postcard::from_bytes::<Gdid>(&short).is_err());
+        let key = RangeKey::new(2, 57).unwrap();
+        let bytes = postcard::to_allocvec(&key).unwrap();
+        assert_eq!(postcard::from_bytes::<RangeKey>(&bytes).unwrap(), key);
+        assert!(serde_json::from_str::<RangeKey>("\"2:0:57\"").is_err());
+    }
 }

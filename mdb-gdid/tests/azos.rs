@@ -37,6 +37,14 @@ fn era(case: &Value) -> u32 {
     u32::try_from(number(&case["era"])).expect("32 bits")
 }
 
+fn hex(bytes: &[u8]) -> String {
+    let digit = |bits: u8| char::from_digit(u32::from(bits), 16).expect("four bits");
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
+}
+
 #[test]
 fn parsing() {
     for case in list(&vectors(), "/gdid_parse") {
@@ -68,26 +76,28 @@ fn parts_out_of_range() {
 #[test]
 fn formatting() {
     for case in list(&vectors(), "/gdid_format") {
-        let id = match case.get("id") {
-            Some(low) => Gdid::from_era_and_id(era(case), number(low)),
-            None => {
-                let authority = u8::try_from(number(&case["authority"])).expect("8 bits");
-                Gdid::new(era(case), authority, number(&case["counter"])).expect("parts")
-            }
+        let id = if let Some(low) = case.get("id") {
+            Gdid::from_era_and_id(era(case), number(low))
+        } else {
+            let authority = u8::try_from(number(&case["authority"])).expect("8 bits");
+            Gdid::new(era(case), authority, number(&case["counter"])).expect("parts")
         };
-        let bytes = id
-            .to_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>();
-        for (key, written) in [
+        let mut forms = vec![
             ("string", id.to_string()),
             ("hex", format!("{id:x}")),
-            ("bytes_hex", bytes),
-        ] {
+            ("bytes_hex", hex(&id.to_bytes())),
+        ];
+        #[cfg(feature = "serde")]
+        forms.push(("json", serde_json::to_string(&id).expect("an id is text")));
+        for (key, written) in forms {
             if let Some(expected) = case.get(key) {
                 assert_eq!(written, expected.as_str().expect("text"), "{case}");
             }
+        }
+        if case["roundtrip"] == true {
+            assert_eq!(text(case, "string").parse(), Ok(id), "{case}");
+            assert_eq!(text(case, "hex").parse(), Ok(id), "{case}");
+            assert_eq!(Gdid::from_bytes(id.to_bytes()), id, "{case}");
         }
     }
 }
@@ -122,12 +132,7 @@ fn links() {
     for case in list(&vectors, "/elink/decode") {
         let link = ELink::decode(text(case, "link")).expect("a valid link");
         assert_eq!(link.id(), id(case, "gdid"), "{case}");
-        let metadata = link.metadata().map(|bytes| {
-            bytes
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
-        });
+        let metadata = link.metadata().map(hex);
         assert_eq!(metadata.as_deref(), case["metadata_hex"].as_str(), "{case}");
     }
 }

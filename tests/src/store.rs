@@ -70,7 +70,7 @@ impl Limits {
         connections: 4,
         connect: Duration::from_millis(500),
         acquire: Duration::from_millis(500),
-        statement: Duration::from_millis(1000),
+        statement: Duration::from_secs(1),
         test_after_idle: Duration::from_millis(100),
     };
 }

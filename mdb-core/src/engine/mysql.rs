@@ -168,6 +168,8 @@ impl Engine for MySql {
             name: "VARCHAR(80) CHARACTER SET ascii COLLATE ascii_bin",
             integer: "BIGINT",
             suffix: " ENGINE=InnoDB",
+            unfinished_inline: ", KEY mdb_index_unfinished (index_name, state, changed_ms)",
+            unfinished_index: None,
         }
     }
 

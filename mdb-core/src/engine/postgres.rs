@@ -139,6 +139,11 @@ impl Engine for Postgres {
             name: "TEXT",
             integer: "BIGINT",
             suffix: "",
+            unfinished_inline: "",
+            unfinished_index: Some(
+                "CREATE INDEX IF NOT EXISTS mdb_index_unfinished ON mdb_index (index_name, changed_ms) \
+                 WHERE state <> 0",
+            ),
         }
     }
 

@@ -125,6 +125,8 @@ pub(crate) fn mdb_tables<DB: Engine>() -> (Vec<String>, Vec<String>) {
         name,
         integer,
         suffix,
+        unfinished_inline,
+        unfinished_index,
     } = DB::column_types();
     let shard = format!(
         "CREATE TABLE IF NOT EXISTS mdb_shard (only_row {integer} NOT NULL PRIMARY KEY CHECK (only_row = 1), \
@@ -139,7 +141,9 @@ pub(crate) fn mdb_tables<DB: Engine>() -> (Vec<String>, Vec<String>) {
     let index = format!(
         "CREATE TABLE IF NOT EXISTS mdb_index (index_name {name} NOT NULL, key_bytes {bytes} NOT NULL, \
          gdid {id} NOT NULL, state {integer} NOT NULL, operation {bytes}, peer {bytes}, changed_ms {integer} NOT NULL, \
-         PRIMARY KEY (index_name, key_bytes)){suffix}"
+         PRIMARY KEY (index_name, key_bytes){unfinished_inline}){suffix}"
     );
-    (vec![shard], vec![sequence, index])
+    let mut central = vec![sequence, index];
+    central.extend(unfinished_index.map(str::to_owned));
+    (vec![shard], central)
 }

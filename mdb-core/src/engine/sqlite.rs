@@ -115,6 +115,11 @@ impl Engine for Sqlite {
             name: "TEXT",
             integer: "INTEGER",
             suffix: " WITHOUT ROWID",
+            unfinished_inline: "",
+            unfinished_index: Some(
+                "CREATE INDEX IF NOT EXISTS mdb_index_unfinished ON mdb_index (index_name, changed_ms) \
+                 WHERE state <> 0",
+            ),
         }
     }
 

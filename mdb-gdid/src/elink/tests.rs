@@ -38,6 +38,17 @@ fn metadata_fills_a_link_to_its_last_character() {
         ELink::with_metadata(id, vec![7; 508]),
         Err(ELinkError::Metadata { bytes: 508 })
     );
+    let too_long = ELink {
+        id,
+        metadata: Some(vec![7; 508]),
+    };
+    let squeezed = too_long.encode(0).replace('-', "");
+    assert_eq!(squeezed.len(), MAX_LINK_CHARACTERS);
+    assert_eq!(
+        ELink::decode(&squeezed),
+        Err(ELinkError::Metadata { bytes: 508 }),
+        "whatever is read can be written"
+    );
     let empty = ELink::with_metadata(id, Vec::new()).unwrap();
     assert!(empty.encode(0).ends_with('-'));
     assert_eq!(ELink::decode(&empty.encode(0)), Ok(ELink::new(id)));

@@ -52,7 +52,7 @@ impl CentralConfig {
         &self.shards
     }
 
-    /// Limits of the cache over all indexes.
+    /// Limits of each index's cache.
     pub fn cache(&self) -> &CacheConfig {
         &self.cache
     }
