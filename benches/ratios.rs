@@ -76,13 +76,11 @@ fn print(name: &str, comparison: Comparison, limit: Option<f64>) {
         Some(limit) if ratio <= limit => format!("≤ {limit}"),
         Some(limit) => format!("≤ {limit}  missed"),
     };
-    let nanoseconds = |side: Duration| format!("{:.1} ns", side.as_secs_f64() * 1e9);
-    let microseconds = |side: Duration| format!("{:.2} µs", side.as_secs_f64() * 1e6);
-    let shown = |side: Duration| {
-        if against < Duration::from_micros(5) {
-            nanoseconds(side)
+    let shown = |side: f64| {
+        if against < 5e-6 {
+            format!("{:.1} ns", side * 1e9)
         } else {
-            microseconds(side)
+            format!("{:.2} µs", side * 1e6)
         }
     };
     println!(

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-/// The medians of two sides that ran in turn.
+/// The medians of two sides that ran in turn, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Comparison {
-    ours: Duration,
-    against: Duration,
+    ours: f64,
+    against: f64,
 }
 
 impl Comparison {
@@ -19,34 +19,34 @@ impl Comparison {
         medians(ours, against)
     }
 
-    /// The median of a run of ours.
-    pub fn ours(self) -> Duration {
+    /// The median of a run of ours, in seconds.
+    pub fn ours(self) -> f64 {
         self.ours
     }
 
-    /// The median of a run of the other side.
-    pub fn against(self) -> Duration {
+    /// The median of a run of the other side, in seconds.
+    pub fn against(self) -> f64 {
         self.against
     }
 
     /// How much longer ours takes: 1 when it takes as long.
     pub fn ratio(self) -> f64 {
-        self.ours.as_secs_f64() / self.against.as_secs_f64()
+        self.ours / self.against
     }
 
-    /// The same for one of `runs` parts of each run.
+    /// The same for one of `parts` equal parts of each run.
     #[must_use]
-    pub fn per(self, runs: u32) -> Self {
+    pub fn per(self, parts: u32) -> Self {
         Self {
-            ours: self.ours / runs,
-            against: self.against / runs,
+            ours: self.ours / f64::from(parts),
+            against: self.against / f64::from(parts),
         }
     }
 }
 
-fn median(mut runs: Vec<Duration>) -> Duration {
+fn median(mut runs: Vec<Duration>) -> f64 {
     runs.sort_unstable();
-    runs[runs.len() / 2]
+    runs[runs.len() / 2].as_secs_f64()
 }
 
 fn medians(mut ours: Vec<Duration>, mut against: Vec<Duration>) -> Comparison {

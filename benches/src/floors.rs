@@ -27,6 +27,11 @@ fn starts(partitions: usize) -> Vec<u64> {
     starts
 }
 
+fn range_keys(partitions: usize) -> impl Iterator<Item = RangeKey> {
+    let key = |start| RangeKey::new(0, start).expect("the counter is small");
+    starts(partitions).into_iter().map(key)
+}
+
 /// Random ids over all partitions.
 pub fn ids(partitions: usize, count: usize) -> Vec<Gdid> {
     let mut random = fastrand::Rng::with_seed(11);
@@ -70,11 +75,7 @@ pub fn live_area(partitions: usize) -> (Arc<LiveRouter>, LiveArea) {
 
 /// The search that the router uses, alone.
 pub fn range_table(partitions: usize) -> RangeTable<u32> {
-    let range = |(start, place)| {
-        let start = RangeKey::new(0, start).expect("the counter is small");
-        (start, place)
-    };
-    RangeTable::new(starts(partitions).into_iter().zip(0..).map(range).collect())
+    RangeTable::new(range_keys(partitions).zip(0..).collect())
 }
 
 /// The floor: a branch-free search over one sorted array of 64-bit starts.
@@ -104,53 +105,55 @@ impl BranchFree {
 
 /// A way to find the partition of a counter.
 pub trait Search {
-    /// How many starts are at or below `counter`.
-    fn find(&self, counter: u64) -> usize;
+    /// How many starts are at or below the id's range key.
+    fn find(&self, id: Gdid) -> usize;
 }
 
 impl Search for BranchFree {
     #[inline]
-    fn find(&self, counter: u64) -> usize {
-        self.find(counter)
+    fn find(&self, id: Gdid) -> usize {
+        // The floor knows that there is one era.
+        self.find(id.counter())
     }
 }
 
-/// A map of starts, asked for the last at or below a key.
+/// A map of range keys, asked for the last at or below a key.
 #[derive(Debug)]
-pub struct Tree(BTreeMap<u64, usize>);
+pub struct Tree(BTreeMap<RangeKey, usize>);
 
 impl Tree {
     /// With so many partitions.
     pub fn new(partitions: usize) -> Self {
-        Self(starts(partitions).into_iter().zip(1..).collect())
+        Self(range_keys(partitions).zip(1..).collect())
     }
 }
 
 impl Search for Tree {
     #[inline]
-    fn find(&self, counter: u64) -> usize {
+    fn find(&self, id: Gdid) -> usize {
         self.0
-            .range(..=counter)
+            .range(..=id.range_key())
             .next_back()
             .map_or(0, |(_, place)| *place)
     }
 }
 
-/// A list of starts, walked from its beginning.
+/// A list of range keys, walked from its beginning, as Azos does it.
 #[derive(Debug)]
-pub struct Scan(Vec<u64>);
+pub struct Scan(Vec<RangeKey>);
 
 impl Scan {
     /// With so many partitions.
     pub fn new(partitions: usize) -> Self {
-        Self(starts(partitions))
+        Self(range_keys(partitions).collect())
     }
 }
 
 impl Search for Scan {
     #[inline]
-    fn find(&self, counter: u64) -> usize {
-        let above = self.0.iter().position(|&start| start > counter);
+    fn find(&self, id: Gdid) -> usize {
+        let key = id.range_key();
+        let above = self.0.iter().position(|&start| start > key);
         above.unwrap_or(self.0.len())
     }
 }
@@ -184,7 +187,7 @@ impl<S: Search> Flat<S> {
     /// The shard of an id, if it has one.
     #[inline]
     pub fn route(&self, id: Gdid) -> Option<u32> {
-        let partition = self.search.find(id.counter()).checked_sub(1)?;
+        let partition = self.search.find(id).checked_sub(1)?;
         let slot = xxh3_64(&id.to_bytes()) >> 52;
         Some(self.first_shards[partition] + u32::from(self.slots[(slot % 4096) as usize]))
     }

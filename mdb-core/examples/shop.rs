@@ -23,8 +23,10 @@ const CONFIG: &str = r#"
     name = "shop"
     [[sequence]]
     name = "user"
+    area = "user"
     [[sequence]]
     name = "order"
+    area = "user"
     [[server]]
     name = "main"
     url = "URL"

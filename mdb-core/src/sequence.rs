@@ -34,17 +34,16 @@ impl Sequences {
             servers,
         });
         let by_name = config
-            .names()
+            .declared()
             .iter()
-            .map(|name| {
-                let source = Arc::clone(&source);
+            .map(|declared| {
                 let sequence = Sequence::new(
-                    source,
-                    config.scope().clone(),
-                    name.clone(),
+                    Arc::clone(&source),
+                    declared.scope().clone(),
+                    declared.name().clone(),
                     config.block_size(),
                 );
-                (name.to_string(), sequence)
+                (declared.name().to_string(), sequence)
             })
             .collect();
         Self { by_name }

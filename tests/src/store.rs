@@ -116,7 +116,11 @@ impl<DB: TestEngine> Store<DB> {
     pub async fn alone(limits: Limits) -> Self {
         let kind = DB::SERVER.expect("the engine has servers");
         let server = Server::start(kind, Durability::Fast).await;
-        Self::on(Host::Own(Box::new(server.expect("the server starts"))), limits).await
+        Self::on(
+            Host::Own(Box::new(server.expect("the server starts"))),
+            limits,
+        )
+        .await
     }
 
     async fn on(host: Host, limits: Limits) -> Self {
@@ -124,10 +128,15 @@ impl<DB: TestEngine> Store<DB> {
         for (shard, report) in store.mdb.init().await {
             report.unwrap_or_else(|error| panic!("shard {shard}: {}", chain(&error)));
         }
-        let create = store.area.each_shard(ScatterOptions::new(), |shard| async move {
-            DB::run(&shard, DB::CREATE_ACCOUNT).await
-        });
-        create.all().await.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let create = store
+            .area
+            .each_shard(ScatterOptions::new(), |shard| async move {
+                DB::run(&shard, DB::CREATE_ACCOUNT).await
+            });
+        create
+            .all()
+            .await
+            .unwrap_or_else(|error| panic!("{}", chain(&error)));
         store
     }
 
@@ -211,11 +220,19 @@ impl<DB: TestEngine> Store<DB> {
 
     /// Ids whose briefcases are on the database `a0`, `a1` or `b0`, ascending.
     pub fn ids_on(&self, short: &str) -> impl Iterator<Item = Gdid> + '_ {
-        let (first, last) = if short == "b0" { (1000, u64::from(u32::MAX)) } else { (10, 999) };
+        let (first, last) = if short == "b0" {
+            (1000, u64::from(u32::MAX))
+        } else {
+            (10, 999)
+        };
         let shard = self.shard(short);
         (first..=last)
             .map(|counter| Gdid::new(0, 0, counter).expect("counters of this size are allowed"))
-            .filter(move |id| self.area.route(*id).is_ok_and(|route| route.shard_id() == shard))
+            .filter(move |id| {
+                self.area
+                    .route(*id)
+                    .is_ok_and(|route| route.shard_id() == shard)
+            })
     }
 
     /// The first of [`ids_on`](Self::ids_on).
@@ -245,8 +262,13 @@ impl<DB: TestEngine> Store<DB> {
     pub fn shard(&self, short: &str) -> ShardId {
         let name = self.database(short);
         let shards = self.area.shards();
-        let mut named = shards.iter().filter(|shard| shard.database().as_str() == name);
-        named.next().expect("the database is one of the store's").id()
+        let mut named = shards
+            .iter()
+            .filter(|shard| shard.database().as_str() == name);
+        named
+            .next()
+            .expect("the database is one of the store's")
+            .id()
     }
 
     /// What the pool of a shard holds.
@@ -282,8 +304,13 @@ impl<DB: TestEngine> Store<DB> {
 
 fn configuration(prefix: &str, url: &str, limits: Limits) -> String {
     let Limits { connections, .. } = limits;
-    let [connect, acquire, statement, test_after_idle] =
-        [limits.connect, limits.acquire, limits.statement, limits.test_after_idle].map(|time| time.as_millis());
+    let [connect, acquire, statement, test_after_idle] = [
+        limits.connect,
+        limits.acquire,
+        limits.statement,
+        limits.test_after_idle,
+    ]
+    .map(|time| time.as_millis());
     format!(
         r#"
         [store]

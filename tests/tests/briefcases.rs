@@ -1,13 +1,15 @@
 //! Briefcases: routed statements, streams and transactions, and what is refused.
 
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use mdb_core::error::chain;
 use mdb_core::routing::RouteError;
 use mdb_core::{
-    AcquireError, AreaError, Engine, Gdid, Isolation, TransactError, Transaction, TransactionError, TransactionOptions,
-    cause_of, is_transient,
+    AcquireError, AreaError, Engine, Gdid, Isolation, TransactError, Transaction, TransactionError,
+    TransactionOptions, cause_of, is_transient,
 };
 use mdb_tests::on_all_engines;
 use mdb_tests::store::{Limits, Store, TestEngine};
@@ -49,7 +51,10 @@ async fn what_a_transaction_wrote_is_read_in_every_way<DB: TestEngine>() {
     for rows in [DB::numbers(&ann, query), DB::numbers(&reading, query)] {
         assert_eq!(rows.map(Result::unwrap).collect::<Vec<_>>().await, [521]);
     }
-    let tx = ann.begin_with(&TransactionOptions::new().read_only()).await.unwrap();
+    let tx = ann
+        .begin_with(&TransactionOptions::new().read_only())
+        .await
+        .unwrap();
     assert_eq!(DB::number(&tx, query).await.unwrap(), 521);
     tx.rollback().await.unwrap();
     store.rests().await;
@@ -63,7 +68,12 @@ async fn rows_land_on_the_shard_that_owns_them<DB: TestEngine>() {
             let briefcase = store.area().briefcase(*id).unwrap();
             DB::put(&briefcase, *id, cents).await.unwrap();
         }
-        let there = store.mdb().topology().shard(store.shard(short)).database().to_string();
+        let there = store
+            .mdb()
+            .topology()
+            .shard(store.shard(short))
+            .database()
+            .to_string();
         assert_eq!(there, store.database(short));
         assert_eq!(DB::accounts_in(&store, short).await, ids, "on {there}");
     }
@@ -76,17 +86,28 @@ async fn rows_land_on_the_shard_that_owns_them<DB: TestEngine>() {
 async fn what_can_not_be_routed_is_refused<DB: TestEngine>() {
     let store = Store::<DB>::start(Limits::ROOMY).await;
     let area = store.area();
-    assert!(matches!(area.briefcase(Gdid::ZERO), Err(RouteError::ZeroId { .. })));
+    assert!(matches!(
+        area.briefcase(Gdid::ZERO),
+        Err(RouteError::ZeroId { .. })
+    ));
     let below = Gdid::new(0, 0, 9).unwrap();
     let error = area.briefcase(below).unwrap_err();
-    assert!(matches!(error, RouteError::BelowFirstPartition { .. }), "{error:?}");
+    assert!(
+        matches!(error, RouteError::BelowFirstPartition { .. }),
+        "{error:?}"
+    );
     for part in ["user", "0:0:9", "0:10"] {
         assert!(error.to_string().contains(part), "{error} lacks {part}");
     }
     let error = store.mdb().area::<DB>("device").unwrap_err();
-    assert!(matches!(&error, AreaError::Unknown { name, known } if name == "device" && known == &["user"]));
+    assert!(
+        matches!(&error, AreaError::Unknown { name, known } if name == "device" && known == &["user"])
+    );
     assert!(error.to_string().contains("`user`"), "{error}");
-    assert!(store.mdb().area::<DB>("USER").is_ok(), "letter case is ignored");
+    assert!(
+        store.mdb().area::<DB>("USER").is_ok(),
+        "letter case is ignored"
+    );
     is_refused_unless_same::<Sqlite, DB>(&store);
     is_refused_unless_same::<Postgres, DB>(&store);
     is_refused_unless_same::<MySql, DB>(&store);
@@ -127,13 +148,20 @@ async fn a_stream_that_is_left_early_does_no_harm<DB: TestEngine>() {
     let tx = ann.begin().await.unwrap();
     DB::put(&tx, ann.id(), 1).await.unwrap();
     for taken in [1, 2, 500] {
-        let rows: Vec<_> = DB::numbers(&tx, &series).take(taken).map(Result::unwrap).collect().await;
+        let rows: Vec<_> = DB::numbers(&tx, &series)
+            .take(taken)
+            .map(Result::unwrap)
+            .collect()
+            .await;
         assert_eq!(rows.len(), taken);
         DB::add(&tx, ann.id(), 1).await.unwrap();
     }
     // One that was never begun.
     drop(DB::numbers(&tx, &series));
-    let whole: Vec<_> = DB::numbers(&tx, &series).map(Result::unwrap).collect().await;
+    let whole: Vec<_> = DB::numbers(&tx, &series)
+        .map(Result::unwrap)
+        .collect()
+        .await;
     assert_eq!(whole, (1..=10_000).collect::<Vec<_>>());
     tx.commit().await.unwrap();
     assert_eq!(DB::get(&ann, ann.id()).await.unwrap(), Some(4));
@@ -152,7 +180,14 @@ async fn a_stream_that_is_left_early_does_no_harm<DB: TestEngine>() {
 
     // Outside a transaction.
     assert_eq!(DB::numbers(&ann, &series).next().await.unwrap().unwrap(), 1);
-    assert_eq!(DB::numbers(&ann.read(), &series).next().await.unwrap().unwrap(), 1);
+    assert_eq!(
+        DB::numbers(&ann.read(), &series)
+            .next()
+            .await
+            .unwrap()
+            .unwrap(),
+        1
+    );
     store.rests().await;
     assert_eq!(DB::get(&ann, ann.id()).await.unwrap(), Some(5));
 }
@@ -173,7 +208,11 @@ async fn statements_of_one_transaction_do_not_overlap<DB: TestEngine>() {
     assert_eq!(refusal(&error), Some(TransactionError::Overlapping));
     let error = DB::numbers(&tx, &series).next().await.unwrap().unwrap_err();
     assert_eq!(refusal(&error), Some(TransactionError::Overlapping));
-    assert_eq!(rows.next().await.unwrap().unwrap(), 2, "the first one goes on");
+    assert_eq!(
+        rows.next().await.unwrap().unwrap(),
+        2,
+        "the first one goes on"
+    );
     drop(rows);
     assert_eq!(DB::get(&tx, ann.id()).await.unwrap(), Some(1));
     tx.commit().await.unwrap();
@@ -194,11 +233,19 @@ async fn a_transaction_that_is_over_refuses<DB: TestEngine>() {
     let error = DB::put(&kept, ann.id(), 1).await.unwrap_err();
     assert_eq!(refusal(&error), Some(TransactionError::Over));
     assert!(!is_transient::<DB>(&error));
-    assert_eq!(refusal(&kept.commit().await.unwrap_err()), Some(TransactionError::Over));
+    assert_eq!(
+        refusal(&kept.commit().await.unwrap_err()),
+        Some(TransactionError::Over)
+    );
 
     // Who commits inside the work is told so by `transact`, which has nothing left to commit.
-    let error = ann.transact(async |tx| Ok(tx.commit().await?)).await.unwrap_err();
-    assert!(matches!(&error, TransactError::Database(cause) if refusal(cause) == Some(TransactionError::Over)));
+    let error = ann
+        .transact(async |tx| Ok(tx.commit().await?))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, TransactError::Database(cause) if refusal(cause) == Some(TransactionError::Over))
+    );
     store.rests().await;
 }
 
@@ -221,8 +268,14 @@ async fn work_that_aborts_is_undone_and_not_repeated<DB: TestEngine>() {
         })
         .await;
     let error = result.unwrap_err();
-    assert!(matches!(&error, TransactError::Aborted(cause) if cause.is::<Poor>()), "{error:?}");
-    assert_eq!(chain(&error), "the transaction was aborted and rolled back: not enough money");
+    assert!(
+        matches!(&error, TransactError::Aborted(cause) if cause.is::<Poor>()),
+        "{error:?}"
+    );
+    assert_eq!(
+        chain(&error),
+        "the transaction was aborted and rolled back: not enough money"
+    );
     assert_eq!(runs, 1);
     // At once: `transact` has waited for the rollback.
     assert_eq!(DB::get(&ann, ann.id()).await.unwrap(), None);
@@ -250,7 +303,11 @@ async fn an_error_of_the_server_is_not_repeated<DB: TestEngine>() {
     assert!(error.is_unique_violation(), "{error}");
     assert_eq!(runs, 1);
     assert_eq!(DB::get(&ann, ann.id()).await.unwrap(), Some(1));
-    assert_eq!(store.status("a0").server_in_use, 0, "the connection is given back");
+    assert_eq!(
+        store.status("a0").server_in_use,
+        0,
+        "the connection is given back"
+    );
 }
 
 async fn transactions_can_be_spawned<DB: TestEngine>() {
@@ -260,8 +317,12 @@ async fn transactions_can_be_spawned<DB: TestEngine>() {
         tokio::spawn(async move {
             let id = briefcase.id();
             let options = TransactionOptions::new().isolation(Isolation::RepeatableRead);
-            briefcase.transact(async |tx| Ok(DB::put(&tx, id, 7).await?)).await?;
-            briefcase.transact_with(&options, async |tx| Ok(DB::get(&tx, id).await?)).await
+            briefcase
+                .transact(async |tx| Ok(DB::put(&tx, id, 7).await?))
+                .await?;
+            briefcase
+                .transact_with(&options, async |tx| Ok(DB::get(&tx, id).await?))
+                .await
         })
     });
     for task in tasks {
@@ -273,7 +334,11 @@ async fn a_read_only_transaction_refuses_to_write<DB: TestEngine>() {
     let store = Store::<DB>::start(Limits::ROOMY).await;
     let ann = store.briefcase_on("a0");
     DB::put(&ann, ann.id(), 1).await.unwrap();
-    for level in [Isolation::ReadCommitted, Isolation::RepeatableRead, Isolation::Serializable] {
+    for level in [
+        Isolation::ReadCommitted,
+        Isolation::RepeatableRead,
+        Isolation::Serializable,
+    ] {
         let options = TransactionOptions::new().read_only().isolation(level);
         let tx = ann.begin_with(&options).await.unwrap();
         assert_eq!(DB::get(&tx, ann.id()).await.unwrap(), Some(1));
@@ -283,7 +348,9 @@ async fn a_read_only_transaction_refuses_to_write<DB: TestEngine>() {
         tx.rollback().await.unwrap();
     }
     DB::add(&ann, ann.id(), 1).await.unwrap();
-    let own = TransactionOptions::new().isolation(Isolation::Serializable).timeout(Duration::from_secs(5));
+    let own = TransactionOptions::new()
+        .isolation(Isolation::Serializable)
+        .timeout(Duration::from_secs(5));
     let tx = ann.begin_with(&own).await.unwrap();
     DB::add(&tx, ann.id(), 1).await.unwrap();
     tx.commit().await.unwrap();
@@ -295,8 +362,11 @@ async fn statements_can_be_prepared_and_described<DB: TestEngine>() {
     let ann = store.briefcase_on("a0");
     let tx = ann.begin().await.unwrap();
     let query = "SELECT g_user, cents FROM account";
-    let described =
-        [(&ann).describe(query).await, (&ann.read()).describe(query).await, (&tx).describe(query).await];
+    let described = [
+        (&ann).describe(query).await,
+        (&ann.read()).describe(query).await,
+        (&tx).describe(query).await,
+    ];
     for described in described {
         assert_eq!(described.unwrap().columns.len(), 2);
     }
@@ -321,7 +391,10 @@ async fn a_closed_store_hands_out_nothing<DB: TestEngine>() {
         ann.begin().await.unwrap_err(),
     ];
     for error in errors {
-        assert!(matches!(cause_of(&error), Some(AcquireError::Closed { .. })), "{error:?}");
+        assert!(
+            matches!(cause_of(&error), Some(AcquireError::Closed { .. })),
+            "{error:?}"
+        );
         assert!(!is_transient::<DB>(&error));
     }
     assert_eq!(DB::accounts_in(&store, "a0").await, [ann.id()]);

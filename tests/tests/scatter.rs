@@ -1,5 +1,7 @@
 //! Work over all shards: results as they come, bounded, with a deadline for each, and what becomes of failures.
 
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +10,10 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use mdb_core::error::chain;
 use mdb_core::routing::RouteError;
-use mdb_core::{AcquireError, Area, Gdid, Mdb, ScatterOptions, ShardError, ShardInfo, TransactionOptions, cause_of};
+use mdb_core::{
+    AcquireError, Area, Gdid, Mdb, ScatterOptions, ShardError, ShardInfo, TransactionOptions,
+    cause_of,
+};
 use mdb_tests::kit::{free_port, wait_for};
 use mdb_tests::on_all_engines;
 use mdb_tests::store::{Limits, SOON, Store, TestEngine};
@@ -30,31 +35,55 @@ fn at_once(shards: usize) -> ScatterOptions {
 }
 
 fn databases(shards: &[ShardInfo]) -> Vec<&str> {
-    shards.iter().map(|shard| shard.database().as_str()).collect()
+    shards
+        .iter()
+        .map(|shard| shard.database().as_str())
+        .collect()
 }
 
 async fn every_shard_is_asked_once<DB: TestEngine>() {
     let store = Store::<DB>::start(Limits::ROOMY).await;
     for (short, rows) in [("a0", 3), ("a1", 1), ("b0", 2)] {
         for id in store.ids_on(short).take(rows) {
-            DB::put(&store.area().briefcase(id).unwrap(), id, 1).await.unwrap();
+            DB::put(&store.area().briefcase(id).unwrap(), id, 1)
+                .await
+                .unwrap();
         }
     }
     let query = "SELECT count(*) FROM account";
-    let counted = store.area().each_shard(ScatterOptions::new(), move |shard| async move {
-        let alone = DB::number(&shard, query).await?;
-        let tx = shard.begin_with(&TransactionOptions::new().read_only()).await?;
-        assert_eq!(DB::number(&tx, query).await?, alone);
-        tx.commit().await?;
-        Ok::<_, sqlx::Error>((shard.info().clone(), alone))
-    });
+    let counted = store
+        .area()
+        .each_shard(ScatterOptions::new(), move |shard| async move {
+            let alone = DB::number(&shard, query).await?;
+            let tx = shard
+                .begin_with(&TransactionOptions::new().read_only())
+                .await?;
+            assert_eq!(DB::number(&tx, query).await?, alone);
+            tx.commit().await?;
+            Ok::<_, sqlx::Error>((shard.info().clone(), alone))
+        });
     let counted = counted.all().await.unwrap();
-    let (shards, counts): (Vec<_>, Vec<_>) = counted.iter().map(|(shard, (_, count))| (shard.clone(), *count)).unzip();
-    assert_eq!(databases(&shards), ["a0", "a1", "b0"].map(|short| store.database(short)));
+    let (shards, counts): (Vec<_>, Vec<_>) = counted
+        .iter()
+        .map(|(shard, (_, count))| (shard.clone(), *count))
+        .unzip();
+    assert_eq!(
+        databases(&shards),
+        ["a0", "a1", "b0"].map(|short| store.database(short))
+    );
     assert_eq!(shards, store.area().shards());
     assert_eq!(counts, [3, 1, 2]);
     assert!(counted.iter().all(|(shard, (inside, _))| shard == inside));
-    let described: Vec<_> = shards.iter().map(|s| (s.generation().counter(), s.partition().counter(), s.position().get())).collect();
+    let described: Vec<_> = shards
+        .iter()
+        .map(|s| {
+            (
+                s.generation().counter(),
+                s.partition().counter(),
+                s.position().get(),
+            )
+        })
+        .collect();
     assert_eq!(described, [(0, 10, 0), (0, 10, 1), (0, 1000, 0)]);
     store.rests().await;
 }
@@ -100,10 +129,17 @@ async fn no_more_shards_at_once_than_wanted<DB: TestEngine>() {
                 Ok::<_, sqlx::Error>(now)
             }
         });
-        assert_eq!(running.load(Ordering::SeqCst), 0, "nothing runs before the results are asked for");
+        assert_eq!(
+            running.load(Ordering::SeqCst),
+            0,
+            "nothing runs before the results are asked for"
+        );
         let opens = async {
             let expected = wanted.min(3);
-            wait_for("as many as wanted to run", SOON, async || running.load(Ordering::SeqCst) == expected).await;
+            wait_for("as many as wanted to run", SOON, async || {
+                running.load(Ordering::SeqCst) == expected
+            })
+            .await;
             gate.add_permits(3);
         };
         let (all, ()) = tokio::join!(scatter.all(), opens);
@@ -117,31 +153,55 @@ async fn each_shard_has_its_own_deadline<DB: TestEngine>() {
     let (slow, limit) = (store.database("a0"), Duration::from_millis(300));
     let began = Instant::now();
     // One at a time: the deadline counts from when a shard is begun, not from the beginning of all.
-    let report = store.area().each_shard(at_once(1).deadline(limit), move |shard| {
-        let query = if shard.info().database().as_str() == slow { DB::ENDLESS } else { "SELECT count(*) FROM account" };
-        async move { DB::number(&shard, query).await }
-    });
+    let report = store
+        .area()
+        .each_shard(at_once(1).deadline(limit), move |shard| {
+            let query = if shard.info().database().as_str() == slow {
+                DB::ENDLESS
+            } else {
+                "SELECT count(*) FROM account"
+            };
+            async move { DB::number(&shard, query).await }
+        });
     let report = report.report().await;
     assert!(began.elapsed() >= limit && began.elapsed() < SOON);
     assert_eq!(report.succeeded().len(), 2);
-    let [(shard, error)] = report.failed() else { panic!("{report:?}") };
+    let [(shard, error)] = report.failed() else {
+        panic!("{report:?}")
+    };
     assert_eq!(shard.database().as_str(), store.database("a0"));
-    assert!(matches!(error, ShardError::OutOfTime { limit: told } if *told == limit), "{error:?}");
+    assert!(
+        matches!(error, ShardError::OutOfTime { limit: told } if *told == limit),
+        "{error:?}"
+    );
     assert_eq!(error.to_string(), "gave up after 300 ms");
     store.rests().await;
-    wait_for("the statement to end on the server", SOON, async || store.sessions().await.running == 0).await;
+    wait_for("the statement to end on the server", SOON, async || {
+        store.sessions().await.running == 0
+    })
+    .await;
 }
 
 /// The store with the server of `a1` gone.
 fn with_one_gone<DB: TestEngine>(store: &Store<DB>) -> (Mdb, Area<DB>) {
     let place = match DB::SERVER {
         None => "sqlite:nowhere".to_owned(),
-        Some(kind) => format!("{}://mdb:mdb@127.0.0.1:{}/{{database}}", kind.scheme(), free_port().unwrap()),
+        Some(kind) => format!(
+            "{}://mdb:mdb@127.0.0.1:{}/{{database}}",
+            kind.scheme(),
+            free_port().unwrap()
+        ),
     };
     let database = store.database("a1");
     let mdb = store.open_changed(|text| {
-        let text = text.replace("[central]", &format!("[[server]]\nname = \"gone\"\nurl = \"{place}\"\n\n[central]"));
-        text.replace(&format!("\"main\", database = \"{database}\""), &format!("\"gone\", database = \"{database}\""))
+        let text = text.replace(
+            "[central]",
+            &format!("[[server]]\nname = \"gone\"\nurl = \"{place}\"\n\n[central]"),
+        );
+        text.replace(
+            &format!("\"main\", database = \"{database}\""),
+            &format!("\"gone\", database = \"{database}\""),
+        )
     });
     let area = mdb.area("user").unwrap();
     (mdb, area)
@@ -157,9 +217,15 @@ async fn all_stops_at_the_first_failure<DB: TestEngine>() {
         async move { DB::number(&shard, "SELECT count(*) FROM account").await }
     });
     let error = counted.all().await.unwrap_err();
-    assert_eq!(asked.load(Ordering::SeqCst), 2, "the third shard was asked for nothing");
+    assert_eq!(
+        asked.load(Ordering::SeqCst),
+        2,
+        "the third shard was asked for nothing"
+    );
     assert_eq!(error.shard().database().as_str(), store.database("a1"));
-    let ShardError::Failed(cause) = error.cause() else { panic!("{error:?}") };
+    let ShardError::Failed(cause) = error.cause() else {
+        panic!("{error:?}")
+    };
     assert!(cause_of::<AcquireError>(cause).is_some(), "{cause:?}");
     let text = chain(&error);
     for part in ["shard 1 of partition 0:10", "`gone`", &store.database("a1")] {
@@ -175,19 +241,29 @@ async fn a_report_has_the_failures_too<DB: TestEngine>() {
     });
     let report = report.report().await;
     assert!(!report.is_complete());
-    let names = |shards: Vec<&ShardInfo>| shards.iter().map(|shard| shard.database().to_string()).collect::<Vec<_>>();
+    let names = |shards: Vec<&ShardInfo>| {
+        shards
+            .iter()
+            .map(|shard| shard.database().to_string())
+            .collect::<Vec<_>>()
+    };
     let succeeded = report.succeeded().iter().map(|(shard, _)| shard).collect();
-    assert_eq!(names(succeeded), ["a0", "b0"].map(|short| store.database(short)));
+    assert_eq!(
+        names(succeeded),
+        ["a0", "b0"].map(|short| store.database(short))
+    );
     let failed = report.failed().iter().map(|(shard, _)| shard).collect();
     assert_eq!(names(failed), [store.database("a1")]);
 }
 
 async fn a_dropped_scatter_leaves_nothing<DB: TestEngine>() {
     let store = Store::<DB>::start(Limits::ROOMY).await;
-    let scatter = store.area().each_shard(ScatterOptions::new(), |shard| async move {
-        let tx = shard.begin_with(&TransactionOptions::new()).await?;
-        DB::number(&tx, DB::ENDLESS).await
-    });
+    let scatter = store
+        .area()
+        .each_shard(ScatterOptions::new(), |shard| async move {
+            let tx = shard.begin_with(&TransactionOptions::new()).await?;
+            DB::number(&tx, DB::ENDLESS).await
+        });
     tokio::select! {
         _ = scatter.all() => panic!("an endless query ended"),
         () = wait_for("all to run", SOON, async || {
@@ -195,15 +271,20 @@ async fn a_dropped_scatter_leaves_nothing<DB: TestEngine>() {
         }) => {}
     }
     store.rests().await;
-    wait_for("the statements to end on the server", SOON, async || store.sessions().await.running == 0).await;
+    wait_for("the statements to end on the server", SOON, async || {
+        store.sessions().await.running == 0
+    })
+    .await;
 }
 
 async fn shards_are_asked_from_a_partition_on<DB: TestEngine>() {
     let store = Store::<DB>::start(Limits::ROOMY).await;
     let asked_from = async |id: Option<Gdid>| {
-        let scatter = store.area().each_partition_from(id, at_once(1), |shard| async move {
-            DB::number(&shard, "SELECT count(*) FROM account").await
-        });
+        let scatter = store
+            .area()
+            .each_partition_from(id, at_once(1), |shard| async move {
+                DB::number(&shard, "SELECT count(*) FROM account").await
+            });
         let answers = scatter.unwrap().map(|(shard, count)| {
             assert_eq!(count.unwrap(), 0);
             shard.database().to_string()
@@ -216,8 +297,17 @@ async fn shards_are_asked_from_a_partition_on<DB: TestEngine>() {
     assert_eq!(asked_from(id(10)).await, all);
     assert_eq!(asked_from(id(999)).await, all);
     assert_eq!(asked_from(id(1000)).await, all[2..]);
-    assert_eq!(asked_from(Some(Gdid::new(5, 0, 1).unwrap())).await, all[2..]);
+    assert_eq!(
+        asked_from(Some(Gdid::new(5, 0, 1).unwrap())).await,
+        all[2..]
+    );
     let work = |_| async { Ok::<_, sqlx::Error>(()) };
-    let error = store.area().each_partition_from(id(9), ScatterOptions::new(), work).unwrap_err();
-    assert!(matches!(error, RouteError::BelowFirstPartition { .. }), "{error:?}");
+    let error = store
+        .area()
+        .each_partition_from(id(9), ScatterOptions::new(), work)
+        .unwrap_err();
+    assert!(
+        matches!(error, RouteError::BelowFirstPartition { .. }),
+        "{error:?}"
+    );
 }

@@ -1,5 +1,7 @@
 //! What is dropped before its end: no lock, transaction, permit or unusable connection stays behind.
 
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -54,16 +56,26 @@ async fn is_as_new<DB: TestEngine>(store: &Store<DB>) {
     let transactions: Vec<_> = begun.into_iter().map(Result::unwrap).collect();
     assert_eq!(store.status("a0").server_in_use, transactions.len());
     for transaction in transactions {
-        assert_eq!(DB::number(&transaction, "SELECT count(*) FROM account WHERE cents < 0").await.unwrap(), 0);
+        assert_eq!(
+            DB::number(&transaction, "SELECT count(*) FROM account WHERE cents < 0")
+                .await
+                .unwrap(),
+            0
+        );
         transaction.rollback().await.unwrap();
     }
     for briefcase in &briefcases {
-        let count = briefcase.transact(async |tx| Ok(DB::number(&tx, "SELECT count(*) FROM account").await?)).await;
+        let count = briefcase
+            .transact(async |tx| Ok(DB::number(&tx, "SELECT count(*) FROM account").await?))
+            .await;
         assert!(count.unwrap() <= 1);
     }
     store.rests().await;
     let limit = i64::from(Limits::ROOMY.connections);
-    wait_for("ended sessions to be gone", SOON, async || store.sessions().await.open <= limit).await;
+    wait_for("ended sessions to be gone", SOON, async || {
+        store.sessions().await.open <= limit
+    })
+    .await;
     assert!(store.status("a0").server_open <= Limits::ROOMY.connections as usize);
 }
 
@@ -84,9 +96,16 @@ async fn a_cancelled_begin_leaves_nothing<DB: TestEngine>() {
             }
         }
     }
-    assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}: none was cancelled, or all");
+    assert!(
+        outcomes.iter().all(|count| *count > 0),
+        "{outcomes:?}: none was cancelled, or all"
+    );
     is_as_new(&store).await;
-    assert_eq!(DB::get(&ann, ann.id()).await.unwrap(), None, "nothing was committed");
+    assert_eq!(
+        DB::get(&ann, ann.id()).await.unwrap(),
+        None,
+        "nothing was committed"
+    );
 }
 
 async fn a_cancelled_transaction_leaves_nothing<DB: TestEngine>() {
@@ -121,7 +140,10 @@ async fn a_cancelled_commit_is_whole_or_nothing<DB: TestEngine>() {
         let tx = ann.begin().await.unwrap();
         DB::add(&tx, ann.id(), 1).await.unwrap();
         DB::add(&tx, ann.id(), 1).await.unwrap();
-        within_polls(1 + attempt % 4, tx.commit()).await.unwrap_or(Ok(())).unwrap();
+        within_polls(1 + attempt % 4, tx.commit())
+            .await
+            .unwrap_or(Ok(()))
+            .unwrap();
     }
     store.rests().await;
     assert_eq!(DB::get(&ann, ann.id()).await.unwrap().unwrap() % 2, 0);
@@ -155,7 +177,8 @@ async fn a_dropped_transaction_lets_its_lock_go<DB: TestEngine>() {
 /// Waits until a statement that was begun is under way on the server, as far as that can be seen.
 async fn is_under_way<DB: TestEngine>(store: &Store<DB>) {
     wait_for("the statement to be under way", SOON, async || {
-        store.status("a0").server_in_use > 0 && (DB::SERVER.is_none() || store.sessions().await.running > 0)
+        store.status("a0").server_in_use > 0
+            && (DB::SERVER.is_none() || store.sessions().await.running > 0)
     })
     .await;
 }
@@ -169,13 +192,20 @@ async fn a_cancelled_query_ends_on_the_server<DB: TestEngine>() {
             match way {
                 0 => DB::number(&briefcase, DB::ENDLESS).await.map(drop),
                 1 => DB::number(&briefcase.read(), DB::ENDLESS).await.map(drop),
-                _ => DB::numbers(&briefcase, DB::ENDLESS).next().await.transpose().map(drop),
+                _ => DB::numbers(&briefcase, DB::ENDLESS)
+                    .next()
+                    .await
+                    .transpose()
+                    .map(drop),
             }
         });
         is_under_way(&store).await;
         task.abort();
         assert!(task.await.unwrap_err().is_cancelled());
-        wait_for("the statement to end on the server", SOON, async || store.sessions().await.running == 0).await;
+        wait_for("the statement to end on the server", SOON, async || {
+            store.sessions().await.running == 0
+        })
+        .await;
     }
     is_as_new(&store).await;
 }
@@ -212,7 +242,10 @@ async fn a_cancelled_wait_for_a_lock_ends<DB: TestEngine>() {
         let briefcase = ann.clone();
         let task = tokio::spawn(async move {
             if in_transaction {
-                briefcase.transact(async |tx| Ok(DB::add(&tx, briefcase.id(), 10).await?)).await.unwrap();
+                briefcase
+                    .transact(async |tx| Ok(DB::add(&tx, briefcase.id(), 10).await?))
+                    .await
+                    .unwrap();
             } else {
                 DB::add(&briefcase, briefcase.id(), 10).await.unwrap();
             }
@@ -222,7 +255,9 @@ async fn a_cancelled_wait_for_a_lock_ends<DB: TestEngine>() {
         assert!(task.await.unwrap_err().is_cancelled());
         wait_for("the waiting to end on the server", SOON, async || {
             let sessions = store.sessions().await;
-            sessions.running == 0 && sessions.transactions <= 1 && store.status("a0").server_in_use == 1
+            sessions.running == 0
+                && sessions.transactions <= 1
+                && store.status("a0").server_in_use == 1
         })
         .await;
     }
@@ -232,6 +267,10 @@ async fn a_cancelled_wait_for_a_lock_ends<DB: TestEngine>() {
     }
     tx.commit().await.unwrap();
     assert!(time_to_lock(&ann).await < Duration::from_secs(1));
-    assert_eq!(DB::get(&ann, ann.id()).await.unwrap(), Some(1), "nothing that was cancelled happened later");
+    assert_eq!(
+        DB::get(&ann, ann.id()).await.unwrap(),
+        Some(1),
+        "nothing that was cancelled happened later"
+    );
     is_as_new(&store).await;
 }

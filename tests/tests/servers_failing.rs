@@ -1,5 +1,7 @@
 //! Servers that stall, die, never answer, refuse or are something else than configured.
 
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -27,12 +29,24 @@ async fn all_work_fails<DB: TestEngine>(store: &Store<DB>, limit: Duration) -> V
     for briefcase in [&ann, &bob] {
         let began = Instant::now();
         errors.push(DB::get(briefcase, briefcase.id()).await.unwrap_err());
-        assert!(began.elapsed() < limit, "a statement took {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < limit,
+            "a statement took {:?}",
+            began.elapsed()
+        );
         let began = Instant::now();
         errors.push(briefcase.begin().await.unwrap_err());
-        assert!(began.elapsed() < limit, "a begin took {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < limit,
+            "a begin took {:?}",
+            began.elapsed()
+        );
         let began = Instant::now();
-        errors.push(DB::get(&briefcase.read(), briefcase.id()).await.unwrap_err());
+        errors.push(
+            DB::get(&briefcase.read(), briefcase.id())
+                .await
+                .unwrap_err(),
+        );
         assert!(began.elapsed() < limit, "a read took {:?}", began.elapsed());
     }
     errors
@@ -49,7 +63,9 @@ async fn all_work_succeeds<DB: TestEngine>(store: &Store<DB>) {
         transaction.rollback().await.unwrap();
     }
     DB::add(&ann, ann.id(), 1).await.unwrap();
-    ann.transact(async |tx| Ok(DB::add(&tx, ann.id(), 1).await?)).await.unwrap();
+    ann.transact(async |tx| Ok(DB::add(&tx, ann.id(), 1).await?))
+        .await
+        .unwrap();
     store.rests().await;
     wait_for("abandoned sessions to be gone", SOON, async || {
         store.sessions().await.open <= i64::from(Limits::SHORT.connections)
@@ -74,13 +90,23 @@ async fn a_stalled_server_is_given_up_and_found_again<DB: TestEngine>() {
     for error in all_work_fails(&store, limit).await {
         let text = chain(&error);
         assert!(text.contains(" ms"), "says how long it waited: {text}");
-        assert!(!matches!(cause_of(&error), Some(AcquireError::Busy { .. })), "no permit is lost: {text}");
+        assert!(
+            !matches!(cause_of(&error), Some(AcquireError::Busy { .. })),
+            "no permit is lost: {text}"
+        );
     }
     drop((open, locked));
 
     store.server().resume();
-    wait_for("the server to be found again", SOON, async || DB::get(&ann, ann.id()).await.is_ok()).await;
-    assert_eq!(DB::get(&ann, ann.id()).await.unwrap(), Some(0), "nothing was committed");
+    wait_for("the server to be found again", SOON, async || {
+        DB::get(&ann, ann.id()).await.is_ok()
+    })
+    .await;
+    assert_eq!(
+        DB::get(&ann, ann.id()).await.unwrap(),
+        Some(0),
+        "nothing was committed"
+    );
     all_work_succeeds(&store).await;
     assert_eq!(DB::get(&ann, ann.id()).await.unwrap(), Some(2));
 }
@@ -97,7 +123,13 @@ async fn a_killed_server_fails_at_once_and_is_found_again<DB: TestEngine>() {
         }
         for error in all_work_fails(&store, Duration::from_millis(500)).await {
             let acquire: &AcquireError = cause_of(&error).unwrap_or_else(|| panic!("{error:?}"));
-            let AcquireError::Connect { source: sqlx::Error::Io(io), .. } = acquire else { panic!("{acquire:?}") };
+            let AcquireError::Connect {
+                source: sqlx::Error::Io(io),
+                ..
+            } = acquire
+            else {
+                panic!("{acquire:?}")
+            };
             assert_eq!(io.kind(), std::io::ErrorKind::ConnectionRefused);
             assert!(acquire.is_unreachable() && is_transient::<DB>(&error));
             let text = chain(&error);
@@ -106,9 +138,16 @@ async fn a_killed_server_fails_at_once_and_is_found_again<DB: TestEngine>() {
             }
         }
         let began = Instant::now();
-        let error = ann.transact(async |tx| Ok(DB::add(&tx, ann.id(), 50).await?)).await.unwrap_err();
+        let error = ann
+            .transact(async |tx| Ok(DB::add(&tx, ann.id(), 50).await?))
+            .await
+            .unwrap_err();
         assert!(chain(&error).contains("refused"), "{}", chain(&error));
-        assert!(began.elapsed() < Duration::from_secs(4), "a bounded number of runs: {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(4),
+            "a bounded number of runs: {:?}",
+            began.elapsed()
+        );
 
         store.server().restart().await.unwrap();
         ann.begin().await.unwrap().rollback().await.unwrap();
@@ -130,8 +169,17 @@ async fn a_connection_that_died_while_idle_is_replaced<DB: TestEngine>() {
         store.server().restart().await.unwrap();
         match round {
             // A begin comes back by itself, however short they have been idle.
-            0 => drop(join_all((0..3).map(|_| ann.begin())).await.into_iter().map(Result::unwrap).collect::<Vec<_>>()),
-            1 => ann.transact(async |tx| Ok(DB::add(&tx, ann.id(), 1).await?)).await.unwrap(),
+            0 => drop(
+                join_all((0..3).map(|_| ann.begin()))
+                    .await
+                    .into_iter()
+                    .map(Result::unwrap)
+                    .collect::<Vec<_>>(),
+            ),
+            1 => ann
+                .transact(async |tx| Ok(DB::add(&tx, ann.id(), 1).await?))
+                .await
+                .unwrap(),
             // A statement can't be repeated; it does when they are tested before.
             _ => {
                 wait_for("connections to be idle for long", SOON, async || {
@@ -152,15 +200,24 @@ async fn a_transaction_on_a_killed_server_is_not_committed<DB: TestEngine>() {
     let ann = store.briefcase_on("a0");
     DB::put(&ann, ann.id(), 0).await.unwrap();
     let [in_use, at_commit] = ["a0", "a1"].map(|short| store.briefcase_on(short));
-    let [in_use, at_commit] = [in_use.begin().await.unwrap(), at_commit.begin().await.unwrap()];
+    let [in_use, at_commit] = [
+        in_use.begin().await.unwrap(),
+        at_commit.begin().await.unwrap(),
+    ];
     DB::add(&in_use, ann.id(), 1).await.unwrap();
     DB::put(&at_commit, ann.id(), 1).await.unwrap();
     store.server().kill().await;
     let began = Instant::now();
-    assert!(is_transient::<DB>(&DB::get(&in_use, ann.id()).await.unwrap_err()));
+    assert!(is_transient::<DB>(
+        &DB::get(&in_use, ann.id()).await.unwrap_err()
+    ));
     assert!(in_use.commit().await.is_err());
     assert!(at_commit.commit().await.is_err());
-    assert!(began.elapsed() < Duration::from_millis(500), "took {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_millis(500),
+        "took {:?}",
+        began.elapsed()
+    );
     store.server().restart().await.unwrap();
 
     // A whole transaction runs again when its server dies under it.
@@ -191,7 +248,11 @@ fn moved<DB: TestEngine>(store: &Store<DB>, url: &str) -> Mdb {
 }
 
 async fn error_of<DB: TestEngine>(store: &Store<DB>, mdb: &Mdb) -> sqlx::Error {
-    let ann = mdb.area::<DB>("user").unwrap().briefcase(store.id_on("a0")).unwrap();
+    let ann = mdb
+        .area::<DB>("user")
+        .unwrap()
+        .briefcase(store.id_on("a0"))
+        .unwrap();
     let began = Instant::now();
     let error = DB::get(&ann, ann.id()).await.unwrap_err();
     let begin = ann.begin().await.unwrap_err();
@@ -207,25 +268,48 @@ async fn a_server_that_never_answers_is_given_up<DB: TestEngine>() {
     let store = Store::<DB>::start(Limits::SHORT).await;
     let hole = BlackHole::start().await.unwrap();
     let own = store.server().port().to_string();
-    let url = store.server().url_template().replace(&own, &hole.port().to_string());
+    let url = store
+        .server()
+        .url_template()
+        .replace(&own, &hole.port().to_string());
     let error = error_of(&store, &moved(&store, &url)).await;
     assert!(hole.accepted() > 0);
-    assert!(matches!(cause_of(&error), Some(AcquireError::ConnectTimeout { .. })), "{error:?}");
+    assert!(
+        matches!(cause_of(&error), Some(AcquireError::ConnectTimeout { .. })),
+        "{error:?}"
+    );
     assert!(is_transient::<DB>(&error));
-    assert!(chain(&error).contains("server `main` did not answer within 500 ms"), "{}", chain(&error));
+    assert!(
+        chain(&error).contains("server `main` did not answer within 500 ms"),
+        "{}",
+        chain(&error)
+    );
 }
 
 async fn a_wrong_password_is_told_and_not_shown<DB: TestEngine>() {
     let store = Store::<DB>::start(Limits::SHORT).await;
-    let url = store.server().url_template().replace(&format!(":{PASSWORD}@"), ":not-the-secret@");
+    let url = store
+        .server()
+        .url_template()
+        .replace(&format!(":{PASSWORD}@"), ":not-the-secret@");
     let mdb = moved(&store, &url);
     let error = error_of(&store, &mdb).await;
-    let Some(acquire @ AcquireError::Connect { .. }) = cause_of(&error) else { panic!("{error:?}") };
+    let Some(acquire @ AcquireError::Connect { .. }) = cause_of(&error) else {
+        panic!("{error:?}")
+    };
     assert!(!acquire.is_transient() && !acquire.is_unreachable());
     assert!(!is_transient::<DB>(&error));
     let text = chain(&error);
-    assert!(text.contains("server `main`") && text.to_lowercase().contains("password"), "{text}");
-    for text in [text, format!("{error:?}"), format!("{mdb:?}"), format!("{:#?}", mdb.config())] {
+    assert!(
+        text.contains("server `main`") && text.to_lowercase().contains("password"),
+        "{text}"
+    );
+    for text in [
+        text,
+        format!("{error:?}"),
+        format!("{mdb:?}"),
+        format!("{:#?}", mdb.config()),
+    ] {
         assert!(!text.contains("not-the-secret"), "{text}");
     }
     for (_, report) in mdb.init().await.into_iter().skip(1) {
@@ -237,13 +321,26 @@ async fn a_wrong_password_is_told_and_not_shown<DB: TestEngine>() {
 
 async fn another_engine_behind_the_url_is_an_error<DB: TestEngine>() {
     let store = Store::<DB>::start(Limits::SHORT).await;
-    let [postgres, mariadb] = [shared_postgres(0).await.unwrap(), shared_mariadb(0).await.unwrap()];
+    let [postgres, mariadb] = [
+        shared_postgres(0).await.unwrap(),
+        shared_mariadb(0).await.unwrap(),
+    ];
     let own = store.server().port();
-    let other = if own == postgres.port() { mariadb.port() } else { postgres.port() };
-    let url = store.server().url_template().replace(&own.to_string(), &other.to_string());
+    let other = if own == postgres.port() {
+        mariadb.port()
+    } else {
+        postgres.port()
+    };
+    let url = store
+        .server()
+        .url_template()
+        .replace(&own.to_string(), &other.to_string());
     let error = error_of(&store, &moved(&store, &url)).await;
     let acquire: &AcquireError = cause_of(&error).unwrap_or_else(|| panic!("{error:?}"));
-    let expected = matches!(acquire, AcquireError::Connect { .. } | AcquireError::ConnectTimeout { .. });
+    let expected = matches!(
+        acquire,
+        AcquireError::Connect { .. } | AcquireError::ConnectTimeout { .. }
+    );
     assert!(expected, "{acquire:?}");
 }
 
@@ -252,6 +349,13 @@ async fn a_missing_database_is_told<DB: TestEngine>() {
     let mdb = store.open_changed(|text| text.replace(&store.database("a0"), "nowhere_at_all"));
     let error = error_of(&store, &mdb).await;
     assert!(!is_transient::<DB>(&error));
-    assert!(matches!(cause_of(&error), Some(AcquireError::Missing { .. })), "{error:?}");
-    assert!(chain(&error).contains("has no database `nowhere_at_all`: run `mdb init`"), "{}", chain(&error));
+    assert!(
+        matches!(cause_of(&error), Some(AcquireError::Missing { .. })),
+        "{error:?}"
+    );
+    assert!(
+        chain(&error).contains("has no database `nowhere_at_all`: run `mdb init`"),
+        "{}",
+        chain(&error)
+    );
 }

@@ -1,9 +1,12 @@
 //! Identity stamps: a database is made ready once, and is never taken for another shard.
 
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
 use mdb_core::error::chain;
 use mdb_core::topology::ShardId;
 use mdb_core::{
-    AcquireError, IdentityError, InitError, InitOutcome, InitReport, Mdb, TransactError, cause_of, is_transient,
+    AcquireError, IdentityError, InitError, InitOutcome, InitReport, Mdb, TransactError, cause_of,
+    is_transient,
 };
 use mdb_tests::kit::{free_port, unique};
 use mdb_tests::on_all_engines;
@@ -34,7 +37,13 @@ fn outcomes(reports: Reports) -> Vec<InitOutcome> {
 fn unmade<DB: TestEngine>(store: &Store<DB>) -> (impl Fn(String) -> String + use<DB>, String) {
     let (old, new) = (store.prefix().to_owned(), unique("unmade"));
     let name = new.clone();
-    (move |text: String| text.replace(&old, &name).replace("\"central\"", "\"other\""), new)
+    (
+        move |text: String| {
+            text.replace(&old, &name)
+                .replace("\"central\"", "\"other\"")
+        },
+        new,
+    )
 }
 
 async fn initialising_again_changes_nothing<DB: TestEngine>() {
@@ -43,12 +52,18 @@ async fn initialising_again_changes_nothing<DB: TestEngine>() {
     let mdb = store.open_changed(&change);
     assert_eq!(outcomes(mdb.init().await), [InitOutcome::Created; 4]);
     assert_eq!(outcomes(mdb.init().await), [InitOutcome::Unchanged; 4]);
-    assert_eq!(outcomes(store.open_changed(&change).init().await), [InitOutcome::Unchanged; 4]);
+    assert_eq!(
+        outcomes(store.open_changed(&change).init().await),
+        [InitOutcome::Unchanged; 4]
+    );
 
     // What the user put there stays.
     let ann = store.briefcase_on("a0");
     DB::put(&ann, ann.id(), 7).await.unwrap();
-    assert_eq!(outcomes(store.mdb().init().await), [InitOutcome::Unchanged; 4]);
+    assert_eq!(
+        outcomes(store.mdb().init().await),
+        [InitOutcome::Unchanged; 4]
+    );
     assert_eq!(DB::get(&ann, ann.id()).await.unwrap(), Some(7));
 }
 
@@ -76,41 +91,68 @@ async fn many_can_initialise_at_once<DB: TestEngine>() {
 /// The configuration with two databases in each other's place.
 fn swapped<DB: TestEngine>(store: &Store<DB>, one: &str, other: &str) -> Mdb {
     let [one, other] = [store.database(one), store.database(other)];
-    store.open_changed(|text| text.replace(&one, "SWAPPED").replace(&other, &one).replace("SWAPPED", &other))
+    store.open_changed(|text| {
+        text.replace(&one, "SWAPPED")
+            .replace(&other, &one)
+            .replace("SWAPPED", &other)
+    })
 }
 
 async fn a_swapped_shard_is_refused_before_anything_is_written<DB: TestEngine>() {
     let store = Store::<DB>::start(Limits::ROOMY).await;
-    for (one, other, part) in [("a0", "a1", "shard 1 of area `user`"), ("a1", "b0", "partition 0:1000")] {
+    for (one, other, part) in [
+        ("a0", "a1", "shard 1 of area `user`"),
+        ("a1", "b0", "partition 0:1000"),
+    ] {
         let mdb = swapped(&store, one, other);
-        let briefcase = mdb.area::<DB>("user").unwrap().briefcase(store.id_on(one)).unwrap();
+        let briefcase = mdb
+            .area::<DB>("user")
+            .unwrap()
+            .briefcase(store.id_on(one))
+            .unwrap();
         let mut runs = 0;
         let transact = briefcase.transact(|_| {
             runs += 1;
             async { Ok(()) }
         });
-        let Err(TransactError::Database(in_transact)) = transact.await else { panic!("it was accepted") };
+        let Err(TransactError::Database(in_transact)) = transact.await else {
+            panic!("it was accepted")
+        };
         assert_eq!(runs, 0);
         let errors = [
             DB::put(&briefcase, briefcase.id(), 1).await.unwrap_err(),
-            DB::get(&briefcase.read(), briefcase.id()).await.unwrap_err(),
+            DB::get(&briefcase.read(), briefcase.id())
+                .await
+                .unwrap_err(),
             briefcase.begin().await.unwrap_err(),
             in_transact,
         ];
         for error in errors {
-            let Some(AcquireError::Identity { source, .. }) = cause_of(&error) else { panic!("{error:?}") };
-            let IdentityError::Different { expected, found } = source else { panic!("{source:?}") };
+            let Some(AcquireError::Identity { source, .. }) = cause_of(&error) else {
+                panic!("{error:?}")
+            };
+            let IdentityError::Different { expected, found } = source else {
+                panic!("{source:?}")
+            };
             assert_eq!(**expected, store.mdb().servers().identity(store.shard(one)));
             assert_eq!(**found, store.mdb().servers().identity(store.shard(other)));
             assert!(!is_transient::<DB>(&error));
             let text = chain(&error);
-            for part in [part, "store `shop`", "names the wrong server or database", &store.database(other)] {
+            for part in [
+                part,
+                "store `shop`",
+                "names the wrong server or database",
+                &store.database(other),
+            ] {
                 assert!(text.contains(part), "{text} lacks {part}");
             }
         }
         assert!(mdb.servers().probe(store.shard(one)).await.is_err());
         for short in [one, other] {
-            assert!(DB::accounts_in(&store, short).await.is_empty(), "something was written to {short}");
+            assert!(
+                DB::accounts_in(&store, short).await.is_empty(),
+                "something was written to {short}"
+            );
         }
     }
 }
@@ -129,15 +171,36 @@ async fn a_foreign_stamp_is_left_as_it_is<DB: TestEngine>() {
     ] {
         let shard = mdb.topology().areas()[0].shards().next().unwrap();
         let error = mdb.init_shard(shard).await.unwrap_err();
-        let InitError::Identity { source: IdentityError::Different { .. }, .. } = &error else { panic!("{error:?}") };
-        assert!(chain(&error).contains("shard 0 of area `user`"), "{}", chain(&error));
+        let InitError::Identity {
+            source: IdentityError::Different { .. },
+            ..
+        } = &error
+        else {
+            panic!("{error:?}")
+        };
+        assert!(
+            chain(&error).contains("shard 0 of area `user`"),
+            "{}",
+            chain(&error)
+        );
         assert!(!error.is_unreachable());
     }
-    let stamp = "SELECT count(*) FROM mdb_shard WHERE store = 'shop' AND area = 'user' AND shard = 0";
+    let stamp =
+        "SELECT count(*) FROM mdb_shard WHERE store = 'shop' AND area = 'user' AND shard = 0";
     assert_eq!(DB::number(&ann, stamp).await.unwrap(), 1);
-    assert_eq!(DB::number(&ann, "SELECT count(*) FROM mdb_shard").await.unwrap(), 1);
+    assert_eq!(
+        DB::number(&ann, "SELECT count(*) FROM mdb_shard")
+            .await
+            .unwrap(),
+        1
+    );
     assert_eq!(DB::get(&ann, ann.id()).await.unwrap(), Some(1));
-    store.open_changed(|text| text).servers().probe(store.shard("a0")).await.unwrap();
+    store
+        .open_changed(|text| text)
+        .servers()
+        .probe(store.shard("a0"))
+        .await
+        .unwrap();
 }
 
 async fn a_database_without_a_stamp_is_refused<DB: TestEngine>() {
@@ -149,15 +212,26 @@ async fn a_database_without_a_stamp_is_refused<DB: TestEngine>() {
         let mdb = store.open_changed(|text| text);
         let briefcase = mdb.area::<DB>("user").unwrap().briefcase(ann.id()).unwrap();
         let error = DB::put(&briefcase, ann.id(), 1).await.unwrap_err();
-        let Some(AcquireError::Identity { source: IdentityError::Missing { .. }, .. }) = cause_of(&error) else {
+        let Some(AcquireError::Identity {
+            source: IdentityError::Missing { .. },
+            ..
+        }) = cause_of(&error)
+        else {
             panic!("{error:?}");
         };
-        assert!(chain(&error).contains("run `mdb init`"), "{}", chain(&error));
+        assert!(
+            chain(&error).contains("run `mdb init`"),
+            "{}",
+            chain(&error)
+        );
         assert!(!is_transient::<DB>(&error));
     }
     assert!(DB::accounts_in(&store, "a0").await.is_empty());
     let mdb = store.open_changed(|text| text);
-    assert_eq!(mdb.init_shard(store.shard("a0")).await.unwrap().outcome(), InitOutcome::Stamped);
+    assert_eq!(
+        mdb.init_shard(store.shard("a0")).await.unwrap().outcome(),
+        InitOutcome::Stamped
+    );
     let briefcase = mdb.area::<DB>("user").unwrap().briefcase(ann.id()).unwrap();
     DB::put(&briefcase, ann.id(), 1).await.unwrap();
 }
@@ -165,13 +239,30 @@ async fn a_database_without_a_stamp_is_refused<DB: TestEngine>() {
 async fn tables_of_a_newer_version_are_refused<DB: TestEngine>() {
     let store = Store::<DB>::start(Limits::ROOMY).await;
     let ann = store.briefcase_on("a0");
-    DB::run(&ann, "UPDATE mdb_shard SET format = 99").await.unwrap();
+    DB::run(&ann, "UPDATE mdb_shard SET format = 99")
+        .await
+        .unwrap();
     let mdb = store.open_changed(|text| text);
     let error = mdb.servers().probe(store.shard("a0")).await.unwrap_err();
-    let AcquireError::Identity { source: IdentityError::Format { found: 99 }, .. } = &error else { panic!("{error:?}") };
+    let AcquireError::Identity {
+        source: IdentityError::Format { found: 99 },
+        ..
+    } = &error
+    else {
+        panic!("{error:?}")
+    };
     assert!(chain(&error).contains("format 99"), "{}", chain(&error));
     let error = mdb.init_shard(store.shard("a0")).await.unwrap_err();
-    assert!(matches!(&error, InitError::Identity { source: IdentityError::Format { found: 99 }, .. }), "{error:?}");
+    assert!(
+        matches!(
+            &error,
+            InitError::Identity {
+                source: IdentityError::Format { found: 99 },
+                ..
+            }
+        ),
+        "{error:?}"
+    );
 }
 
 async fn one_shard_that_fails_does_not_stop_the_others<DB: TestEngine>() {
@@ -179,12 +270,22 @@ async fn one_shard_that_fails_does_not_stop_the_others<DB: TestEngine>() {
     let (change, name) = unmade(&store);
     let place = match DB::SERVER {
         None => "sqlite:central/central.db/below".to_owned(),
-        Some(kind) => format!("{}://mdb:mdb@127.0.0.1:{}/{{database}}", kind.scheme(), free_port().unwrap()),
+        Some(kind) => format!(
+            "{}://mdb:mdb@127.0.0.1:{}/{{database}}",
+            kind.scheme(),
+            free_port().unwrap()
+        ),
     };
     let mdb = store.open_changed(|text| {
         let text = change(text);
-        let text = text.replace("[central]", &format!("[[server]]\nname = \"gone\"\nurl = \"{place}\"\n\n[central]"));
-        text.replace(&format!("\"main\", database = \"{name}_a1\""), &format!("\"gone\", database = \"{name}_a1\""))
+        let text = text.replace(
+            "[central]",
+            &format!("[[server]]\nname = \"gone\"\nurl = \"{place}\"\n\n[central]"),
+        );
+        text.replace(
+            &format!("\"main\", database = \"{name}_a1\""),
+            &format!("\"gone\", database = \"{name}_a1\""),
+        )
     });
     let reports = mdb.init().await;
     assert_eq!(reports.len(), 4);

@@ -152,18 +152,31 @@ impl Config {
 /// Which sequences exist and how their ids are issued.
 #[derive(Clone, Debug)]
 pub struct SequenceConfig {
-    pub(super) scope: ScopeName,
     pub(super) authority: AuthorityId,
     pub(super) block_size: BlockSize,
-    pub(super) names: Vec<SequenceName>,
+    pub(super) sequences: Vec<DeclaredSequence>,
 }
 
-impl SequenceConfig {
-    /// The scope of all sequences: `<schema>.<bank>`.
+/// A sequence that the configuration declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredSequence {
+    pub(super) name: SequenceName,
+    pub(super) scope: ScopeName,
+}
+
+impl DeclaredSequence {
+    /// Its name, of which the configuration has no second one.
+    pub fn name(&self) -> &SequenceName {
+        &self.name
+    }
+
+    /// Its scope: `<schema>.<bank>.<area>`, with CENTRAL for a sequence that is no area's.
     pub fn scope(&self) -> &ScopeName {
         &self.scope
     }
+}
 
+impl SequenceConfig {
     /// The authority that this installation's CENTRAL is.
     pub fn authority(&self) -> AuthorityId {
         self.authority
@@ -176,8 +189,8 @@ impl SequenceConfig {
 
     /// The declared sequences, in the order of the file. No other may be used: a misspelt name
     /// would begin a second run of the same ids.
-    pub fn names(&self) -> &[SequenceName] {
-        &self.names
+    pub fn declared(&self) -> &[DeclaredSequence] {
+        &self.sequences
     }
 }
 

@@ -100,11 +100,11 @@ pub(super) fn read(
 fn read_root(context: &Context<'_>, tree: &Spanned<DeTable<'_>>) -> Option<Config> {
     let root = Section::root(context, tree.get_ref(), &ROOT);
     let store = read_store(&root);
-    let sequences = sequences::read(&root, store.as_ref());
     let servers = servers::read(&root);
     let mut shards = shards::Shards::new(context, &servers);
     let central = central::read(&root, &mut shards);
-    let areas = areas::read(&root, &mut shards);
+    let (areas, area_names) = areas::read(&root, &mut shards);
+    let sequences = sequences::read(&root, store.as_ref(), &area_names);
     Some(Config {
         store: store?.value,
         sequences: sequences?,

@@ -58,7 +58,7 @@ impl<DB: Engine> Lease<DB> {
         }
     }
 
-    /// Has the connection closed when the loan ends, because its session's settings were changed.
+    /// Has the connection closed when the loan ends, because its session is not as it was.
     pub(crate) fn retire(&mut self) {
         self.afterwards = Afterwards::Close;
     }

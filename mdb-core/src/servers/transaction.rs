@@ -183,6 +183,10 @@ impl<DB: Engine> Transaction<DB> {
     ) -> Result<(), sqlx::Error> {
         let mut running = self.take()?;
         let result = running.lease().run(limit, operation).await;
+        if result.is_err() {
+            // The driver still counts the transaction as open, and in SQLite it is.
+            running.lease().retire();
+        }
         running.finish_as(Slot::Over);
         result
     }

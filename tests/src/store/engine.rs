@@ -86,8 +86,21 @@ macro_rules! account_statements {
             id: Gdid,
             cents: i64,
         ) -> BoxFuture<'e, Result<(), sqlx::Error>> {
-            let insert = concat!("INSERT INTO account (g_user, cents) VALUES (", $first, ", ", $second, ")");
-            Box::pin(async move { sqlx::query(insert).bind(id).bind(cents).execute(to).await.map(drop) })
+            let insert = concat!(
+                "INSERT INTO account (g_user, cents) VALUES (",
+                $first,
+                ", ",
+                $second,
+                ")"
+            );
+            Box::pin(async move {
+                sqlx::query(insert)
+                    .bind(id)
+                    .bind(cents)
+                    .execute(to)
+                    .await
+                    .map(drop)
+            })
         }
 
         fn add<'e>(
@@ -95,8 +108,20 @@ macro_rules! account_statements {
             id: Gdid,
             cents: i64,
         ) -> BoxFuture<'e, Result<(), sqlx::Error>> {
-            let update = concat!("UPDATE account SET cents = cents + ", $first, " WHERE g_user = ", $second);
-            Box::pin(async move { sqlx::query(update).bind(cents).bind(id).execute(to).await.map(drop) })
+            let update = concat!(
+                "UPDATE account SET cents = cents + ",
+                $first,
+                " WHERE g_user = ",
+                $second
+            );
+            Box::pin(async move {
+                sqlx::query(update)
+                    .bind(cents)
+                    .bind(id)
+                    .execute(to)
+                    .await
+                    .map(drop)
+            })
         }
 
         fn get<'e>(
@@ -104,7 +129,12 @@ macro_rules! account_statements {
             id: Gdid,
         ) -> BoxFuture<'e, Result<Option<i64>, sqlx::Error>> {
             let select = concat!("SELECT cents FROM account WHERE g_user = ", $first);
-            Box::pin(async move { sqlx::query_scalar(select).bind(id).fetch_optional(from).await })
+            Box::pin(async move {
+                sqlx::query_scalar(select)
+                    .bind(id)
+                    .fetch_optional(from)
+                    .await
+            })
         }
 
         fn number<'e>(
@@ -129,7 +159,10 @@ macro_rules! account_statements {
                 let ids = sqlx::query_scalar("SELECT g_user FROM account ORDER BY g_user")
                     .fetch_all(&mut connection)
                     .await;
-                connection.close().await.expect("a connection that has just answered can be closed");
+                connection
+                    .close()
+                    .await
+                    .expect("a connection that has just answered can be closed");
                 ids.expect("the table is there")
             })
         }
@@ -147,7 +180,9 @@ impl TestEngine for Sqlite {
     const SHORT_LOCK_WAIT: &'static str = "SELECT 1";
 
     fn series(last: u32) -> String {
-        format!("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {last}) SELECT i FROM n")
+        format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {last}) SELECT i FROM n"
+        )
     }
 
     fn sessions(store: &Store<Self>) -> BoxFuture<'_, Result<Sessions, sqlx::Error>> {
@@ -178,8 +213,7 @@ impl TestEngine for Postgres {
 
 impl TestEngine for MySql {
     const SERVER: Option<Kind> = Some(Kind::MariaDb);
-    const CREATE_ACCOUNT: &'static str =
-        "CREATE TABLE account (g_user BINARY(12) NOT NULL PRIMARY KEY, cents BIGINT NOT NULL) ENGINE = InnoDB";
+    const CREATE_ACCOUNT: &'static str = "CREATE TABLE account (g_user BINARY(12) NOT NULL PRIMARY KEY, cents BIGINT NOT NULL) ENGINE = InnoDB";
     const ENDLESS: &'static str = "SELECT CAST(SLEEP(600) AS SIGNED)";
     const LONG: &'static str = "SELECT CAST(SLEEP(0.8) AS SIGNED)";
     const SHORT_LOCK_WAIT: &'static str = "SET SESSION innodb_lock_wait_timeout = 1";

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, MySql, MySqlConnection, PgConnection, Postgres, Sqlite};
+use sqlx::{
+    ConnectOptions as _, Connection as _, Executor as _, MySql, MySqlConnection, PgConnection,
+    Postgres, Sqlite,
+};
 use tokio::sync::Mutex;
 
 use super::Store;
@@ -24,17 +27,28 @@ pub struct Sessions {
 pub(super) async fn of_sqlite(store: &Store<Sqlite>) -> Result<Sessions, sqlx::Error> {
     let mut transactions = 0;
     for short in ["a0", "a1", "b0"] {
-        let path = store.directory().join("files").join(format!("{}.db", store.database(short)));
-        let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::ZERO);
+        let path = store
+            .directory()
+            .join("files")
+            .join(format!("{}.db", store.database(short)));
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .busy_timeout(Duration::ZERO);
         let mut connection = options.connect().await?;
         match connection.execute("BEGIN IMMEDIATE; ROLLBACK").await {
             Ok(_) => {}
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("5") => transactions += 1,
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("5") => {
+                transactions += 1;
+            }
             Err(error) => return Err(error),
         }
         connection.close().await?;
     }
-    Ok(Sessions { open: 0, running: 0, transactions })
+    Ok(Sessions {
+        open: 0,
+        running: 0,
+        transactions,
+    })
 }
 
 pub(super) async fn of_postgres(store: &Store<Postgres>) -> Result<Sessions, sqlx::Error> {
@@ -47,7 +61,11 @@ pub(super) async fn of_postgres(store: &Store<Postgres>) -> Result<Sessions, sql
     .fetch_one(&mut connection)
     .await?;
     connection.close().await?;
-    Ok(Sessions { open, running, transactions })
+    Ok(Sessions {
+        open,
+        running,
+        transactions,
+    })
 }
 
 pub(super) async fn of_mariadb(store: &Store<MySql>) -> Result<Sessions, sqlx::Error> {
@@ -73,5 +91,9 @@ pub(super) async fn of_mariadb(store: &Store<MySql>) -> Result<Sessions, sqlx::E
     .await?;
     drop(read_alone);
     connection.close().await?;
-    Ok(Sessions { open, running, transactions })
+    Ok(Sessions {
+        open,
+        running,
+        transactions,
+    })
 }

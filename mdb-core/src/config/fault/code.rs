@@ -50,6 +50,8 @@ codes! {
     AreaCentral = "area_central",
     /// A server that is not declared.
     UnknownServer = "unknown_server",
+    /// A sequence for an area that is not declared.
+    UnknownArea = "unknown_area",
     /// A template that is not declared.
     UnknownTemplate = "unknown_template",
     /// A URL and a template on one server.

@@ -31,9 +31,15 @@ pub(super) const PARTITION: Schema = Schema {
     keys: &["start", "shards"],
 };
 
+/// The names of all areas, also of those with faults, in lower case, and where each stands.
+pub(super) type AreaNames = HashMap<String, Range<usize>>;
+
 /// Reads all areas; those with a fault are left out.
-pub(super) fn read(root: &Section<'_, '_>, shards: &mut Shards<'_, '_>) -> Vec<AreaConfig> {
-    let mut seen: HashMap<String, Range<usize>> = HashMap::new();
+pub(super) fn read(
+    root: &Section<'_, '_>,
+    shards: &mut Shards<'_, '_>,
+) -> (Vec<AreaConfig>, AreaNames) {
+    let mut seen = AreaNames::new();
     let mut areas = Vec::new();
     for section in root.sections("area", &AREA) {
         let name = section
@@ -53,13 +59,13 @@ pub(super) fn read(root: &Section<'_, '_>, shards: &mut Shards<'_, '_>) -> Vec<A
             });
         }
     }
-    areas
+    (areas, seen)
 }
 
 fn read_name(
     section: &Section<'_, '_>,
     name: &Written<&str>,
-    seen: &mut HashMap<String, Range<usize>>,
+    seen: &mut AreaNames,
 ) -> Option<AreaName> {
     if name.value.eq_ignore_ascii_case("central") {
         section.context().report(

@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use mdb_gdid::{AuthorityId, BlockSize, ScopeName, SequenceName};
 
+use super::areas::AreaNames;
 use super::context::quoted;
 use super::section::{Schema, Section, Written};
 use crate::config::fault::{FaultCode, Found};
-use crate::config::model::SequenceConfig;
+use crate::config::model::{DeclaredSequence, SequenceConfig};
 use crate::config::names::StoreName;
 
 pub(super) const SEQUENCES: Schema = Schema {
@@ -18,18 +19,21 @@ pub(super) const SEQUENCES: Schema = Schema {
 
 pub(super) const SEQUENCE: Schema = Schema {
     name: "sequence",
-    keys: &["name"],
+    keys: &["name", "area"],
 };
 
 const BANK: &str = "main";
 const BLOCK_SIZE: u64 = 256;
 
+/// The last part of the scope of a sequence that is no area's.
+const NO_AREA: &str = "central";
+
 pub(super) fn read(
     root: &Section<'_, '_>,
     store: Option<&Written<StoreName>>,
+    areas: &AreaNames,
 ) -> Option<SequenceConfig> {
     let section = root.section("sequences", &SEQUENCES);
-    let names = read_names(root);
     let section = section.as_ref();
     let authority = section
         .and_then(|s| s.integer("authority", 0..=15))
@@ -37,12 +41,13 @@ pub(super) fn read(
     let block_size = section
         .and_then(|s| s.integer("block_size", 1..=1024))
         .unwrap_or(BLOCK_SIZE);
-    let scope = read_scope(root, section, store);
+    let prefix = read_scope(root, section, store);
+    let sequences = read_sequences(root, prefix.as_ref(), areas);
+    prefix?;
     Some(SequenceConfig {
-        scope: scope?,
         authority: authority_id(authority)?,
         block_size: size_of_block(block_size)?,
-        names,
+        sequences,
     })
 }
 
@@ -85,10 +90,15 @@ fn read_scope(
     }
 }
 
-fn read_names(root: &Section<'_, '_>) -> Vec<SequenceName> {
-    let mut names = Vec::new();
+fn read_sequences(
+    root: &Section<'_, '_>,
+    prefix: Option<&ScopeName>,
+    areas: &AreaNames,
+) -> Vec<DeclaredSequence> {
+    let mut sequences = Vec::new();
     let mut seen: HashMap<SequenceName, Range<usize>> = HashMap::new();
     for section in root.sections("sequence", &SEQUENCE) {
+        let area = read_area(&section, areas);
         let Some(written) = section.required_text("name") else {
             continue;
         };
@@ -96,22 +106,54 @@ fn read_names(root: &Section<'_, '_>) -> Vec<SequenceName> {
             Ok(name) => {
                 if let Some(first) = seen.get(&name) {
                     duplicate_name(&section, "sequences", &written, first);
-                } else {
-                    seen.insert(name.clone(), written.at);
-                    names.push(name);
+                    continue;
+                }
+                seen.insert(name.clone(), written.at.clone());
+                let Some(prefix) = prefix else { continue };
+                match format!("{prefix}.{area}").parse() {
+                    Ok(scope) => sequences.push(DeclaredSequence { name, scope }),
+                    Err(error) => bad_name(
+                        &section,
+                        &written,
+                        &format!("its scope is no name: {error}"),
+                    ),
                 }
             }
-            Err(error) => {
-                let message = format!("{} is no name: {error}", quoted(written.value));
-                section.context().report(
-                    Found::new(FaultCode::BadName, written.at, message)
-                        .label("not a name")
-                        .help("a name is 1 to 80 ASCII letters and digits, with `_`, `.` or `-` between them"),
-                );
-            }
+            Err(error) => bad_name(
+                &section,
+                &written,
+                &format!("{} is no name: {error}", quoted(written.value)),
+            ),
         }
     }
-    names
+    sequences
+}
+
+/// The area that a sequence's ids are for.
+fn read_area<'c>(section: &Section<'c, '_>, areas: &AreaNames) -> &'c str {
+    let Some(area) = section.text("area") else {
+        return NO_AREA;
+    };
+    if !areas.contains_key(&area.value.to_ascii_lowercase()) {
+        let message = format!("there is no area {}", quoted(area.value));
+        let help = section
+            .context()
+            .known(area.value, areas.keys().map(String::as_str), "areas");
+        section.context().absent(
+            Found::new(FaultCode::UnknownArea, area.at, message)
+                .label("unknown area")
+                .help(help),
+        );
+    }
+    area.value
+}
+
+fn bad_name(section: &Section<'_, '_>, written: &Written<&str>, message: &str) {
+    section.context().report(
+        Found::new(FaultCode::BadName, written.at.clone(), message)
+            .label("not a name")
+            .help("a name is 1 to 80 ASCII letters and digits, with `_`, `.` or `-` between them"),
+    );
 }
 
 /// Reports a name that is taken; `kind` is a plural.

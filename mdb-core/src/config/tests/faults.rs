@@ -100,6 +100,10 @@ fn cases() -> Vec<(FaultCode, String)> {
             partition("\"0:0:9\"", "[{ server = \"file\", database = \"v\" }]"),
         ),
         (
+            F::UnknownArea,
+            area("[[sequence]]\nname = \"s\"\narea = \"usr\""),
+        ),
+        (
             F::UnknownTemplate,
             server("template = \"gp\"\nhost = \"h\""),
         ),

@@ -73,8 +73,15 @@ fn the_reference_shows_no_default() {
         super::CENTRAL
     ));
     let (a, b) = (reference.sequences(), plain.sequences());
-    assert_eq!(b.scope().to_string(), "SHOP.MAIN");
-    assert_eq!(a.scope().to_string(), "SHOP_EU.SECOND");
+    let scopes = a
+        .declared()
+        .iter()
+        .map(|declared| declared.scope().as_str());
+    assert_eq!(
+        scopes.collect::<Vec<_>>(),
+        ["SHOP_EU.SECOND.USER", "SHOP_EU.SECOND.CENTRAL"]
+    );
+    assert_eq!(b.declared(), []);
     assert_ne!(a.authority(), b.authority());
     assert_ne!(a.block_size(), b.block_size());
     let default = plain.servers()[0].limits();
