@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use mdb_core::error::chain;
-use mdb_core::{AcquireError, Mdb, cause_of, is_transient};
+use mdb_core::{AcquireError, Briefcase, Mdb, cause_of, is_transient};
 use mdb_tests::kit::{BlackHole, PASSWORD, shared_mariadb, shared_postgres, wait_for};
 use mdb_tests::on_engines_with_servers;
 use mdb_tests::store::{Limits, SOON, Store, TestEngine};
@@ -162,7 +162,7 @@ async fn a_connection_that_died_while_idle_is_replaced<DB: TestEngine>() {
     DB::put(&ann, ann.id(), 0).await.unwrap();
     for round in 0..3 {
         // Idle connections to two databases, all of them dead after the restart.
-        let idle = join_all([&ann, &ann, &bob].map(|briefcase| briefcase.begin())).await;
+        let idle = join_all([&ann, &ann, &bob].map(Briefcase::begin)).await;
         drop(idle);
         store.rests().await;
         let began = Instant::now();

@@ -1,6 +1,7 @@
 //! Transactions on one shard.
 
 mod error;
+mod running;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,7 @@ use super::pool::{Lane, ShardPool};
 use crate::engine::{Engine, Steps, TimeoutScope, TransactionOptions, Writes};
 
 pub use error::TransactionError;
+use running::{Rest, Running};
 
 /// How long a rollback in the background may take before the connection is discarded instead.
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
@@ -222,65 +224,6 @@ impl<DB: Engine> Transaction<DB> {
 impl<DB: Engine> Core<DB> {
     fn slot(&self) -> std::sync::MutexGuard<'_, Slot<DB>> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The connection while one operation runs on it; interrupted if it is dropped before its end.
-struct Running<'t, DB: Engine> {
-    core: &'t Core<DB>,
-    lease: Option<Lease<DB>>,
-    rest: Rest,
-}
-
-/// Whether the caller, and not the server, is what a running statement waits for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Rest {
-    None,
-    BetweenRows,
-}
-
-impl<DB: Engine> Running<'_, DB> {
-    fn lease(&mut self) -> &mut Lease<DB> {
-        self.lease
-            .as_mut()
-            .expect("is there until the operation is finished")
-    }
-
-    fn finish<T>(self, result: &Result<T, sqlx::Error>) {
-        let lost = match result {
-            Ok(_) => false,
-            Err(error) => loses_connection::<DB>(error),
-        };
-        if !lost {
-            self.give_back();
-        }
-    }
-
-    fn give_back(mut self) {
-        if let Some(lease) = self.lease.take() {
-            *self.core.slot() = Slot::Idle(lease);
-        }
-    }
-
-    fn finish_as(mut self, slot: Slot<DB>) {
-        self.lease = None;
-        *self.core.slot() = slot;
-    }
-}
-
-impl<DB: Engine> Drop for Running<'_, DB> {
-    fn drop(&mut self) {
-        let Some(mut lease) = self.lease.take() else {
-            return;
-        };
-        *self.core.slot() = match self.rest {
-            // A stream that is left early: the driver skips the remaining rows at the next statement.
-            Rest::BetweenRows => {
-                lease.finish(&Ok(()));
-                Slot::Idle(lease)
-            }
-            Rest::None => Slot::Interrupted,
-        };
     }
 }
 
