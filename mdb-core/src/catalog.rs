@@ -79,8 +79,14 @@ impl LiveArea {
         if self.live.version.load(Ordering::Acquire) == self.version {
             self.pinned.route(id)
         } else {
-            self.live.current.load().area_at(self.index).route(id)
+            self.route_anew(id)
         }
+    }
+
+    /// By the router that has replaced the handle's own; apart, so that `route` stays short.
+    #[inline(never)]
+    fn route_anew(&self, id: Gdid) -> Result<Route, RouteError> {
+        self.live.current.load().area_at(self.index).route(id)
     }
 
     /// The router of the whole store that holds just now.

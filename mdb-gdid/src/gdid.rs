@@ -86,6 +86,12 @@ impl Gdid {
         self.0
     }
 
+    /// The 12 big-endian bytes, where they are.
+    #[inline]
+    pub const fn as_bytes(&self) -> &[u8; 12] {
+        &self.0
+    }
+
     /// The era.
     #[inline]
     pub const fn era(self) -> u32 {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use mdb_core::error::chain;
-use mdb_core::{AcquireError, Briefcase, Mdb, cause_of, is_transient};
+use mdb_core::{AcquireError, Briefcase, Mdb, TransactError, cause_of, is_transient};
 use mdb_tests::kit::{BlackHole, PASSWORD, shared_mariadb, shared_postgres, wait_for};
 use mdb_tests::on_engines_with_servers;
 use mdb_tests::store::{Limits, SOON, Store, TestEngine};
@@ -16,6 +16,7 @@ on_engines_with_servers!(
     a_killed_server_fails_at_once_and_is_found_again,
     a_connection_that_died_while_idle_is_replaced,
     a_transaction_on_a_killed_server_is_not_committed,
+    a_commit_without_an_answer_is_of_unknown_outcome,
     a_server_that_never_answers_is_given_up,
     a_wrong_password_is_told_and_not_shown,
     another_engine_behind_the_url_is_an_error,
@@ -238,6 +239,46 @@ async fn a_transaction_on_a_killed_server_is_not_committed<DB: TestEngine>() {
     assert_eq!(runs, 2);
     assert_eq!(DB::get(&ann, ann.id()).await.unwrap(), Some(20));
     assert!(DB::accounts_in(&store, "a1").await.is_empty());
+    all_work_succeeds(&store).await;
+}
+
+async fn a_commit_without_an_answer_is_of_unknown_outcome<DB: TestEngine>() {
+    let store = Store::<DB>::alone(Limits::SHORT).await;
+    let ann = store.briefcase_on("a0");
+    DB::put(&ann, ann.id(), 0).await.unwrap();
+    for dies in [false, true] {
+        let mut runs = 0;
+        let work = ann.transact(|tx| {
+            runs += 1;
+            let (store, id) = (&store, ann.id());
+            async move {
+                DB::add(&tx, id, 1).await?;
+                if dies {
+                    store.server().kill().await;
+                } else {
+                    store.server().stall();
+                }
+                Ok(())
+            }
+        });
+        let error = work.await.unwrap_err();
+        assert!(
+            matches!(error, TransactError::OutcomeUnknown { .. }),
+            "{error:?}"
+        );
+        assert_eq!(runs, 1, "what may have been committed is not repeated");
+        if dies {
+            store.server().restart().await.unwrap();
+        } else {
+            store.server().resume();
+        }
+        store.rests().await;
+    }
+    let cents = DB::get(&ann, ann.id()).await.unwrap();
+    assert!(
+        cents <= Some(1),
+        "{cents:?}: the dead one committed nothing"
+    );
     all_work_succeeds(&store).await;
 }
 

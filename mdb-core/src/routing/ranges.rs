@@ -27,16 +27,28 @@ use mdb_gdid::RangeKey;
 /// ```
 #[derive(Clone, Debug)]
 pub struct RangeTable<T> {
+    /// The era of all starts, if they have one and are few enough to be searched straight away.
+    only_era: Option<u32>,
     eras: Vec<EraSpan>,
     counters: Vec<u64>,
+    /// The first counter of every block, era by era: small enough to stay in the nearest cache.
+    block_starts: Vec<u64>,
     payloads: Vec<T>,
 }
+
+/// How many counters make a block. A search among many picks the block first, then looks inside.
+const BLOCK: usize = 64;
+
+/// How many counters are searched straight away: what fits into the nearest cache.
+const FEW: usize = 4096;
 
 #[derive(Clone, Copy, Debug)]
 struct EraSpan {
     era: u32,
     first: usize,
     end: usize,
+    first_block: usize,
+    end_block: usize,
 }
 
 impl<T> RangeTable<T> {
@@ -51,8 +63,10 @@ impl<T> RangeTable<T> {
             "range starts must strictly ascend"
         );
         let mut table = Self {
+            only_era: None,
             eras: Vec::new(),
             counters: Vec::with_capacity(ranges.len()),
+            block_starts: Vec::with_capacity(ranges.len() / BLOCK + 1),
             payloads: Vec::with_capacity(ranges.len()),
         };
         for (start, payload) in ranges {
@@ -63,10 +77,23 @@ impl<T> RangeTable<T> {
                     era: start.era(),
                     first: place,
                     end: place + 1,
+                    first_block: table.block_starts.len(),
+                    end_block: table.block_starts.len(),
                 }),
+            }
+            if let Some(span) = table.eras.last_mut()
+                && (place - span.first).is_multiple_of(BLOCK)
+            {
+                table.block_starts.push(start.counter());
+                span.end_block += 1;
             }
             table.counters.push(start.counter());
             table.payloads.push(payload);
+        }
+        if let [only] = table.eras.as_slice()
+            && table.counters.len() <= FEW
+        {
+            table.only_era = Some(only.era);
         }
         table
     }
@@ -76,28 +103,33 @@ impl<T> RangeTable<T> {
     /// Time grows with the logarithm of the number of ranges; nothing is allocated.
     #[inline]
     pub fn find(&self, key: RangeKey) -> Option<&T> {
-        // `span` is the key's own era where it has starts, else the last era before it.
-        let span = match self.eras.as_slice() {
-            [only] => {
-                if key.era() < only.era {
-                    return None;
-                }
-                *only
-            }
-            eras => *eras.get(
-                eras.partition_point(|span| span.era <= key.era())
-                    .checked_sub(1)?,
-            )?,
-        };
-        let at_or_below = if key.era() == span.era {
-            span.first
-                + self.counters[span.first..span.end]
-                    .partition_point(|&start| start <= key.counter())
+        let at_or_below = if self.only_era == Some(key.era()) {
+            at_or_below(&self.counters, key.counter())
         } else {
-            span.end
+            self.at_or_below_in_eras(key)
         };
-        // Before the era's first start, this is the last range of the era before, or none.
-        self.payloads.get(at_or_below.wrapping_sub(1))
+        self.payloads.get(at_or_below.checked_sub(1)?)
+    }
+
+    /// How many starts are at or below `key`; apart, so that `find` stays short.
+    #[inline(never)]
+    fn at_or_below_in_eras(&self, key: RangeKey) -> usize {
+        // `span` is the key's own era where it has starts, else the last era before it.
+        let next = self.eras.partition_point(|span| span.era <= key.era());
+        let Some(span) = next.checked_sub(1).map(|place| self.eras[place]) else {
+            return 0;
+        };
+        if key.era() != span.era {
+            return span.end;
+        }
+        // Before the era's first start, the last range of the era before it is the owner.
+        let blocks = &self.block_starts[span.first_block..span.end_block];
+        let Some(block) = at_or_below(blocks, key.counter()).checked_sub(1) else {
+            return span.first;
+        };
+        let first = span.first + block * BLOCK;
+        let end = span.end.min(first + BLOCK);
+        first + at_or_below(&self.counters[first..end], key.counter())
     }
 
     /// How many ranges there are.
@@ -120,6 +152,12 @@ impl<T> RangeTable<T> {
             })
         })
     }
+}
+
+/// How many of the ascending `starts` are at or below `counter`.
+#[inline]
+fn at_or_below(starts: &[u64], counter: u64) -> usize {
+    starts.partition_point(|&start| start <= counter)
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use super::shard_key::ShardKey;
 use super::slots::{Slot, SlotTable};
 use crate::config::{AreaName, HashKind};
 use crate::topology::{
-    AreaIndex, AreaTopology, GenerationIndex, Home, PartitionIndex, ShardId, ShardPosition,
-    Topology,
+    AreaIndex, AreaTopology, GenerationIndex, Home, MAX_SHARDS, PartitionIndex, ShardId,
+    ShardPosition, Topology,
 };
 
 /// Routes every area and CENTRAL of one topology.
@@ -200,15 +200,19 @@ pub enum RouteError {
     },
 }
 
-/// What one range of the compiled table needs to answer.
+/// What one range of the compiled table needs to answer: a quarter of a cache line, so that one
+/// load gets all of it. The slot table, which most ranges share, is found by the number of shards.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(16))]
 struct Range {
-    slots: &'static SlotTable,
     first_shard: u32,
+    partition: u32,
     shards: u16,
     generation: u16,
-    partition: u32,
 }
+
+/// The slot tables of an area, by number of shards.
+type SlotTables = [Option<&'static SlotTable>; MAX_SHARDS + 1];
 
 /// Routes the ids of one area.
 #[derive(Debug)]
@@ -217,7 +221,9 @@ pub struct AreaRouter {
     name: AreaName,
     hash: HashKind,
     ranges: RangeTable<Range>,
-    relocations: Relocations,
+    slot_tables: Box<SlotTables>,
+    /// `None` when there are none, which is nearly always.
+    relocations: Option<Relocations>,
 }
 
 impl AreaRouter {
@@ -228,6 +234,7 @@ impl AreaRouter {
                 "relocation to {target}, which this topology lacks"
             );
         }
+        let mut slot_tables: Box<SlotTables> = Box::new([None; MAX_SHARDS + 1]);
         let ranges = area
             .effective_ranges()
             .map(|(start, generation, partition, shards)| {
@@ -235,13 +242,12 @@ impl AreaRouter {
                     .first()
                     .expect("a partition has at least one shard")
                     .get();
+                slot_tables[shards.len()] = SlotTable::for_shards(shards.len());
                 let range = Range {
-                    slots: SlotTable::for_shards(shards.len())
-                        .expect("a partition has 1 to 256 shards"),
                     first_shard,
+                    partition: partition.get(),
                     shards: u16::try_from(shards.len()).expect("at most 256"),
                     generation: generation.get(),
-                    partition: partition.get(),
                 };
                 (start, range)
             })
@@ -250,7 +256,8 @@ impl AreaRouter {
             name: area.name().clone(),
             hash: area.hash(),
             ranges: RangeTable::new(ranges),
-            relocations,
+            slot_tables,
+            relocations: (!relocations.is_empty()).then_some(relocations),
             topology,
         }
     }
@@ -275,10 +282,10 @@ impl AreaRouter {
     /// - [`RouteError::BelowFirstPartition`]: no partition starts at or below `id`.
     #[inline]
     pub fn route(&self, id: Gdid) -> Result<Route, RouteError> {
-        if !self.relocations.is_empty()
-            && let Some(shard) = self.relocations.find(id)
+        if let Some(relocations) = &self.relocations
+            && let Some(route) = self.relocated(relocations, id)
         {
-            return Ok(self.relocated(id, shard));
+            return Ok(route);
         }
         let Some(range) = self.ranges.find(id.range_key()) else {
             return Err(self.no_shard(id));
@@ -288,13 +295,13 @@ impl AreaRouter {
         }
         let (slot, position) = match self.hash {
             HashKind::Xxh3 => {
-                let slot = Slot::of_bytes(&id.to_bytes());
-                (Some(slot), range.slots.owner(slot))
+                // Not a copy: its parts were just read, and reading them anew as others would stall.
+                let slot = Slot::of_bytes(id.as_bytes());
+                let table = self.slot_tables[usize::from(range.shards)]
+                    .expect("there is a table for every partition's number of shards");
+                (Some(slot), table.owner(slot))
             }
-            HashKind::Azos => (
-                None,
-                azos::shard_position(azos::hash_gdid(id), usize::from(range.shards)),
-            ),
+            HashKind::Azos => (None, Self::azos_position(id, range)),
         };
         let position = ShardPosition::new(position);
         Ok(Route {
@@ -307,10 +314,18 @@ impl AreaRouter {
         })
     }
 
-    #[cold]
-    fn relocated(&self, id: Gdid, shard: ShardId) -> Route {
+    // The rarer ways are kept out of `route`, so that it is short enough to be inlined.
+
+    #[inline(never)]
+    fn azos_position(id: Gdid, range: &Range) -> usize {
+        azos::shard_position(azos::hash_gdid(id), usize::from(range.shards))
+    }
+
+    #[inline(never)]
+    fn relocated(&self, relocations: &Relocations, id: Gdid) -> Option<Route> {
+        let shard = relocations.find(id)?;
         let slot = match self.hash {
-            HashKind::Xxh3 => Some(Slot::of_bytes(&id.to_bytes())),
+            HashKind::Xxh3 => Some(Slot::of_bytes(id.as_bytes())),
             HashKind::Azos => None,
         };
         let (generation, partition, position) = match self.topology.shard(shard).home() {
@@ -324,14 +339,14 @@ impl AreaRouter {
                 (GenerationIndex::new(0), PartitionIndex::new(0), position)
             }
         };
-        Route {
+        Some(Route {
             generation,
             partition,
             slot,
             position,
             shard,
             placement: Placement::Relocated,
-        }
+        })
     }
 
     #[cold]
