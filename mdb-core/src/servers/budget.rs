@@ -1,6 +1,6 @@
 //! One server's connections: how many are open, who may have one, and which idle one has to go.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ pub(crate) struct Budget {
     open: AtomicUsize,
     pools: Mutex<Vec<Weak<dyn Evict>>>,
     ending: tokio::sync::Mutex<()>,
+    discoveries: AtomicU64,
 }
 
 impl Budget {
@@ -33,6 +34,7 @@ impl Budget {
             open: AtomicUsize::new(0),
             pools: Mutex::new(Vec::new()),
             ending: tokio::sync::Mutex::new(()),
+            discoveries: AtomicU64::new(0),
         })
     }
 
@@ -48,6 +50,16 @@ impl Budget {
     /// How many are handed out.
     pub(crate) fn in_use(&self) -> usize {
         (self.limit as usize).saturating_sub(self.permits.available_permits())
+    }
+
+    /// How often a connection of the server was found dead.
+    pub(crate) fn discoveries(&self) -> u64 {
+        self.discoveries.load(Ordering::Relaxed)
+    }
+
+    /// A connection was found dead: idle ones from before, of all databases, are not trusted any more.
+    pub(crate) fn found_dead(&self) {
+        self.discoveries.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn register(&self, pool: Weak<dyn Evict>) {

@@ -1,7 +1,6 @@
 //! Opening and testing the connections of one database.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
@@ -21,8 +20,6 @@ pub(crate) struct Source {
     pub(crate) limits: ServerLimits,
     pub(crate) application: Arc<str>,
     pub(crate) budget: Arc<Budget>,
-    /// Raised when a connection is found dead: idle ones from before are not trusted any more.
-    pub(crate) discoveries: AtomicU64,
 }
 
 impl Source {
@@ -95,7 +92,7 @@ impl Source {
     }
 
     pub(crate) fn found_dead(&self) {
-        self.discoveries.fetch_add(1, Ordering::Relaxed);
+        self.budget.found_dead();
     }
 }
 
@@ -115,7 +112,7 @@ impl<DB: Engine> Pooled<DB> {
     pub(crate) fn is_fresh(&self, source: &Source, now: Instant) -> bool {
         now < self.expires
             && now.duration_since(self.idle_since) < source.limits.idle_timeout()
-            && self.discoveries == source.discoveries.load(Ordering::Relaxed)
+            && self.discoveries == source.budget.discoveries()
     }
 }
 
@@ -133,7 +130,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
     async fn create(&self) -> Result<Pooled<DB>, AcquireError> {
         let source = &self.source;
         let open = source.budget.admit().await;
-        let discoveries = source.discoveries.load(Ordering::Relaxed);
+        let discoveries = source.budget.discoveries();
         let (mut connection, session) = source
             .connect::<DB>(Target::Database(&source.database), self.access)
             .await?;

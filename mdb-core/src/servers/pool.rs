@@ -1,7 +1,6 @@
 //! The pool of one database.
 
 use std::marker::PhantomData;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -95,7 +94,6 @@ impl<DB: Engine> ShardPool<DB> {
             limits: parts.limits.clone(),
             application: Arc::clone(parts.application),
             budget: Arc::clone(parts.budget),
-            discoveries: AtomicU64::new(0),
         });
         let lane = |access, size| {
             let manager = Manager {

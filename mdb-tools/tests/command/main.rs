@@ -1,0 +1,18 @@
+//! The `mdb` command as scripts and operators meet it: the program itself, run as a process, on SQLite.
+//!
+//! `kit` starts it. Every run is checked for what must never happen, whatever is asked: a panic, a password in the
+//! output, an end later than the limit.
+
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
+mod bad_disks;
+mod bad_files;
+mod bad_servers;
+mod bad_texts;
+mod central;
+mod check;
+mod ids;
+mod interrupted;
+mod kit;
+mod shards;
+mod words;

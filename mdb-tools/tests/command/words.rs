@@ -1,0 +1,78 @@
+//! What the command says about itself: help, completions, and the answers to a wrong command line.
+
+use crate::kit::{Ended, Store, status};
+
+#[test]
+fn every_command_has_help_worth_reading() {
+    let store = Store::empty();
+    for path in [
+        "",
+        "quickstart",
+        "init",
+        "check",
+        "route",
+        "show",
+        "central",
+        "central get",
+        "central put",
+        "central rename",
+        "central remove",
+        "central claims",
+        "gdid",
+        "gdid next",
+        "gdid show",
+        "completions",
+    ] {
+        let ran = Ended::of(
+            store
+                .command()
+                .args(path.split_whitespace())
+                .arg("--help")
+                .env("COLUMNS", "100"),
+        )
+        .ends_with(status::DONE);
+        assert_eq!(ran.err(), "");
+        let name = format!("help_{}", path.replace(' ', "_"));
+        insta::assert_snapshot!(name, ran.out());
+    }
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    let store = Store::empty();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let ran = store.run(["completions", shell]).ends_with(status::DONE);
+        assert!(ran.out().contains("quickstart"), "{shell}");
+        assert_eq!(ran.err(), "");
+    }
+    store
+        .run(["completions", "tcsh"])
+        .refuses(status::BAD_INPUT, &["tcsh", "bash"]);
+}
+
+#[test]
+fn a_wrong_command_line_is_bad_input() {
+    let store = Store::empty();
+    for (arguments, part) in [
+        (&[][..], "Usage: mdb"),
+        (&["frob"], "frob"),
+        (&["route"], "<AREA>"),
+        (&["gdid", "show"], "<TEXT>"),
+        (&["gdid", "next", "user", "--count", "0"], "0 is not in"),
+        (&["gdid", "next", "user", "--count", "-1"], "-1"),
+        (&["gdid", "next", "user", "--count", "many"], "many"),
+        (&["central", "get", "user_email"], "<KEY>"),
+        (&["quickstart", "--users", "0"], "0 is not in"),
+        (&["show", "--config"], "--config"),
+    ] {
+        store
+            .run(arguments.iter().copied())
+            .refuses(status::BAD_INPUT, &[part]);
+    }
+}
+
+#[test]
+fn the_version_is_said() {
+    let ran = Store::empty().run(["--version"]).ends_with(status::DONE);
+    assert_eq!(ran.out(), concat!("mdb ", env!("CARGO_PKG_VERSION"), "\n"));
+}
