@@ -3,7 +3,11 @@
 //! Both sides of a row run in turn in one process. The limits are those of `README.md`; a ratio
 //! above its limit is marked, and the exit code is 0 all the same: machines differ.
 
-#![expect(clippy::unwrap_used, reason = "a bench may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a bench may panic, and counts only a few million"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -11,10 +15,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mdb_benches::compare::{Comparison, in_turn, in_turn_async};
-use mdb_benches::floors::{BranchFree, Flat, Scan, Search, Tree, ids, live_area, range_table};
+use mdb_benches::floors::{
+    BranchFree, Flat, Peer, PeerRoute, Scan, Tree, ids, live_area, range_table,
+};
 use mdb_benches::stores::{CONNECTIONS, Store, bare, id, only_shard, sqlite_reader};
 use mdb_core::Gdid;
 use mdb_core::catalog::LiveArea;
+use mdb_core::routing::Route;
 use mdb_tests::kit::Kind;
 use moka::Expiry;
 use moka::future::Cache;
@@ -33,8 +40,8 @@ fn main() {
     let is_wanted =
         |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str()));
     println!(
-        "{:<34} {:>12} {:>12} {:>7}  {}",
-        "name", "ours", "against", "ratio", "limit"
+        "{:<34} {:>12} {:>12} {:>7}  limit",
+        "name", "ours", "against", "ratio"
     );
     if is_wanted("search") {
         search();
@@ -73,8 +80,8 @@ fn print(name: &str, comparison: Comparison, limit: Option<f64>) {
     let (ours, against, ratio) = (comparison.ours(), comparison.against(), comparison.ratio());
     let limit = match limit {
         None => String::new(),
-        Some(limit) if ratio <= limit => format!("≤ {limit}"),
-        Some(limit) => format!("≤ {limit}  missed"),
+        Some(limit) if ratio <= limit => format!("≤ {limit:.2}"),
+        Some(limit) => format!("≤ {limit:.2}  missed"),
     };
     let shown = |side: f64| {
         if against < 5e-6 {
@@ -117,26 +124,23 @@ fn search() {
     );
 }
 
-fn against_flat<S: Search>(
+/// Routes the ids by the area's handle and by the other way, in turn.
+fn against<T>(
     rounds: usize,
     area: &LiveArea,
     ids: &[Gdid],
-    flat: &Flat<S>,
+    other: impl Fn(Gdid) -> T,
 ) -> Comparison {
     let comparison = in_turn(
         rounds,
         || {
             for &id in ids {
-                black_box(
-                    area.route(black_box(id))
-                        .map(mdb_core::routing::Route::shard_id)
-                        .ok(),
-                );
+                black_box(area.route(black_box(id)).map(Route::shard_id).ok());
             }
         },
         || {
             for &id in ids {
-                black_box(flat.route(black_box(id)));
+                black_box(other(black_box(id)));
             }
         },
     );
@@ -150,14 +154,25 @@ fn route() {
         let flat = Flat::new(BranchFree::new(partitions), partitions);
         let limit = (partitions == 4_096).then_some(1.3);
         let name = format!("route {partitions} / flat steps");
-        print(&name, against_flat(501, &area, &all, &flat), limit);
-        let tree = Flat::new(Tree::new(partitions), partitions);
-        let name = format!("route {partitions} / BTreeMap::range");
-        print(&name, against_flat(301, &area, &all, &tree), Some(1.0));
-        let scan = Flat::new(Scan::new(partitions), partitions);
+        print(&name, against(501, &area, &all, |id| flat.route(id)), limit);
+        let tree = Peer::new(Tree::new(partitions), partitions);
+        let shard = |route: PeerRoute| route.shard;
+        let comparison = against(501, &area, &all, |id| tree.route(id).map(shard).ok());
+        print(
+            &format!("route {partitions} / BTreeMap::range"),
+            comparison,
+            Some(1.0),
+        );
+        let scan = Peer::new(Scan::new(partitions), partitions);
         let few = &all[..all.len().min(4_000_000 / partitions)];
-        let name = format!("route {partitions} / linear scan");
-        print(&name, against_flat(101, &area, few, &scan), Some(1.0));
+        let comparison = against(501.min(800_000 / partitions).max(51), &area, few, |id| {
+            scan.route(id).map(shard).ok()
+        });
+        print(
+            &format!("route {partitions} / linear scan"),
+            comparison,
+            Some(1.0),
+        );
     }
 }
 

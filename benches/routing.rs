@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use mdb_benches::floors::{BranchFree, Flat, Scan, Tree, ids, live_area, range_table};
+use mdb_benches::floors::{BranchFree, Flat, Peer, Scan, Tree, ids, live_area, range_table};
 
 /// How many ids one iteration routes.
 const IDS: usize = 4_096;
@@ -46,21 +46,27 @@ fn route(criterion: &mut Criterion) {
                 }
             });
         });
-        macro_rules! flat {
-            ($name:literal, $search:expr) => {
-                let flat = Flat::new($search, partitions);
+        macro_rules! against {
+            ($name:literal, $other:expr) => {
+                let other = $other;
                 group.bench_function(BenchmarkId::new($name, partitions), |bencher| {
                     bencher.iter(|| {
                         for &id in ids {
-                            black_box(flat.route(black_box(id)));
+                            let _route = black_box(other.route(black_box(id)));
                         }
                     });
                 });
             };
         }
-        flat!("flat steps", BranchFree::new(partitions));
-        flat!("BTreeMap::range", Tree::new(partitions));
-        flat!("linear scan", Scan::new(partitions));
+        against!(
+            "flat steps",
+            Flat::new(BranchFree::new(partitions), partitions)
+        );
+        against!(
+            "BTreeMap::range",
+            Peer::new(Tree::new(partitions), partitions)
+        );
+        against!("linear scan", Peer::new(Scan::new(partitions), partitions));
     }
     group.finish();
 }

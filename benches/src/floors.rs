@@ -1,13 +1,20 @@
 //! Routing written out flat, and other ways to search: what the router is measured against.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "shards and positions are below 257"
+)]
+
 use std::collections::BTreeMap;
 use std::hint::select_unpredictable;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mdb_core::Gdid;
 use mdb_core::catalog::{LiveArea, LiveRouter};
 use mdb_core::config::{EngineKind, HashKind};
-use mdb_core::routing::{RangeTable, Router};
+use mdb_core::routing::slots::{Slot, SlotTable};
+use mdb_core::routing::{RangeTable, Relocations, Router, azos};
 use mdb_core::topology::{AreaBuilder, AreaIndex, TopologyBuilder};
 use mdb_gdid::RangeKey;
 use xxhash_rust::xxh3::xxh3_64;
@@ -169,10 +176,9 @@ pub struct Flat<S> {
 impl<S: Search> Flat<S> {
     /// Over that search.
     pub fn new(search: S, partitions: usize) -> Self {
-        let slots = mdb_core::routing::slots::SlotTable::for_shards(SHARDS as usize)
-            .expect("there are 1 to 256 shards");
+        let slots = SlotTable::for_shards(SHARDS as usize).expect("there are 1 to 256 shards");
         let owner = |slot: u64| {
-            let slot = mdb_core::routing::slots::Slot::of_hash(slot << 52);
+            let slot = Slot::of_hash(slot << 52);
             u8::try_from(slots.owner(slot)).expect("there are at most 256 shards")
         };
         // CENTRAL's shard is 0.
@@ -188,8 +194,117 @@ impl<S: Search> Flat<S> {
     #[inline]
     pub fn route(&self, id: Gdid) -> Option<u32> {
         let partition = self.search.find(id).checked_sub(1)?;
-        let slot = xxh3_64(&id.to_bytes()) >> 52;
+        let slot = xxh3_64(id.as_bytes()) >> 52;
         Some(self.first_shards[partition] + u32::from(self.slots[(slot % 4096) as usize]))
+    }
+}
+
+/// A router that keeps every promise of MDB's, but searches in another way.
+///
+/// It too looks whether it is outdated and whether there are relocations, refuses the zero id, and
+/// answers with generation, partition, slot, position and shard.
+#[derive(Debug)]
+pub struct Peer<S> {
+    live: Arc<AtomicU64>,
+    version: u64,
+    pinned: Arc<Pinned<S>>,
+}
+
+#[derive(Debug)]
+struct Pinned<S> {
+    relocations: Option<Relocations>,
+    hash: HashKind,
+    search: S,
+    ranges: Vec<PeerRange>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PeerRange {
+    slots: &'static SlotTable,
+    first_shard: u32,
+    shards: u16,
+    generation: u16,
+    partition: u32,
+}
+
+/// What a [`Peer`] answers.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerRoute {
+    /// The generation, from 0.
+    pub generation: u16,
+    /// The partition, from 0.
+    pub partition: u32,
+    /// The slot, if slots decide.
+    pub slot: Option<Slot>,
+    /// The shard's position in its partition.
+    pub position: u8,
+    /// The shard.
+    pub shard: u32,
+}
+
+impl<S: Search> Peer<S> {
+    /// Over that search.
+    ///
+    /// # Panics
+    ///
+    /// When there are 2³⁰ partitions or more.
+    pub fn new(search: S, partitions: usize) -> Self {
+        let slots = SlotTable::for_shards(SHARDS as usize).expect("there are 1 to 256 shards");
+        let partitions = u32::try_from(partitions).expect("there are few partitions");
+        let range = |partition| PeerRange {
+            slots,
+            first_shard: 1 + partition * SHARDS,
+            shards: SHARDS as u16,
+            generation: 0,
+            partition,
+        };
+        Self {
+            live: Arc::new(AtomicU64::new(0)),
+            version: 0,
+            pinned: Arc::new(Pinned {
+                relocations: None,
+                hash: HashKind::Xxh3,
+                search,
+                ranges: (0..partitions).map(range).collect(),
+            }),
+        }
+    }
+
+    /// Where an id lives; the id itself if it has no home.
+    ///
+    /// # Errors
+    ///
+    /// An id that is zero, or below the first start, or relocated (which is not written out here).
+    #[inline]
+    pub fn route(&self, id: Gdid) -> Result<PeerRoute, Gdid> {
+        let pinned = &self.pinned;
+        if self.live.load(Ordering::Acquire) != self.version || pinned.relocations.is_some() {
+            return Err(id);
+        }
+        let place = pinned.search.find(id).checked_sub(1);
+        let Some(range) = place.and_then(|place| pinned.ranges.get(place)) else {
+            return Err(id);
+        };
+        if id.is_zero() {
+            return Err(id);
+        }
+        let (slot, position) = match pinned.hash {
+            HashKind::Xxh3 => {
+                let slot = Slot::of_bytes(id.as_bytes());
+                (Some(slot), range.slots.owner(slot))
+            }
+            HashKind::Azos => {
+                let hash = azos::hash_gdid(id);
+                (None, azos::shard_position(hash, usize::from(range.shards)))
+            }
+        };
+        Ok(PeerRoute {
+            generation: range.generation,
+            partition: range.partition,
+            slot,
+            position: position as u8,
+            shard: range.first_shard + position as u32,
+        })
     }
 }
 
@@ -202,14 +317,14 @@ mod tests {
         for partitions in [1, 16, 4_096] {
             let (_live, area) = live_area(partitions);
             let flat = Flat::new(BranchFree::new(partitions), partitions);
-            let tree = Flat::new(Tree::new(partitions), partitions);
-            let scan = Flat::new(Scan::new(partitions), partitions);
+            let tree = Peer::new(Tree::new(partitions), partitions);
+            let scan = Peer::new(Scan::new(partitions), partitions);
             let table = range_table(partitions);
             for id in ids(partitions, 1_000) {
                 let shard = Some(area.route(id).unwrap().shard_id().get());
                 assert_eq!(flat.route(id), shard);
-                assert_eq!(tree.route(id), shard);
-                assert_eq!(scan.route(id), shard);
+                assert_eq!(tree.route(id).ok().map(|route| route.shard), shard);
+                assert_eq!(scan.route(id).ok().map(|route| route.shard), shard);
                 let found = table.find(id.range_key()).map(|place| *place as usize + 1);
                 assert_eq!(found, Some(BranchFree::new(partitions).find(id.counter())));
             }

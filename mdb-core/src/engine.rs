@@ -102,7 +102,6 @@ pub(crate) enum TimeoutScope {
 /// MDB's own, the type names the engine of an area, as in `mdb.area::<Postgres>("user")`.
 #[expect(
     private_interfaces,
-    private_bounds,
     reason = "the trait is sealed; only its name is public"
 )]
 pub trait Engine: Database + sealed::Sealed {
@@ -146,9 +145,9 @@ pub trait Engine: Database + sealed::Sealed {
     fn copy_arguments<'q>(arguments: &Self::Arguments<'q>) -> Option<Self::Arguments<'q>>;
 
     #[doc(hidden)]
-    fn connect(
-        spec: &ConnectSpec<'_>,
-    ) -> impl Future<Output = Result<(Self::Connection, Session), sqlx::Error>> + Send;
+    fn connect<'s>(
+        spec: &'s ConnectSpec<'_>,
+    ) -> BoxFuture<'s, Result<(Self::Connection, Session), sqlx::Error>>;
 
     #[doc(hidden)]
     fn ping(connection: &mut Self::Connection) -> BoxFuture<'_, Result<(), sqlx::Error>>;
@@ -226,10 +225,10 @@ pub trait Engine: Database + sealed::Sealed {
 
     /// Rows and bytes of a table; bytes where the engine knows them.
     #[doc(hidden)]
-    fn table_size(
-        connection: &mut Self::Connection,
-        table: &str,
-    ) -> impl Future<Output = Result<TableSize, sqlx::Error>> + Send;
+    fn table_size<'c>(
+        connection: &'c mut Self::Connection,
+        table: &'c str,
+    ) -> BoxFuture<'c, Result<TableSize, sqlx::Error>>;
 }
 
 /// The column types of MDB's own tables in one engine.

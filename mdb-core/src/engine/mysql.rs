@@ -48,32 +48,36 @@ impl Engine for MySql {
         None
     }
 
-    async fn connect(spec: &ConnectSpec<'_>) -> Result<(MySqlConnection, Session), sqlx::Error> {
-        let url = match spec.target {
-            Target::Database(database) | Target::Create(database) => {
-                spec.endpoint.database_url(database)
-            }
-            Target::Server(_) => spec.endpoint.admin_url(""),
-        };
-        let mut connection = MySqlConnectOptions::from_str(url.expose_secret())?
-            .statement_cache_capacity(spec.statement_cache)
-            .disable_statement_logging()
-            .connect()
-            .await?;
-        let session: u64 = sqlx::query_scalar("SELECT CONNECTION_ID()")
-            .persistent(false)
-            .fetch_one(&mut connection)
-            .await?;
-        let access = match spec.access {
-            Access::ReadWrite => "READ WRITE",
-            Access::ReadOnly => "READ ONLY",
-        };
-        let settings = format!(
-            "{}; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, {access}",
-            statement_limit(spec.statement_timeout)
-        );
-        connection.execute(settings.as_str()).await?;
-        Ok((connection, Session::Server(session)))
+    fn connect<'s>(
+        spec: &'s ConnectSpec<'_>,
+    ) -> BoxFuture<'s, Result<(MySqlConnection, Session), sqlx::Error>> {
+        Box::pin(async move {
+            let url = match spec.target {
+                Target::Database(database) | Target::Create(database) => {
+                    spec.endpoint.database_url(database)
+                }
+                Target::Server(_) => spec.endpoint.admin_url(""),
+            };
+            let mut connection = MySqlConnectOptions::from_str(url.expose_secret())?
+                .statement_cache_capacity(spec.statement_cache)
+                .disable_statement_logging()
+                .connect()
+                .await?;
+            let session: u64 = sqlx::query_scalar("SELECT CONNECTION_ID()")
+                .persistent(false)
+                .fetch_one(&mut connection)
+                .await?;
+            let access = match spec.access {
+                Access::ReadWrite => "READ WRITE",
+                Access::ReadOnly => "READ ONLY",
+            };
+            let settings = format!(
+                "{}; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, {access}",
+                statement_limit(spec.statement_timeout)
+            );
+            connection.execute(settings.as_str()).await?;
+            Ok((connection, Session::Server(session)))
+        })
     }
 
     async fn end_session(
@@ -226,15 +230,17 @@ impl Engine for MySql {
         }))
     }
 
-    async fn table_size(
-        connection: &mut MySqlConnection,
-        table: &str,
-    ) -> Result<TableSize, sqlx::Error> {
-        let rows: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM {}", Self::quote(table)))
-            .persistent(false)
-            .fetch_one(&mut *connection)
-            .await?;
-        let bytes: Option<u64> = sqlx::query_scalar(
+    fn table_size<'c>(
+        connection: &'c mut MySqlConnection,
+        table: &'c str,
+    ) -> BoxFuture<'c, Result<TableSize, sqlx::Error>> {
+        Box::pin(async move {
+            let rows: i64 =
+                sqlx::query_scalar(&format!("SELECT count(*) FROM {}", Self::quote(table)))
+                    .persistent(false)
+                    .fetch_one(&mut *connection)
+                    .await?;
+            let bytes: Option<u64> = sqlx::query_scalar(
             "SELECT CAST(data_length + index_length AS UNSIGNED) FROM information_schema.tables \
              WHERE table_schema = DATABASE() AND table_name = ?",
         )
@@ -242,9 +248,10 @@ impl Engine for MySql {
         .persistent(false)
         .fetch_one(connection)
         .await?;
-        Ok(TableSize {
-            rows: rows.try_into().unwrap_or(0),
-            bytes,
+            Ok(TableSize {
+                rows: rows.try_into().unwrap_or(0),
+                bytes,
+            })
         })
     }
 }

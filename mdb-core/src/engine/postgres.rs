@@ -31,41 +31,45 @@ impl Engine for Postgres {
         None
     }
 
-    async fn connect(spec: &ConnectSpec<'_>) -> Result<(PgConnection, Session), sqlx::Error> {
-        let url = match spec.target {
-            Target::Database(database) | Target::Create(database) => {
-                spec.endpoint.database_url(database)
-            }
-            Target::Server(database) => spec.endpoint.admin_url(database),
-        };
-        let mut connection = PgConnectOptions::from_str(url.expose_secret())?
-            .application_name(spec.application)
-            .statement_cache_capacity(spec.statement_cache)
-            .disable_statement_logging()
-            .connect()
-            .await?;
-        // Set by a statement and not at start-up, because connection poolers refuse unknown
-        // start-up parameters. The longest transaction bounds how long one may sit idle.
-        let longest = TransactionOptions::MAX_TIMEOUT.as_millis() + 60_000;
-        let process: i32 = sqlx::query_scalar(
-            "SELECT pg_backend_pid() FROM set_config('statement_timeout', $1, false) AS a, \
+    fn connect<'s>(
+        spec: &'s ConnectSpec<'_>,
+    ) -> BoxFuture<'s, Result<(PgConnection, Session), sqlx::Error>> {
+        Box::pin(async move {
+            let url = match spec.target {
+                Target::Database(database) | Target::Create(database) => {
+                    spec.endpoint.database_url(database)
+                }
+                Target::Server(database) => spec.endpoint.admin_url(database),
+            };
+            let mut connection = PgConnectOptions::from_str(url.expose_secret())?
+                .application_name(spec.application)
+                .statement_cache_capacity(spec.statement_cache)
+                .disable_statement_logging()
+                .connect()
+                .await?;
+            // Set by a statement and not at start-up, because connection poolers refuse unknown
+            // start-up parameters. The longest transaction bounds how long one may sit idle.
+            let longest = TransactionOptions::MAX_TIMEOUT.as_millis() + 60_000;
+            let process: i32 = sqlx::query_scalar(
+                "SELECT pg_backend_pid() FROM set_config('statement_timeout', $1, false) AS a, \
              set_config('idle_in_transaction_session_timeout', $2, false) AS b, \
              set_config('default_transaction_read_only', $3, false) AS c",
-        )
-        .bind(format!("{}ms", spec.statement_timeout.as_millis()))
-        .bind(format!("{longest}ms"))
-        .bind(if spec.access == Access::ReadOnly {
-            "on"
-        } else {
-            "off"
+            )
+            .bind(format!("{}ms", spec.statement_timeout.as_millis()))
+            .bind(format!("{longest}ms"))
+            .bind(if spec.access == Access::ReadOnly {
+                "on"
+            } else {
+                "off"
+            })
+            .persistent(false)
+            .fetch_one(&mut connection)
+            .await?;
+            Ok((
+                connection,
+                Session::Server(u64::from(process.unsigned_abs())),
+            ))
         })
-        .persistent(false)
-        .fetch_one(&mut connection)
-        .await?;
-        Ok((
-            connection,
-            Session::Server(u64::from(process.unsigned_abs())),
-        ))
     }
 
     async fn end_session(connection: &mut PgConnection, session: u64) -> Result<(), sqlx::Error> {
@@ -199,21 +203,23 @@ impl Engine for Postgres {
         }))
     }
 
-    async fn table_size(
-        connection: &mut PgConnection,
-        table: &str,
-    ) -> Result<TableSize, sqlx::Error> {
-        let quoted = Self::quote(table);
-        let (rows, bytes): (i64, i64) = sqlx::query_as(&format!(
-            "SELECT (SELECT count(*) FROM {quoted}), pg_total_relation_size($1::regclass)"
-        ))
-        .bind(&quoted)
-        .persistent(false)
-        .fetch_one(connection)
-        .await?;
-        Ok(TableSize {
-            rows: rows.try_into().unwrap_or(0),
-            bytes: bytes.try_into().ok(),
+    fn table_size<'c>(
+        connection: &'c mut PgConnection,
+        table: &'c str,
+    ) -> BoxFuture<'c, Result<TableSize, sqlx::Error>> {
+        Box::pin(async move {
+            let quoted = Self::quote(table);
+            let (rows, bytes): (i64, i64) = sqlx::query_as(&format!(
+                "SELECT (SELECT count(*) FROM {quoted}), pg_total_relation_size($1::regclass)"
+            ))
+            .bind(&quoted)
+            .persistent(false)
+            .fetch_one(connection)
+            .await?;
+            Ok(TableSize {
+                rows: rows.try_into().unwrap_or(0),
+                bytes: bytes.try_into().ok(),
+            })
         })
     }
 }

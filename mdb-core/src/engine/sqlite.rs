@@ -33,31 +33,37 @@ impl Engine for Sqlite {
         Some(arguments.clone())
     }
 
-    async fn connect(spec: &ConnectSpec<'_>) -> Result<(SqliteConnection, Session), sqlx::Error> {
-        let options = SqliteConnectOptions::new()
-            .foreign_keys(true)
-            .busy_timeout(spec.busy_timeout)
-            .statement_cache_capacity(spec.statement_cache)
-            .disable_statement_logging();
-        let options = match spec.target {
-            Target::Database(database) => options.filename(spec.endpoint.database_path(database)),
-            Target::Create(database) => options
-                .filename(spec.endpoint.database_path(database))
-                .create_if_missing(true),
-            Target::Server(_) => options.in_memory(true),
-        };
-        let options = match spec.access {
-            Access::ReadWrite => options.journal_mode(SqliteJournalMode::Wal),
-            Access::ReadOnly => options.pragma("query_only", "1"),
-        };
-        let mut connection = options.connect().await?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&stop);
-        connection
-            .lock_handle()
-            .await?
-            .set_progress_handler(STEPS_BETWEEN_LOOKS, move || !seen.load(Ordering::Relaxed));
-        Ok((connection, Session::Embedded(stop)))
+    fn connect<'s>(
+        spec: &'s ConnectSpec<'_>,
+    ) -> BoxFuture<'s, Result<(SqliteConnection, Session), sqlx::Error>> {
+        Box::pin(async move {
+            let options = SqliteConnectOptions::new()
+                .foreign_keys(true)
+                .busy_timeout(spec.busy_timeout)
+                .statement_cache_capacity(spec.statement_cache)
+                .disable_statement_logging();
+            let options = match spec.target {
+                Target::Database(database) => {
+                    options.filename(spec.endpoint.database_path(database))
+                }
+                Target::Create(database) => options
+                    .filename(spec.endpoint.database_path(database))
+                    .create_if_missing(true),
+                Target::Server(_) => options.in_memory(true),
+            };
+            let options = match spec.access {
+                Access::ReadWrite => options.journal_mode(SqliteJournalMode::Wal),
+                Access::ReadOnly => options.pragma("query_only", "1"),
+            };
+            let mut connection = options.connect().await?;
+            let stop = Arc::new(AtomicBool::new(false));
+            let seen = Arc::clone(&stop);
+            connection
+                .lock_handle()
+                .await?
+                .set_progress_handler(STEPS_BETWEEN_LOOKS, move || !seen.load(Ordering::Relaxed));
+            Ok((connection, Session::Embedded(stop)))
+        })
     }
 
     async fn end_session(_: &mut SqliteConnection, _: u64) -> Result<(), sqlx::Error> {
@@ -185,24 +191,26 @@ impl Engine for Sqlite {
         Ok(tables)
     }
 
-    async fn table_size(
-        connection: &mut SqliteConnection,
-        table: &str,
-    ) -> Result<TableSize, sqlx::Error> {
-        let count: i64 =
-            sqlx::query_scalar(&format!("SELECT count(*) FROM {}", Self::quote(table)))
-                .fetch_one(&mut *connection)
-                .await?;
-        // Only builds with the dbstat table know how large one table is.
-        let bytes: Option<i64> =
-            sqlx::query_scalar("SELECT sum(pgsize) FROM dbstat WHERE name = ?")
-                .bind(table)
-                .fetch_one(connection)
-                .await
-                .unwrap_or(None);
-        Ok(TableSize {
-            rows: count.try_into().unwrap_or(0),
-            bytes: bytes.and_then(|bytes| bytes.try_into().ok()),
+    fn table_size<'c>(
+        connection: &'c mut SqliteConnection,
+        table: &'c str,
+    ) -> BoxFuture<'c, Result<TableSize, sqlx::Error>> {
+        Box::pin(async move {
+            let count: i64 =
+                sqlx::query_scalar(&format!("SELECT count(*) FROM {}", Self::quote(table)))
+                    .fetch_one(&mut *connection)
+                    .await?;
+            // Only builds with the dbstat table know how large one table is.
+            let bytes: Option<i64> =
+                sqlx::query_scalar("SELECT sum(pgsize) FROM dbstat WHERE name = ?")
+                    .bind(table)
+                    .fetch_one(connection)
+                    .await
+                    .unwrap_or(None);
+            Ok(TableSize {
+                rows: count.try_into().unwrap_or(0),
+                bytes: bytes.and_then(|bytes| bytes.try_into().ok()),
+            })
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::kit::{Store, status, text};
+use crate::kit::{Store, golden, status, text};
 
 const KEYS: [&str; 7] = [
     "area", "check", "database", "message", "server", "severity", "table",
@@ -33,15 +33,16 @@ fn finds(store: &Store, database: &str, check: &str, words: &[&str]) {
     let all = findings(store, status::FAILED);
     let found: Vec<&Value> = all
         .iter()
-        .filter(|finding| {
-            text(finding, "database") == database && text(finding, "check") == check
-        })
+        .filter(|finding| text(finding, "database") == database && text(finding, "check") == check)
         .collect();
     let [only] = found.as_slice() else {
         panic!("not one `{check}` on {database} in {all:#?}");
     };
     for word in words {
-        assert!(text(only, "message").contains(word), "no `{word}` in {only}");
+        assert!(
+            text(only, "message").contains(word),
+            "no `{word}` in {only}"
+        );
     }
 }
 
@@ -60,7 +61,7 @@ fn a_missing_table() {
     finds(&store, "user_a1", "table", &["`address` is missing"]);
     finds(&store, "user_a1", "schema", &["`address`", "user_a0"]);
     let table = store.run(["check"]).ends_with(status::FAILED);
-    insta::assert_snapshot!(table.out());
+    golden("check", table.out());
 }
 
 #[test]
@@ -121,7 +122,12 @@ fn a_column_that_the_server_numbers() {
         "DROP TABLE balance; CREATE TABLE balance (
             number INTEGER PRIMARY KEY AUTOINCREMENT, g_user BLOB NOT NULL, cents INTEGER NOT NULL)",
     );
-    finds(&store, "user_a0", "auto_increment", &["`number`", "sequence"]);
+    finds(
+        &store,
+        "user_a0",
+        "auto_increment",
+        &["`number`", "sequence"],
+    );
 }
 
 #[test]
@@ -134,9 +140,18 @@ fn a_table_that_is_in_no_briefcase_type() {
              CREATE TABLE city (name TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID",
         );
     }
-    finds(&store, "user_a0", "manifest", &["`note`", "`g_user`", "left behind"]);
+    finds(
+        &store,
+        "user_a0",
+        "manifest",
+        &["`note`", "`g_user`", "left behind"],
+    );
     let all = findings(&store, status::FAILED);
-    assert_eq!(all.len(), 4, "a table without the key column is nobody's: {all:#?}");
+    assert_eq!(
+        all.len(),
+        4,
+        "a table without the key column is nobody's: {all:#?}"
+    );
 }
 
 #[test]

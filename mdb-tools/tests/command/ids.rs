@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::kit::{Ended, Store, status, text};
+use crate::kit::{Ended, Store, golden, same_lines, status, text};
 
 /// What every shape below is routed by.
 fn sample() -> Store {
@@ -15,10 +15,13 @@ fn a_routed_id_has_the_documented_shape() {
     let ran = store
         .run(["route", "user", "0:3:1", "0:0:501", "--json"])
         .ends_with(status::DONE);
-    insta::assert_snapshot!(ran.out(), @r#"
+    same_lines(
+        ran.out(),
+        r#"
     {"gdid":"0:3:1","area":"user","generation":"0:0","partition":"0:0","slot":3711,"shard":1,"server":"local","database":"user_a1"}
     {"gdid":"0:0:501","area":"user","generation":"0:0","partition":"0:501","slot":3640,"shard":1,"server":"local","database":"user_b1"}
-    "#);
+    "#,
+    );
     assert_eq!(ran.err(), "");
     assert!(!store.path().join("data").exists(), "no server is asked");
 }
@@ -38,33 +41,27 @@ fn a_route_is_a_table_for_people() {
     let ran = sample()
         .run(["route", "user", "0:0:1", "0:0:501"])
         .ends_with(status::DONE);
-    insta::assert_snapshot!(ran.out());
+    golden("route", ran.out());
 }
 
 #[test]
 fn ids_are_read_from_standard_input() {
     let store = sample();
     let written = store.run(["route", "user", "0:0:1", "0:0:2", "--json"]);
-    for dash in [&["-"][..], &[]] {
-        let read = Ended::of(
-            store
-                .command()
-                .args(["route", "user", "--json"])
-                .args(dash)
-                .write_stdin("0:0:1\n\n  000000000000000000000002\r\n"),
-        )
-        .ends_with(status::DONE);
+    for dash in [Some("-"), None] {
+        let arguments = ["route", "user", "--json"].into_iter().chain(dash);
+        let read = store
+            .feed(arguments, "0:0:1\n\n  000000000000000000000002\r\n")
+            .ends_with(status::DONE);
         assert_eq!(read.out(), written.out());
     }
-    let shown = Ended::of(
-        store
-            .command()
-            .args(["gdid", "show", "-", "--json"])
-            .write_stdin("AIAIIW-IW\n"),
-    )
-    .ends_with(status::DONE);
+    let shown = store
+        .feed(["gdid", "show", "-", "--json"], "AIAIIW-IW\n")
+        .ends_with(status::DONE);
     assert_eq!(text(&shown.objects()[0], "gdid"), "0:0:123");
-    let nothing = Ended::of(store.command().args(["route", "user", "--json"])).ends_with(0);
+    let nothing = store
+        .feed(["route", "user", "--json"], "")
+        .ends_with(status::DONE);
     assert_eq!(nothing.out(), "");
 }
 
@@ -80,14 +77,22 @@ fn an_id_is_shown_in_all_its_forms() {
             "7:15:1152921504606846975",
         ])
         .ends_with(status::DONE);
-    insta::assert_snapshot!(ran.out(), @r#"
+    same_lines(
+        ran.out(),
+        r#"
     {"gdid":"0:0:123","hex":"00000000000000000000007b","era":0,"authority":0,"counter":123,"elink":"ABACKR-KR"}
     {"gdid":"7:15:1152921504606846975","hex":"00000007ffffffffffffffff","era":7,"authority":15,"counter":1152921504606846975,"elink":"USAUVX-VXVXVX-VXVXVX-VXABAE-AC"}
-    "#);
+    "#,
+    );
     let all = ran.objects();
     for id in &all {
         let hex = text(id, "hex");
-        for form in [text(id, "gdid"), hex, &format!("0x{hex}"), text(id, "elink")] {
+        for form in [
+            text(id, "gdid"),
+            hex,
+            &format!("0x{hex}"),
+            text(id, "elink"),
+        ] {
             let again = store
                 .run(["gdid", "show", "--json", form])
                 .ends_with(status::DONE);
@@ -102,7 +107,7 @@ fn an_id_is_shown_in_all_its_forms() {
     let table = store
         .run(["gdid", "show", "AIAIIW-IW"])
         .ends_with(status::DONE);
-    insta::assert_snapshot!(table.out());
+    golden("gdid_show", table.out());
 }
 
 #[test]
@@ -112,11 +117,14 @@ fn fresh_ids_come_one_a_line() {
     let json = store
         .run(["gdid", "next", "user", "--count", "3", "--json"])
         .ends_with(status::DONE);
-    insta::assert_snapshot!(json.out(), @r#"
+    same_lines(
+        json.out(),
+        r#"
     {"gdid":"0:0:1"}
     {"gdid":"0:0:2"}
     {"gdid":"0:0:3"}
-    "#);
+    "#,
+    );
     let many = store
         .run(["gdid", "next", "user", "-n", "3000"])
         .ends_with(status::DONE);
@@ -145,7 +153,10 @@ fn processes_at_once_never_issue_the_same_id() {
             .map(|thread| thread.join().unwrap().ends_with(status::DONE))
             .collect()
     });
-    let ids: HashSet<&str> = printed.iter().flat_map(|ended| ended.out().lines()).collect();
+    let ids: HashSet<&str> = printed
+        .iter()
+        .flat_map(|ended| ended.out().lines())
+        .collect();
     assert_eq!(ids.len(), PROCESSES * COUNT);
 }
 

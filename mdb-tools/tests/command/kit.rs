@@ -1,7 +1,10 @@
 //! Running `mdb` in a directory of its own, and reading what it says.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -73,20 +76,36 @@ impl Store {
     }
 
     /// The program, to be started in the directory with nothing of the caller's environment that it reads.
-    pub(crate) fn command(&self) -> assert_cmd::Command {
-        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_mdb"));
+    pub(crate) fn command<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mdb"));
         command
+            .args(arguments)
             .current_dir(self.path())
             .env_remove("MDB_CONFIG")
             .env_remove("MDB_LOG")
             .env("MDB_TEST_PASSWORD", PASSWORD)
-            .timeout(LIMIT);
+            .stdin(Stdio::null());
         command
     }
 
     /// Runs the program in the directory.
     pub(crate) fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Ended {
-        Ended::of(self.command().args(arguments))
+        Ended::of(&mut self.command(arguments))
+    }
+
+    /// Runs the program with `input` on its standard input.
+    pub(crate) fn feed<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+        input: impl AsRef<[u8]>,
+    ) -> Ended {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(input.as_ref()).unwrap();
+        file.rewind().unwrap();
+        Ended::of(self.command(arguments).stdin(file))
     }
 
     /// Runs SQL on one of the store's databases.
@@ -137,14 +156,28 @@ pub(crate) struct Ended {
 
 impl Ended {
     /// Runs the command, and checks what holds for every run.
-    pub(crate) fn of(command: &mut assert_cmd::Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let (out, err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         let started = Instant::now();
-        let output = command.output().unwrap();
+        let mut child = command
+            .stdout(out.try_clone().unwrap())
+            .stderr(err.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if started.elapsed() > LIMIT {
+                child.kill().unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
         let ended = Self {
-            status: output.status.code(),
-            out: String::from_utf8(output.stdout).expect("data is text"),
-            err: String::from_utf8(output.stderr).expect("messages are text"),
+            status: status.code(),
             took: started.elapsed(),
+            out: read(out),
+            err: read(err),
         };
         for text in [&ended.out, &ended.err] {
             assert!(!text.contains("panicked"), "{ended:#?}");
@@ -234,4 +267,41 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+fn read(mut file: File) -> String {
+    let mut text = String::new();
+    file.rewind().unwrap();
+    file.read_to_string(&mut text).expect("output is text");
+    text
+}
+
+/// Compares line by line, without what indents `expected`.
+#[track_caller]
+pub(crate) fn same_lines(actual: &str, expected: &str) {
+    let lines: Vec<&str> = actual.lines().collect();
+    let expected: Vec<&str> = expected
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    assert_eq!(lines, expected);
+}
+
+/// Compares with the file `golden/<name>.txt`; writes it where `MDB_BLESS` is set.
+#[track_caller]
+pub(crate) fn golden(name: &str, actual: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/command/golden")
+        .join(format!("{name}.txt"));
+    if std::env::var_os("MDB_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, actual).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        actual == expected,
+        "{} says otherwise; if this is meant, run with MDB_BLESS=1:\n{actual}",
+        path.display()
+    );
 }

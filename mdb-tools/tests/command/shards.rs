@@ -1,6 +1,6 @@
 //! `mdb init` and `mdb show`: the shards, made ready and drawn.
 
-use crate::kit::{Ended, Store, status, text};
+use crate::kit::{Ended, Store, golden, same_lines, status, text};
 
 const SAMPLE: &str = include_str!("../../../config/quickstart.toml");
 
@@ -8,13 +8,16 @@ const SAMPLE: &str = include_str!("../../../config/quickstart.toml");
 fn init_makes_every_shard_ready_and_repeats_without_change() {
     let store = Store::with(SAMPLE);
     let first = store.run(["init", "--json"]).ends_with(status::DONE);
-    insta::assert_snapshot!(first.out(), @r#"
+    same_lines(
+        first.out(),
+        r#"
     {"shard":0,"area":"CENTRAL","partition":null,"server":"local","database":"central","outcome":"created"}
     {"shard":0,"area":"user","partition":"0:0","server":"local","database":"user_a0","outcome":"created"}
     {"shard":1,"area":"user","partition":"0:0","server":"local","database":"user_a1","outcome":"created"}
     {"shard":0,"area":"user","partition":"0:501","server":"local","database":"user_b0","outcome":"created"}
     {"shard":1,"area":"user","partition":"0:501","server":"local","database":"user_b1","outcome":"created"}
-    "#);
+    "#,
+    );
     assert_eq!(first.err(), "");
     let second = store.run(["init", "--json"]).ends_with(status::DONE);
     assert_eq!(
@@ -22,7 +25,7 @@ fn init_makes_every_shard_ready_and_repeats_without_change() {
         first.out().replace("created", "unchanged"),
         "again, without change"
     );
-    insta::assert_snapshot!(store.run(["init"]).ends_with(status::DONE).out());
+    golden("init", store.run(["init"]).ends_with(status::DONE).out());
 }
 
 #[test]
@@ -38,21 +41,28 @@ fn many_inits_at_once_do_no_harm() {
     });
     // Everything is there but the user's own tables.
     let found = store.run(["check", "--json"]).ends_with(1).objects();
-    assert!(found.iter().all(|finding| text(finding, "check") == "table"));
+    assert!(
+        found
+            .iter()
+            .all(|finding| text(finding, "check") == "table")
+    );
 }
 
 #[test]
 fn a_drawing_shows_every_shard() {
     let store = Store::with(SAMPLE);
-    insta::assert_snapshot!(store.run(["show"]).ends_with(status::DONE).out());
+    golden("show", store.run(["show"]).ends_with(status::DONE).out());
     let json = store.run(["show", "--json"]).ends_with(status::DONE);
-    insta::assert_snapshot!(json.out(), @r#"
+    same_lines(
+        json.out(),
+        r#"
     {"area":"CENTRAL","generation":null,"partition":null,"shard":0,"server":"local","engine":"sqlite","database":"central"}
     {"area":"user","generation":"0:0","partition":"0:0","shard":0,"server":"local","engine":"sqlite","database":"user_a0"}
     {"area":"user","generation":"0:0","partition":"0:0","shard":1,"server":"local","engine":"sqlite","database":"user_a1"}
     {"area":"user","generation":"0:0","partition":"0:501","shard":0,"server":"local","engine":"sqlite","database":"user_b0"}
     {"area":"user","generation":"0:0","partition":"0:501","shard":1,"server":"local","engine":"sqlite","database":"user_b1"}
-    "#);
+    "#,
+    );
     assert!(!store.path().join("data").exists(), "no server is asked");
 }
 
@@ -63,7 +73,10 @@ fn generations_are_drawn_where_there_are_several() {
             .replace("[[area.partition]]\nstart = \"0:0:0\"", "[[area.generation]]\n[[area.generation.partition]]\nstart = \"0:0:0\"")
             .replace("[[area.partition]]\nstart = \"0:0:501\"", "[[area.generation]]\nbreakpoint = \"0:0:501\"\n[[area.generation.partition]]\nstart = \"0:0:501\""),
     );
-    insta::assert_snapshot!(store.run(["show"]).ends_with(status::DONE).out());
+    golden(
+        "show_generations",
+        store.run(["show"]).ends_with(status::DONE).out(),
+    );
 }
 
 #[test]
@@ -94,18 +107,17 @@ fn the_configuration_is_named_by_option_or_environment() {
     let expected = store.run(["show"]).ends_with(status::DONE);
     let elsewhere = Store::empty();
     let path = store.configuration();
-    let by_option = Ended::of(elsewhere.command().arg("show").arg("--config").arg(&path));
+    let by_option = Ended::of(elsewhere.command(["show", "--config"]).arg(&path));
     assert_eq!(by_option.ends_with(0).out(), expected.out());
-    let by_environment = Ended::of(elsewhere.command().arg("show").env("MDB_CONFIG", &path));
+    let by_environment = Ended::of(elsewhere.command(["show"]).env("MDB_CONFIG", &path));
     assert_eq!(by_environment.ends_with(0).out(), expected.out());
-    let both = elsewhere
-        .command()
-        .args(["show", "-c"])
-        .arg(&path)
-        .env("MDB_CONFIG", "/nowhere")
-        .output()
-        .unwrap();
-    assert!(both.status.success(), "the option wins");
+    let both = Ended::of(
+        elsewhere
+            .command(["show", "-c"])
+            .arg(&path)
+            .env("MDB_CONFIG", "/nowhere"),
+    );
+    assert_eq!(both.out(), expected.out(), "the option wins");
     elsewhere
         .run(["show"])
         .refuses(status::BAD_INPUT, &["mdb.toml", "check the path"]);

@@ -1,6 +1,6 @@
 //! What the command says about itself: help, completions, and the answers to a wrong command line.
 
-use crate::kit::{Ended, Store, status};
+use crate::kit::{Ended, Store, golden, status};
 
 #[test]
 fn every_command_has_help_worth_reading() {
@@ -25,15 +25,13 @@ fn every_command_has_help_worth_reading() {
     ] {
         let ran = Ended::of(
             store
-                .command()
-                .args(path.split_whitespace())
-                .arg("--help")
+                .command(path.split_whitespace().chain(["--help"]))
                 .env("COLUMNS", "100"),
         )
         .ends_with(status::DONE);
         assert_eq!(ran.err(), "");
         let name = format!("help_{}", path.replace(' ', "_"));
-        insta::assert_snapshot!(name, ran.out());
+        golden(&name, ran.out());
     }
 }
 
@@ -62,6 +60,10 @@ fn a_wrong_command_line_is_bad_input() {
         (&["gdid", "next", "user", "--count", "-1"], "-1"),
         (&["gdid", "next", "user", "--count", "many"], "many"),
         (&["central", "get", "user_email"], "<KEY>"),
+        (
+            &["central", "claims", "--confirm", "a", "--release", "b"],
+            "--release",
+        ),
         (&["quickstart", "--users", "0"], "0 is not in"),
         (&["show", "--config"], "--config"),
     ] {
