@@ -1,5 +1,7 @@
 //! How a command can fail, and the exit status that says so to scripts.
 
+use std::sync::Arc;
+
 use mdb_core::config::ConfigError;
 use mdb_core::error::chain;
 use mdb_core::routing::RouteError;
@@ -52,11 +54,31 @@ impl Failure {
 
     fn by_reach(error: &(dyn std::error::Error + 'static), is_unreachable: bool) -> Self {
         if is_unreachable {
-            Self::Unreachable(chain(error))
-        } else {
-            Self::Failed(chain(error))
+            return Self::Unreachable(chain(error));
+        }
+        match driver_error(error) {
+            Some(sqlx::Error::Configuration(_)) => Self::Input(format!(
+                "{}: mend the server's URL in the configuration",
+                chain(error)
+            )),
+            Some(sqlx::Error::Protocol(_)) => Self::Failed(format!(
+                "{}: is the server's URL for another engine than what answers there?",
+                chain(error)
+            )),
+            _ => Self::Failed(chain(error)),
         }
     }
+}
+
+/// The innermost error of the driver: the others only wrap MDB's own.
+fn driver_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e sqlx::Error> {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .filter_map(|error| {
+            let shared = || error.downcast_ref::<Arc<sqlx::Error>>().map(Arc::as_ref);
+            error.downcast_ref().or_else(shared)
+        })
+        .last()
 }
 
 /// Whether no server was there to answer.
@@ -125,23 +147,9 @@ impl From<SequenceError> for Failure {
         match &error {
             SequenceError::Unknown { .. } => Self::input(&error),
             error => {
-                let mut cause: Option<&(dyn std::error::Error + 'static)> =
-                    std::error::Error::source(error);
-                while let Some(found) = cause {
-                    if let Some(error) = found.downcast_ref::<sqlx::Error>() {
-                        return Self::by_reach(
-                            &SequenceFailed(chain(found)),
-                            is_unreachable(error),
-                        );
-                    }
-                    cause = found.source();
-                }
-                Self::Failed(chain(error))
+                let unreachable = driver_error(error).is_some_and(is_unreachable);
+                Self::by_reach(error, unreachable)
             }
         }
     }
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("no ids can be issued: {0}")]
-struct SequenceFailed(String);

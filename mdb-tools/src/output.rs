@@ -60,8 +60,18 @@ pub(crate) fn report(failure: &Failure) {
             };
             let _ = write!(stderr.lock(), "{}", error.render(colour, 100));
         }
-        failure => note(&format!("error: {failure}")),
+        failure => note(&format!("error: {}", shortened(failure.to_string()))),
     }
+}
+
+/// A message repeats what was asked for, which can be a whole file pasted by mistake.
+fn shortened(mut message: String) -> String {
+    const ENOUGH: usize = 4000;
+    if message.len() > ENOUGH {
+        message.truncate(message.floor_char_boundary(ENOUGH));
+        message.push('…');
+    }
+    message
 }
 
 /// A progress bar on standard error; invisible where that is no terminal.

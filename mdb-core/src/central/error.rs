@@ -12,7 +12,9 @@ use super::key::KeyError;
 #[non_exhaustive]
 pub enum IndexError {
     /// The configuration has no such index.
-    #[error("there is no index called `{name}` in the configuration")]
+    #[error(
+        "there is no index called `{name}` in the configuration; declare it as [[central.index]]"
+    )]
     Unknown {
         /// The name that was asked for.
         name: String,

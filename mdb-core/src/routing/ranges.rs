@@ -39,6 +39,9 @@ pub struct RangeTable<T> {
 /// How many counters make a block. A search among many picks the block first, then looks inside.
 const BLOCK: usize = 64;
 
+/// Up to how many counters it is quicker to compare all of them than to search.
+const COUNTED: usize = 16;
+
 /// How many counters are searched straight away: what fits into the nearest cache.
 const FEW: usize = 4096;
 
@@ -157,6 +160,10 @@ impl<T> RangeTable<T> {
 /// How many of the ascending `starts` are at or below `counter`.
 #[inline]
 fn at_or_below(starts: &[u64], counter: u64) -> usize {
+    if starts.len() <= COUNTED {
+        // Comparisons that don't wait for each other.
+        return starts.iter().filter(|&&start| start <= counter).count();
+    }
     starts.partition_point(|&start| start <= counter)
 }
 

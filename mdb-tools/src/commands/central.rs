@@ -177,7 +177,8 @@ impl Key {
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     let text = text.strip_prefix("0x").unwrap_or(text);
-    if !text.is_ascii() || !text.len().is_multiple_of(2) {
+    // `from_str_radix` would take a sign, too.
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     (0..text.len())
@@ -302,6 +303,7 @@ mod tests {
         assert_eq!(hexadecimal("0x00ff"), Some(vec![0, 255]));
         assert_eq!(hexadecimal("0ff"), None);
         assert_eq!(hexadecimal("zz"), None);
+        assert_eq!(hexadecimal("+1"), None);
         assert_eq!(hexadecimal("é"), None);
     }
 }

@@ -65,7 +65,7 @@ pub(crate) async fn run(
 fn lay_configuration(directory: &Path) -> Result<PathBuf, Failure> {
     let failed = |error: std::io::Error| {
         Failure::Failed(format!(
-            "can't set up directory `{}`: {error}",
+            "can't set up directory `{}`: {error}; name another one with --dir",
             directory.display()
         ))
     };

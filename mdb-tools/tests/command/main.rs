@@ -5,6 +5,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
+mod bad_disks;
+mod bad_files;
+mod bad_servers;
+mod bad_texts;
 mod central;
 mod check;
 mod ids;

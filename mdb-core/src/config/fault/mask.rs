@@ -122,7 +122,8 @@ fn url_starts(line: &str) -> Vec<usize> {
 /// The password in one URL of a line.
 fn credentials(line: &str, segment: Range<usize>) -> Option<Range<usize>> {
     let text = &line[segment.clone()];
-    let scheme = text.find("://");
+    // A colon before the scheme's makes the latter a part of a password that begins with slashes.
+    let scheme = text.find("://").filter(|&at| text.find(':') == Some(at));
     let mut authority = scheme.map_or(0, |at| at + 3);
     if scheme.is_some() && text[authority..].starts_with('[') {
         authority += text[authority..].find(']').unwrap_or(0);
@@ -176,6 +177,10 @@ mod tests {
             (
                 r#"url = "postgres:mdb:geheim@h""#,
                 r#"url = "postgres:**********@h""#,
+            ),
+            (
+                r#"url = "postgres:mdb://geheim@h""#,
+                r#"url = "postgres:************@h""#,
             ),
             (
                 "url = postgres://mdb:gehe im@h",
