@@ -19,17 +19,9 @@ type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
 /// Two partitions on one server: ids from 1,000 on live in databases of their own.
 const CONFIG: &str = r#"
-    [store]
-    name = "shop"
-    [[sequence]]
-    name = "user"
-    area = "user"
-    [[sequence]]
-    name = "order"
-    area = "user"
-    [[server]]
-    name = "main"
-    url = "URL"
+    store = { name = "shop" }
+    sequence = [{ name = "user", area = "user" }, { name = "order", area = "user" }]
+    server = [{ name = "main", url = "URL" }]
     [central]
     shards = [{ server = "main", database = "shop_central" }]
     [[central.index]]

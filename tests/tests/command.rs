@@ -88,7 +88,13 @@ impl Shop {
             err: String::from_utf8(output.stderr).unwrap(),
         };
         for said in [&ended.out, &ended.err] {
-            assert!(!said.contains(password), "a password: {said}");
+            // The kit's own password is also its user's name and a word of the messages.
+            let secret = if password == PASSWORD {
+                format!(":{password}@")
+            } else {
+                password.to_owned()
+            };
+            assert!(!said.contains(&secret), "a password: {said}");
             assert!(!said.contains("panicked"), "{said}");
         }
         ended
@@ -292,31 +298,24 @@ async fn tables_are_held_against_their_types(kind: Kind) {
 
 async fn without_the_right_to_create_the_statement_is_printed(kind: Kind) {
     let shop = Shop::start(kind).await;
-    match kind {
-        // The tests' own role may create no roles; the server's owner may.
+    let refused = match kind {
         Kind::Postgres => {
             let owner = PgConnectOptions::new_without_pgpass()
-                .socket(shop.server.directory())
+                .socket(shop.server.directory().join("data"))
                 .port(shop.server.port())
                 .username("postgres")
                 .database("postgres");
             let connected = PgConnection::connect_with(&owner).await;
-            run_all(
-                connected,
-                &["CREATE ROLE guest LOGIN PASSWORD 'guest-of-the-house'"],
-            )
-            .await;
+            run_all(connected, &["ALTER ROLE mdb NOCREATEDB"]).await;
+            shop.run(&["init"]).await
         }
         Kind::MariaDb => {
-            shop.execute(
-                "mdb",
-                &["CREATE USER guest@'127.0.0.1' IDENTIFIED BY 'guest-of-the-house'"],
-            )
-            .await;
+            let guest = "CREATE USER guest@'127.0.0.1' IDENTIFIED BY 'of-the-house'";
+            shop.execute("mdb", &[guest]).await;
+            shop.configure(|sample| sample.replace("//mdb:", "//guest:"));
+            shop.run_with("of-the-house", &["init"]).await
         }
-    }
-    shop.configure(|sample| sample.replace("//mdb:", "//guest:"));
-    let refused = shop.run_with("guest-of-the-house", &["init"]).await;
+    };
     assert_eq!(refused.status, Some(1), "{}", refused.err);
     for database in ["shop_central_0", "shop_user_b1"] {
         let line = refused

@@ -107,6 +107,10 @@ impl<T> RangeTable<T> {
     #[inline]
     pub fn find(&self, key: RangeKey) -> Option<&T> {
         let at_or_below = if self.only_era == Some(key.era()) {
+            // A single range needs no search; an area begins with one.
+            if let ([start], [payload]) = (self.counters.as_slice(), self.payloads.as_slice()) {
+                return (*start <= key.counter()).then_some(payload);
+            }
             at_or_below(&self.counters, key.counter())
         } else {
             self.at_or_below_in_eras(key)
