@@ -28,6 +28,7 @@ on_all_engines!(
     a_report_has_the_failures_too,
     a_dropped_scatter_leaves_nothing,
     shards_are_asked_from_a_partition_on,
+    shards_are_dealt_out_in_contiguous_runs,
 );
 
 fn at_once(shards: usize) -> ScatterOptions {
@@ -310,4 +311,17 @@ async fn shards_are_asked_from_a_partition_on<DB: TestEngine>() {
         matches!(error, RouteError::BelowFirstPartition { .. }),
         "{error:?}"
     );
+}
+
+async fn shards_are_dealt_out_in_contiguous_runs<DB: TestEngine>() {
+    let store = Store::<DB>::start(Limits::ROOMY).await;
+    let shards = store.area().shards();
+    for workers in 1..=shards.len() + 2 {
+        let runs = store.area().segments(NonZeroUsize::new(workers).unwrap());
+        let lengths: Vec<usize> = runs.iter().map(Vec::len).collect();
+        let (each, longer) = (shards.len() / workers, shards.len() % workers);
+        let expected = (0..workers).map(|worker| each + usize::from(worker < longer));
+        assert_eq!(lengths, expected.collect::<Vec<_>>());
+        assert_eq!(runs.concat(), shards, "together they are all, in order");
+    }
 }

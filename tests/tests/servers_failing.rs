@@ -394,9 +394,7 @@ async fn a_missing_database_is_told<DB: TestEngine>() {
         matches!(cause_of(&error), Some(AcquireError::Missing { .. })),
         "{error:?}"
     );
-    assert!(
-        chain(&error).contains("has no database `nowhere_at_all`: run `mdb init`"),
-        "{}",
-        chain(&error)
-    );
+    let said = chain(&error);
+    let hint = "has no database `nowhere_at_all`: run `mdb init`";
+    assert!(said.contains(hint), "{said}");
 }

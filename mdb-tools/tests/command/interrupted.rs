@@ -84,6 +84,39 @@ fn killed_runs_are_continued_without_a_trace() {
     assert_eq!(names, ["data", "mdb.toml"], "nothing half-written is left");
 }
 
+#[test]
+fn an_interrupt_leaves_a_clean_state() {
+    let store = Store::empty();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mdb"))
+        .args(["quickstart", "--dir", ".", "--users", "20000"])
+        .current_dir(store.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("a few users", || {
+        store.configuration().exists() && accounts(&store) >= 5
+    });
+    let sent = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    assert_eq!(
+        child.wait().unwrap().code(),
+        Some(status::INTERRUPTED),
+        "ended by itself, with the status that says so"
+    );
+    store
+        .run(["quickstart", "--dir", ".", "--users", "1"])
+        .ends_with(status::DONE);
+    store.run(["check"]).ends_with(status::DONE);
+    let claims = store.run(["central", "claims", "--older-than", "0"]);
+    assert_eq!(
+        claims.ends_with(status::DONE).out(),
+        "nothing is unfinished\n"
+    );
+}
+
 fn accounts(store: &Store) -> i64 {
     SHARDS
         .iter()

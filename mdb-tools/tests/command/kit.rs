@@ -24,6 +24,7 @@ pub(crate) mod status {
     pub(crate) const FAILED: i32 = 1;
     pub(crate) const BAD_INPUT: i32 = 2;
     pub(crate) const UNREACHABLE: i32 = 3;
+    pub(crate) const INTERRUPTED: i32 = 130;
 }
 
 /// A directory with a configuration in it.
