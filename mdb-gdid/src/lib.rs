@@ -30,16 +30,23 @@
 //! # Features
 //!
 //! Without features there is no dependency but `thiserror`. `serde`: text in human-readable
-//! formats, 12 bytes in binary ones. `sqlite`, `postgres`, `mysql`: columns for sqlx. `sequence`:
-//! dealing single ids out of blocks (uses tokio's synchronisation, no runtime).
+//! formats, 12 bytes in binary ones. `sqlite`, `postgres`, `mysql`: columns for sqlx. `generator`:
+//! dealing single ids out of blocks, on tokio. `disk`: authorities that count in files.
 
+mod authorities;
 mod authority;
+#[cfg(feature = "disk")]
+mod disk;
 mod elink;
 mod gdid;
+#[cfg(feature = "generator")]
+mod generator;
+#[cfg(feature = "generator")]
+mod local;
 mod names;
 mod parse;
 mod range_key;
-#[cfg(feature = "sequence")]
+#[cfg(feature = "generator")]
 mod sequence;
 #[cfg(feature = "serde")]
 mod serde_text;
@@ -47,13 +54,14 @@ mod serde_text;
 mod sql;
 
 pub use authority::{
-    AdvanceError, AllocateError, AllocateFuture, AuthorityId, Block, BlockError, BlockIds,
-    BlockSize, BlockSource, SequenceState,
+    AdvanceError, AllocateFuture, AuthorityError, AuthorityId, AuthorityIds, AuthorityStatus,
+    Block, BlockError, BlockIds, BlockLife, BlockSize, BlockSource, Cause, Ledger, Place,
+    SequenceState, StatusFuture, UnixMillis,
 };
 pub use elink::{ELink, ELinkError, MAX_LINK_CHARACTERS, MAX_METADATA_BYTES};
 pub use gdid::{EraError, EraZeroId, Gdid, GdidPartsError, LengthError};
 pub use names::{NameError, ScopeName, SequenceName};
 pub use parse::{GdidParseError, GdidParseErrorKind};
 pub use range_key::{RangeKey, StartError};
-#[cfg(feature = "sequence")]
+#[cfg(feature = "generator")]
 pub use sequence::Sequence;

@@ -7,12 +7,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::authority::{AllocateError, BlockIds, BlockSize, BlockSource};
+use crate::authority::{AuthorityError, BlockIds, BlockSize, BlockSource};
 use crate::gdid::Gdid;
 use crate::names::{ScopeName, SequenceName};
-use failure::Failure;
-
-mod failure;
 
 /// A source of single ids of one sequence, from memory nearly always. Cheap to clone; clones share
 /// their block.
@@ -37,7 +34,7 @@ struct Inner {
     size: BlockSize,
     left: Mutex<Option<BlockIds>>,
     /// Held by the one who fetches the next block; holds why the last fetch failed, if it did.
-    fetching: tokio::sync::Mutex<Option<Failure>>,
+    fetching: tokio::sync::Mutex<Option<AuthorityError>>,
     /// How many fetches have failed. It is written only by the holder of `fetching`.
     failures: AtomicU64,
 }
@@ -84,14 +81,14 @@ impl Sequence {
     ///
     /// # Errors
     ///
-    /// [`AllocateError`]: the authority gave no block. Calls that wait for the same fetch all get
+    /// [`AuthorityError`]: the authority gave no block. Calls that wait for the same fetch all get
     /// its error; the next call asks the authority again.
     ///
     /// # Cancel safety
     ///
     /// Safe: no id is issued twice, and others that wait go on. A block whose fetch is cancelled is
     /// lost.
-    pub async fn next(&self) -> Result<Gdid, AllocateError> {
+    pub async fn next(&self) -> Result<Gdid, AuthorityError> {
         loop {
             if let Some(id) = self.try_next() {
                 return Ok(id);
@@ -104,12 +101,12 @@ impl Sequence {
     ///
     /// # Errors
     ///
-    /// [`AllocateError`]: the authority gave no block; the ids taken so far are lost.
+    /// [`AuthorityError`]: the authority gave no block; the ids taken so far are lost.
     ///
     /// # Cancel safety
     ///
     /// Ids taken so far are lost; none is issued twice.
-    pub async fn take(&self, count: usize) -> Result<Vec<Gdid>, AllocateError> {
+    pub async fn take(&self, count: usize) -> Result<Vec<Gdid>, AuthorityError> {
         let mut ids = Vec::new();
         while ids.len() < count {
             let wanted = count - ids.len();
@@ -125,7 +122,7 @@ impl Sequence {
     }
 
     /// Puts a fresh block into memory, unless somebody has done so meanwhile.
-    async fn fetch(&self, size: BlockSize) -> Result<(), AllocateError> {
+    async fn fetch(&self, size: BlockSize) -> Result<(), AuthorityError> {
         let failures = self.inner.failures.load(Ordering::Acquire);
         let mut last_failure = self.inner.fetching.lock().await;
         if self.left().as_ref().is_some_and(|left| left.len() > 0) {
@@ -134,7 +131,7 @@ impl Sequence {
         if self.inner.failures.load(Ordering::Acquire) != failures
             && let Some(failure) = last_failure.as_ref()
         {
-            return Err(failure.to_error());
+            return Err(failure.clone());
         }
         let allocated = self
             .inner
@@ -148,9 +145,7 @@ impl Sequence {
                 Ok(())
             }
             Err(error) => {
-                let failure = Failure::from(error);
-                let error = failure.to_error();
-                *last_failure = Some(failure);
+                *last_failure = Some(error.clone());
                 self.inner.failures.fetch_add(1, Ordering::Release);
                 Err(error)
             }

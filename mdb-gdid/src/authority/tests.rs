@@ -1,6 +1,7 @@
 //! Blocks against the rules of their order, above all where an era turns.
 
 use super::*;
+use crate::gdid::Gdid;
 use proptest::prelude::*;
 
 fn state() -> impl Strategy<Value = SequenceState> {

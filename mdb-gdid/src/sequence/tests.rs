@@ -1,7 +1,7 @@
 //! Many tasks on one sequence, with a source that waits or fails when it is told to.
 
 use super::*;
-use crate::authority::{AllocateFuture, AuthorityId, SequenceState};
+use crate::authority::{AllocateFuture, AuthorityId, Place, SequenceState, StatusFuture};
 use std::collections::HashSet;
 use std::error::Error;
 use std::sync::atomic::AtomicUsize;
@@ -37,8 +37,8 @@ impl BlockSource for Counted {
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails)
                 .is_ok()
             {
-                return Err(AllocateError::Unavailable {
-                    authority,
+                return Err(AuthorityError::Unavailable {
+                    place: Place::new("CENTRAL"),
                     sequence: sequence.clone(),
                     source: NobodyThere.into(),
                 });
@@ -47,14 +47,27 @@ impl BlockSource for Counted {
             let (block, after) =
                 state
                     .advance(authority, size)
-                    .map_err(|source| AllocateError::Exhausted {
-                        authority,
+                    .map_err(|source| AuthorityError::Exhausted {
+                        place: Place::new("CENTRAL"),
                         sequence: sequence.clone(),
                         source,
                     })?;
             *state = after;
             Ok(block)
         })
+    }
+
+    fn raise<'a>(
+        &'a self,
+        _: &'a ScopeName,
+        _: &'a SequenceName,
+        _: crate::RangeKey,
+    ) -> StatusFuture<'a> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn status<'a>(&'a self, _: &'a ScopeName, _: &'a SequenceName) -> StatusFuture<'a> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 }
 
@@ -158,7 +171,7 @@ async fn those_who_wait_share_one_failure_and_the_next_call_tries_again() {
         assert!(error.is_transient());
         assert_eq!(
             error.to_string(),
-            "authority 1 can't hand out ids of sequence `user` just now"
+            "CENTRAL can't be asked about ids of sequence `user` just now"
         );
         let mut causes = std::iter::successors(error.source(), |error| (*error).source());
         assert!(causes.any(|cause| cause.downcast_ref() == Some(&NobodyThere)));
@@ -187,7 +200,7 @@ async fn the_end_of_the_eras_is_final() {
         SequenceState::new(SequenceState::LAST_ERA, Gdid::MAX_COUNTER).unwrap();
     for _ in 0..2 {
         let error = sequence.take(3).await.unwrap_err();
-        assert!(matches!(error, AllocateError::Exhausted { .. }));
+        assert!(matches!(error, AuthorityError::Exhausted { .. }));
         assert!(!error.is_transient());
     }
     assert_eq!(sequence.take(0).await.unwrap(), []);

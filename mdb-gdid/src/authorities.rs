@@ -1,0 +1,1 @@
+//! Several places with authorities, nearest first.

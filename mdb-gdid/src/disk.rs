@@ -1,0 +1,1 @@
+//! Authorities that count in files on several disks.

@@ -1,0 +1,1 @@
+//! Dealing single ids out of blocks that are fetched ahead of need.

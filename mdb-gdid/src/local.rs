@@ -1,0 +1,1 @@
+//! Ids of a single node, without an authority.

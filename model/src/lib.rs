@@ -1,0 +1,1 @@
+//! A model of relocation: routers, movers, two shards and the catalog, checked exhaustively.
