@@ -7,7 +7,9 @@
 mod begin;
 mod error_class;
 mod mysql;
+mod own_tables;
 mod postgres;
+pub(crate) mod relocating;
 pub(crate) mod schema;
 mod sqlite;
 mod value;
@@ -22,8 +24,9 @@ use sqlx::{Database, Describe, Either, Execute, MySql, Postgres, Sqlite};
 pub(crate) use begin::Writes;
 pub use begin::{Isolation, TransactionOptions};
 pub(crate) use error_class::ErrorClass;
+pub(crate) use own_tables::mdb_tables;
+pub(crate) use schema::TableSize;
 pub use schema::{Column, Table};
-pub(crate) use schema::{TableSize, mdb_tables};
 pub(crate) use value::{Value, Values};
 
 use crate::config::{DatabaseName, Endpoint, EngineKind};
@@ -238,11 +241,20 @@ pub(crate) struct ColumnTypes {
     pub(crate) bytes: &'static str,
     pub(crate) name: &'static str,
     pub(crate) integer: &'static str,
+    pub(crate) text: &'static str,
     pub(crate) suffix: &'static str,
-    /// The index that finds unfinished entries: as a part of their table's definition, or as a
-    /// statement of its own where that can be repeated.
-    pub(crate) unfinished_inline: &'static str,
-    pub(crate) unfinished_index: Option<&'static str>,
+    pub(crate) indexes: Indexes,
+    /// How a view is made that may be there already.
+    pub(crate) create_view: &'static str,
+}
+
+/// How an index of MDB's own tables is defined, so that the definition can be repeated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Indexes {
+    /// As a part of the table's definition.
+    Inline,
+    /// As a statement of its own, which may leave rows out.
+    Apart,
 }
 
 /// The parts of [`Engine`] that read the same for each engine, but that generic code can't say.

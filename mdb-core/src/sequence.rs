@@ -9,8 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use mdb_gdid::{
-    AllocateError, AllocateFuture, AuthorityId, Block, BlockSize, BlockSource, Gdid, ScopeName,
-    Sequence, SequenceName, SequenceState,
+    AllocateFuture, AuthorityError, AuthorityId, Block, BlockSize, BlockSource, Gdid, Place,
+    RangeKey, ScopeName, Sequence, SequenceName, SequenceState, StatusFuture,
 };
 
 use crate::config::SequenceConfig;
@@ -77,7 +77,7 @@ pub enum SequenceError {
     },
     /// The authority handed out no block.
     #[error(transparent)]
-    Allocate(#[from] AllocateError),
+    Allocate(#[from] AuthorityError),
 }
 
 impl SequenceError {
@@ -149,6 +149,14 @@ impl BlockSource for CentralAuthority {
     ) -> AllocateFuture<'a> {
         Box::pin(self.take_block(scope, sequence, size))
     }
+
+    fn raise<'a>(&'a self, _: &'a ScopeName, _: &'a SequenceName, _: RangeKey) -> StatusFuture<'a> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn status<'a>(&'a self, _: &'a ScopeName, _: &'a SequenceName) -> StatusFuture<'a> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 }
 
 /// What has no other name: everybody else was faster, a hundred times.
@@ -162,12 +170,12 @@ impl CentralAuthority {
         scope: &ScopeName,
         sequence: &SequenceName,
         size: BlockSize,
-    ) -> Result<Block, AllocateError> {
+    ) -> Result<Block, AuthorityError> {
         let unavailable =
-            |source: Box<dyn std::error::Error + Send + Sync>| AllocateError::Unavailable {
-                authority: self.authority,
+            |source: Box<dyn std::error::Error + Send + Sync>| AuthorityError::Unavailable {
+                place: Place::new("CENTRAL"),
                 sequence: sequence.clone(),
-                source,
+                source: source.into(),
             };
         let row = Row {
             pool: self.servers.pool(self.home()),
@@ -186,14 +194,15 @@ impl CentralAuthority {
                     .map_err(|error| unavailable(error.into()))?;
                 continue;
             };
-            let corrupt = || AllocateError::Corrupt {
-                authority: self.authority,
+            let corrupt = || AuthorityError::Corrupt {
+                place: Place::new("CENTRAL"),
                 sequence: sequence.clone(),
+                source: sqlx::Error::RowNotFound.into(),
             };
             let before = before.ok_or_else(corrupt)?;
             let (block, after) = before.advance(self.authority, size).map_err(|source| {
-                AllocateError::Exhausted {
-                    authority: self.authority,
+                AuthorityError::Exhausted {
+                    place: Place::new("CENTRAL"),
                     sequence: sequence.clone(),
                     source,
                 }

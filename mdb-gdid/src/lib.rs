@@ -31,7 +31,8 @@
 //!
 //! Without features there is no dependency but `thiserror`. `serde`: text in human-readable
 //! formats, 12 bytes in binary ones. `sqlite`, `postgres`, `mysql`: columns for sqlx. `generator`:
-//! dealing single ids out of blocks, on tokio. `disk`: authorities that count in files.
+//! dealing single ids out of blocks, on tokio. `disk`: authorities that count in files. `http`: authorities that are
+//! asked over HTTP. `serve`: the server that they are asked at.
 
 mod authorities;
 mod authority;
@@ -41,6 +42,8 @@ mod elink;
 mod gdid;
 #[cfg(feature = "generator")]
 mod generator;
+#[cfg(any(feature = "http", feature = "serve"))]
+mod http;
 #[cfg(feature = "generator")]
 mod local;
 mod names;
@@ -50,6 +53,8 @@ mod range_key;
 mod sequence;
 #[cfg(feature = "serde")]
 mod serde_text;
+#[cfg(feature = "serve")]
+mod serve;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod sql;
 
@@ -60,8 +65,12 @@ pub use authority::{
 };
 pub use elink::{ELink, ELinkError, MAX_LINK_CHARACTERS, MAX_METADATA_BYTES};
 pub use gdid::{EraError, EraZeroId, Gdid, GdidPartsError, LengthError};
+#[cfg(feature = "http")]
+pub use http::{HttpAuthorities, HttpOptions, HttpOptionsError, PlainHttp};
 pub use names::{NameError, ScopeName, SequenceName};
 pub use parse::{GdidParseError, GdidParseErrorKind};
 pub use range_key::{RangeKey, StartError};
+#[cfg(feature = "serve")]
+pub use serve::{ServeError, ServeOptions, ServeOptionsError, ServeTls, ServeTlsError, ServeTransport, serve};
 #[cfg(feature = "generator")]
 pub use sequence::Sequence;

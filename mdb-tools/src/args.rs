@@ -4,10 +4,14 @@
     reason = "help texts are shown as they are written"
 )]
 
+mod gdid;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
+
+pub(crate) use gdid::{FloorArguments, GdidCommand, ServeArguments, StatusArguments};
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -58,8 +62,8 @@ impl Arguments {
     pub(crate) fn log_level(&self) -> &'static str {
         match self.verbose {
             0 => "error",
-            1 => "mdb_core=info,mdb_tools=info,warn",
-            _ => "mdb_core=debug,mdb_tools=debug,info",
+            1 => "mdb_core=info,mdb_gdid=info,mdb_tools=info,warn",
+            _ => "mdb_core=debug,mdb_gdid=debug,mdb_tools=debug,info",
         }
     }
 }
@@ -106,7 +110,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Central(CentralCommand),
 
-    /// Issue ids and look at them
+    /// Issue ids, look at them, and look after the authorities that hand them out
     #[command(subcommand)]
     Gdid(GdidCommand),
 
@@ -115,6 +119,13 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+impl Command {
+    /// Whether it ends in an orderly way by itself when a signal asks it to.
+    pub(crate) fn heeds_signals(&self) -> bool {
+        matches!(self, Self::Gdid(GdidCommand::Serve(_)))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -217,29 +228,6 @@ pub(crate) struct ClaimsArguments {
     /// Release the claim on this key: its briefcase was never created
     #[arg(long, value_name = "KEY")]
     pub(crate) release: Vec<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum GdidCommand {
-    /// Issue fresh ids of a sequence
-    ///
-    /// Ids that are fetched and not used are lost, never issued again. JSON: {"gdid"}.
-    Next {
-        /// The sequence
-        sequence: String,
-        /// How many
-        #[arg(long, short = 'n', default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-        count: u32,
-    },
-    /// Show ids in all their forms
-    ///
-    /// Takes era:authority:counter, 24 hexadecimal digits with or without 0x, and ELinks.
-    /// JSON: {"gdid","hex","era","authority","counter","elink"}.
-    Show {
-        /// Ids in any text form, or ELinks; `-` reads them from standard input, one a line
-        #[arg(required = true, value_name = "TEXT")]
-        texts: Vec<String>,
-    },
 }
 
 impl ClaimsArguments {

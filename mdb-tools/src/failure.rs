@@ -9,6 +9,7 @@ use mdb_core::{
     AcquireError, AreaError, IndexError, InitError, OpenError, SequenceError, TransactError,
     cause_of,
 };
+use mdb_gdid::AuthorityError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +87,19 @@ fn is_unreachable(error: &sqlx::Error) -> bool {
     match cause_of::<AcquireError>(error) {
         Some(acquire) => acquire.is_unreachable(),
         None => matches!(error, sqlx::Error::Io(_)),
+    }
+}
+
+/// Whether an authority, or where it keeps its count, was not there to answer.
+pub(crate) fn is_authority_unreachable(error: &AuthorityError) -> bool {
+    match error {
+        AuthorityError::Unavailable { source, .. } => {
+            driver_error(&**source).is_none_or(is_unreachable)
+        }
+        AuthorityError::AllFailed { failures, .. } => {
+            failures.iter().any(is_authority_unreachable)
+        }
+        _ => false,
     }
 }
 

@@ -23,7 +23,8 @@ use args::Arguments;
 ///
 /// # Cancel safety
 ///
-/// An interrupt (Ctrl-C) drops what runs: statements are given up, transactions rolled back.
+/// An interrupt (Ctrl-C) drops what runs: statements are given up, transactions rolled back. A command that serves
+/// others ends in an orderly way instead.
 pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -40,7 +41,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     start_log(&arguments);
     let ended = tokio::select! {
         ended = commands::run(&arguments) => ended,
-        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        () = interrupted(&arguments) => Err(Failure::Interrupted),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -48,6 +49,13 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             output::report(&failure);
             failure.status().into()
         }
+    }
+}
+
+/// Waits for Ctrl-C, unless the command itself heeds it.
+async fn interrupted(arguments: &Arguments) {
+    if arguments.command.heeds_signals() || tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
     }
 }
 

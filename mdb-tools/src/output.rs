@@ -1,9 +1,10 @@
 //! Printing: tables for people, one JSON object a line for scripts.
 
 use std::io::{IsTerminal, Write};
+use std::time::{Duration, SystemTime};
 
 use comfy_table::{ContentArrangement, Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use mdb_core::config::Colour;
 use serde::Serialize;
 
@@ -76,12 +77,22 @@ fn shortened(mut message: String) -> String {
 
 /// A progress bar on standard error; invisible where that is no terminal.
 pub(crate) fn progress(total: u64, what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(total);
+    let bar = ProgressBar::new(total).with_finish(ProgressFinish::AndClear);
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}  {per_sec}  {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style);
     bar.set_message(what);
     bar
+}
+
+/// A moment as people read it, in UTC.
+pub(crate) fn moment(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// A time in seconds, rounded up.
+pub(crate) fn duration(millis: u64) -> String {
+    humantime::format_duration(Duration::from_secs(millis.div_ceil(1000))).to_string()
 }
 
 /// Bytes as people read them.

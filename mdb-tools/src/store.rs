@@ -2,7 +2,7 @@
 
 use mdb_core::topology::{ShardId, Topology};
 use mdb_core::{Gdid, Mdb};
-use mdb_gdid::ELink;
+use mdb_gdid::{ELink, RangeKey};
 
 use crate::args::Arguments;
 use crate::failure::Failure;
@@ -51,11 +51,7 @@ impl Place {
 ///
 /// An ELink has letters only; an id has digits or colons.
 pub(crate) fn read_id(text: &str) -> Result<Gdid, Failure> {
-    let refused = |error: &dyn std::error::Error| {
-        let shown: String = text.chars().take(60).collect();
-        let more = if shown.len() < text.len() { "…" } else { "" };
-        Failure::Input(format!("`{shown}{more}` is no id: {error}"))
-    };
+    let refused = |error: &dyn std::error::Error| refused(text, "id", error);
     let is_link = text.chars().any(|c| c.is_ascii_alphabetic())
         && text
             .chars()
@@ -67,6 +63,17 @@ pub(crate) fn read_id(text: &str) -> Result<Gdid, Failure> {
             .map_err(|error| refused(&error));
     }
     text.parse().map_err(|error| refused(&error))
+}
+
+/// Reads a floor: an id of authority 0 in any text form, as ranges start at.
+pub(crate) fn read_floor(text: &str) -> Result<RangeKey, Failure> {
+    RangeKey::from_start(text).map_err(|error| refused(text, "floor", &error))
+}
+
+fn refused(text: &str, what: &str, error: &dyn std::error::Error) -> Failure {
+    let shown: String = text.chars().take(60).collect();
+    let more = if shown.len() < text.len() { "…" } else { "" };
+    Failure::Input(format!("`{shown}{more}` is no {what}: {error}"))
 }
 
 /// The texts of the command line, with `-` (or none at all) replaced by the lines of standard input.

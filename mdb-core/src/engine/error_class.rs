@@ -21,6 +21,8 @@ pub(crate) enum ErrorClass {
     NoPermission,
     /// The connection may only read.
     ReadOnly,
+    /// The briefcase is being moved, or has gone.
+    Fenced,
     /// Anything else: the caller's own affair.
     Other,
 }
@@ -29,7 +31,7 @@ impl ErrorClass {
     /// Whether the same work may succeed when it is run again, with no change by a person.
     pub(crate) fn is_transient(self) -> bool {
         match self {
-            Self::Conflict | Self::LostConnection | Self::Unavailable => true,
+            Self::Conflict | Self::LostConnection | Self::Unavailable | Self::Fenced => true,
             Self::UniqueViolation
             | Self::Cancelled
             | Self::MissingTable

@@ -11,8 +11,8 @@ use sqlx::{ConnectOptions, Executor, MySql, Row, TransactionManager, TypeInfo, V
 use super::begin::Writes;
 use super::schema::{Nullability, Numbering, tables_of};
 use super::{
-    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Isolation, Lanes, Session, Table,
-    TableSize, Target, TimeoutScope, TransactionOptions, Value,
+    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Isolation, Lanes,
+    Session, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -153,6 +153,8 @@ impl Engine for MySql {
             1049 => ErrorClass::MissingDatabase,
             1044 | 1045 | 1142 | 1227 => ErrorClass::NoPermission,
             1290 | 1792 | 1836 => ErrorClass::ReadOnly,
+            // MDB's own triggers signal with that state.
+            1644 if mysql.code() == Some("45M01") => ErrorClass::Fenced,
             _ => ErrorClass::Other,
         }
     }
@@ -171,9 +173,10 @@ impl Engine for MySql {
             bytes: "VARBINARY(512)",
             name: "VARCHAR(80) CHARACTER SET ascii COLLATE ascii_bin",
             integer: "BIGINT",
+            text: "LONGTEXT",
             suffix: " ENGINE=InnoDB",
-            unfinished_inline: ", KEY mdb_index_unfinished (index_name, state, changed_ms)",
-            unfinished_index: None,
+            indexes: Indexes::Inline,
+            create_view: "CREATE OR REPLACE VIEW",
         }
     }
 

@@ -11,8 +11,8 @@ use sqlx::{ConnectOptions, Postgres, Row, TransactionManager, TypeInfo, ValueRef
 use super::begin::Writes;
 use super::schema::{Nullability, Numbering, tables_of};
 use super::{
-    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Lanes, Session, Table, TableSize,
-    Target, TimeoutScope, TransactionOptions, Value,
+    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Session, Table,
+    TableSize, Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -124,6 +124,8 @@ impl Engine for Postgres {
             Some("3D000") => ErrorClass::MissingDatabase,
             Some("42501") => ErrorClass::NoPermission,
             Some("25006") => ErrorClass::ReadOnly,
+            // MDB's own triggers raise that.
+            Some("MDB01") => ErrorClass::Fenced,
             _ => ErrorClass::Other,
         }
     }
@@ -142,12 +144,10 @@ impl Engine for Postgres {
             bytes: "BYTEA",
             name: "TEXT",
             integer: "BIGINT",
+            text: "TEXT",
             suffix: "",
-            unfinished_inline: "",
-            unfinished_index: Some(
-                "CREATE INDEX IF NOT EXISTS mdb_index_unfinished ON mdb_index (index_name, changed_ms) \
-                 WHERE state <> 0",
-            ),
+            indexes: Indexes::Apart,
+            create_view: "CREATE OR REPLACE VIEW",
         }
     }
 

@@ -1,6 +1,4 @@
-//! What a database's catalogue says about tables, and MDB's own tables.
-
-use super::{ColumnTypes, Engine};
+//! What a database's catalogue says about tables.
 
 /// One of the user's tables, as the server's catalogue describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,41 +107,4 @@ pub(super) fn tables_of(
 pub(crate) struct TableSize {
     pub(crate) rows: u64,
     pub(crate) bytes: Option<u64>,
-}
-
-/// The definitions of MDB's own tables for a shard of an area, and those that CENTRAL has besides.
-///
-/// `mdb_shard` is the identity stamp. `mdb_sequence` is where this installation's authority keeps
-/// its place. `mdb_index` holds the named indexes: `state` is 0 for an entry that is found, 1 for a
-/// claim, 2 for a rename's new key before the commit point, 3 for its old key before it, and 4 for
-/// its old key after it; `operation` is the token of the claim or rename, and `peer` the rename's
-/// other key.
-pub(crate) fn mdb_tables<DB: Engine>() -> (Vec<String>, Vec<String>) {
-    let ColumnTypes {
-        id,
-        bytes,
-        name,
-        integer,
-        suffix,
-        unfinished_inline,
-        unfinished_index,
-    } = DB::column_types();
-    let shard = format!(
-        "CREATE TABLE IF NOT EXISTS mdb_shard (only_row {integer} NOT NULL PRIMARY KEY CHECK (only_row = 1), \
-         format {integer} NOT NULL, store {name} NOT NULL, area {name} NOT NULL, generation {name} NOT NULL, \
-         partition_start {name} NOT NULL, shard {integer} NOT NULL, least_epoch {integer} NOT NULL){suffix}"
-    );
-    let sequence = format!(
-        "CREATE TABLE IF NOT EXISTS mdb_sequence (scope {name} NOT NULL, name {name} NOT NULL, \
-         authority {integer} NOT NULL, era {integer} NOT NULL, counter {integer} NOT NULL, \
-         PRIMARY KEY (scope, name, authority)){suffix}"
-    );
-    let index = format!(
-        "CREATE TABLE IF NOT EXISTS mdb_index (index_name {name} NOT NULL, key_bytes {bytes} NOT NULL, \
-         gdid {id} NOT NULL, state {integer} NOT NULL, operation {bytes}, peer {bytes}, changed_ms {integer} NOT NULL, \
-         PRIMARY KEY (index_name, key_bytes){unfinished_inline}){suffix}"
-    );
-    let mut central = vec![sequence, index];
-    central.extend(unfinished_index.map(str::to_owned));
-    (vec![shard], central)
 }

@@ -10,8 +10,8 @@ use sqlx::{ConnectOptions, Row, Sqlite, TransactionManager, TypeInfo, ValueRef};
 use super::begin::Writes;
 use super::schema::{Nullability, Numbering};
 use super::{
-    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Lanes, Session, Table, TableSize,
-    Target, TimeoutScope, TransactionOptions, Value,
+    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Session, Table,
+    TableSize, Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -103,6 +103,8 @@ impl Engine for Sqlite {
             (_, 1555 | 2067) => ErrorClass::UniqueViolation,
             (5 | 6, _) => ErrorClass::Conflict,
             (8, _) => ErrorClass::ReadOnly,
+            // MDB's own triggers raise that.
+            (_, 1811) if database.message().starts_with("mdb: ") => ErrorClass::Fenced,
             (9, _) => ErrorClass::Cancelled,
             (14, _) => ErrorClass::MissingDatabase,
             (1, _) if database.message().starts_with("no such table") => ErrorClass::MissingTable,
@@ -120,12 +122,10 @@ impl Engine for Sqlite {
             bytes: "BLOB",
             name: "TEXT",
             integer: "INTEGER",
+            text: "TEXT",
             suffix: " WITHOUT ROWID",
-            unfinished_inline: "",
-            unfinished_index: Some(
-                "CREATE INDEX IF NOT EXISTS mdb_index_unfinished ON mdb_index (index_name, changed_ms) \
-                 WHERE state <> 0",
-            ),
+            indexes: Indexes::Apart,
+            create_view: "CREATE VIEW IF NOT EXISTS",
         }
     }
 

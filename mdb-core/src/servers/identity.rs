@@ -165,8 +165,8 @@ pub(super) async fn stamp<DB: Engine>(
     identity: &Identity,
 ) -> Result<(), sqlx::Error> {
     let insert = DB::insert_if_absent(
-        "INSERT INTO mdb_shard (only_row, format, store, area, generation, partition_start, shard, least_epoch) \
-         VALUES (1, ?, ?, ?, ?, ?, ?, 0)",
+        "INSERT INTO mdb_shard (only_row, format, store, area, generation, partition_start, shard, least_epoch, flips) \
+         VALUES (1, ?, ?, ?, ?, ?, ?, 0, 0)",
         "format",
     );
     let values = [

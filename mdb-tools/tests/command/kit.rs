@@ -1,9 +1,11 @@
 //! Running `mdb` in a directory of its own, and reading what it says.
 
+mod serving;
+
 use std::ffi::OsStr;
 use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,8 @@ use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use tempfile::TempDir;
+
+pub(crate) use serving::Serving;
 
 /// The password of all configurations here: no output may hold it.
 pub(crate) const PASSWORD: &str = "hunter2-in-the-open";
@@ -87,6 +91,7 @@ impl Store {
             .current_dir(self.path())
             .env_remove("MDB_CONFIG")
             .env_remove("MDB_LOG")
+            .env_remove("MDB_GDID_TOKEN")
             .env("MDB_TEST_PASSWORD", PASSWORD)
             .stdin(Stdio::null());
         command
@@ -166,30 +171,27 @@ impl Ended {
             .unwrap();
         let out = read(child.stdout.take().unwrap());
         let err = read(child.stderr.take().unwrap());
-        let status = loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                break status;
-            }
-            if started.elapsed() > LIMIT {
-                child.kill().unwrap();
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        };
+        let status = wait_for_end(&mut child, started);
         let ended = Self {
             status: status.code(),
             took: started.elapsed(),
             out: out.join().unwrap(),
             err: err.join().unwrap(),
         };
-        for text in [&ended.out, &ended.err] {
-            assert!(!text.contains("panicked"), "{ended:#?}");
-            assert!(!text.contains(PASSWORD), "{ended:#?}");
+        ended.check();
+        ended
+    }
+
+    #[track_caller]
+    fn check(&self) {
+        for text in [&self.out, &self.err] {
+            assert!(!text.contains("panicked"), "{self:#?}");
+            assert!(!text.contains(PASSWORD), "{self:#?}");
             assert!(
                 !text.contains('\u{1b}'),
-                "colours for no terminal: {ended:#?}"
+                "colours for no terminal: {self:#?}"
             );
         }
-        ended
     }
 
     pub(crate) fn status(&self) -> Option<i32> {
@@ -250,6 +252,19 @@ impl Ended {
                 _ => panic!("no JSON object: {line}"),
             })
             .collect()
+    }
+}
+
+/// Waits, within the limit.
+fn wait_for_end(child: &mut Child, since: Instant) -> ExitStatus {
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if since.elapsed() > LIMIT {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

@@ -19,8 +19,11 @@ fn every_command_has_help_worth_reading() {
         "central remove",
         "central claims",
         "gdid",
+        "gdid floor",
         "gdid next",
+        "gdid serve",
         "gdid show",
+        "gdid status",
         "completions",
     ] {
         let ran = Ended::of(

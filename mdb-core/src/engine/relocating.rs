@@ -1,0 +1,276 @@
+//! What the engines do differently when briefcases are moved.
+//!
+//! Vocabulary:
+//!
+//! - **manifest**: the tables that move with a briefcase, parents first.
+//! - **move**: one batch of briefcases on its way from a source shard to a target shard. Which ones
+//!   they are stands in `mdb_fence` on both; every statement here selects by the move's id.
+//! - **change table**: `mdb_change_<n>`, where triggers record which rows of the manifest's table
+//!   `n` were changed while a move captures.
+//! - **pair**: a connection to each of the two shards, used by nobody else.
+
+use std::future::Future;
+use std::time::Duration;
+
+use mdb_gdid::Gdid;
+
+use super::{Engine, Value};
+
+pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
+
+mod manifest;
+mod sqlite;
+
+/// The id of a move: 32 hexadecimal digits, made at random.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct MoveId(String);
+
+impl MoveId {
+    pub(crate) fn random() -> Self {
+        Self(format!("{:032x}", fastrand::u128(..)))
+    }
+
+    /// An id as it was stored.
+    pub(crate) fn stored(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&MoveId> for Value {
+    fn from(id: &MoveId) -> Self {
+        Self::Text(id.0.clone())
+    }
+}
+
+/// Who runs a move just now: a random number, written on both shards. Whoever takes a move over
+/// writes another one first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnerToken(i64);
+
+impl OwnerToken {
+    pub(crate) fn random() -> Self {
+        Self(fastrand::i64(1..))
+    }
+
+    pub(crate) fn get(self) -> i64 {
+        self.0
+    }
+}
+
+/// What holds for a briefcase on a shard; the number in `mdb_fence`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FenceState {
+    /// Its changes are recorded.
+    Capturing = 1,
+    /// Nobody may use it here until the deadline; afterwards it counts as capturing.
+    Fenced = 2,
+    /// It has gone; the row says where.
+    Moved = 3,
+    /// It is being copied to here, and is not to be used yet.
+    Receiving = 4,
+}
+
+impl FenceState {
+    pub(crate) fn stored(number: i64) -> Option<Self> {
+        match number {
+            1 => Some(Self::Capturing),
+            2 => Some(Self::Fenced),
+            3 => Some(Self::Moved),
+            4 => Some(Self::Receiving),
+            _ => None,
+        }
+    }
+}
+
+/// A connection to the source and one to the target of a move.
+pub(crate) struct Pair<DB: Engine> {
+    pub(crate) source: DB::Connection,
+    pub(crate) target: DB::Connection,
+    /// Where the engine is embedded: the source's file.
+    pub(crate) source_file: Option<std::path::PathBuf>,
+}
+
+/// Why a step of a move did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StepError {
+    /// The database failed.
+    #[error("a database failed during the move")]
+    Database(#[from] sqlx::Error),
+    /// Somebody else runs the move now: this one has to stop at once, and touch nothing.
+    #[error("another process has taken the move over")]
+    NotOwner,
+    /// A lock could not be had in the time that was allowed; nothing was changed.
+    #[error("others hold locks that the move needs")]
+    Busy,
+}
+
+/// How much was copied or applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Amount {
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Count and checksum of the rows of a move in one table of one shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TableSum {
+    pub(crate) rows: u64,
+    /// The sum of the 128-bit hashes of all rows in canonical form, so that their order does not
+    /// matter.
+    pub(crate) sum: u128,
+}
+
+/// What is told, and asked, while rows flow: after each chunk, of 500 to 5,000 rows, say.
+pub(crate) trait Pace: Send + Sync {
+    /// Counts a chunk, and returns how long to wait before the next one.
+    fn taken(&self, chunk: Amount) -> Duration;
+}
+
+/// One of the two shards of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Source,
+    Target,
+}
+
+/// The engine's part of moving briefcases.
+///
+/// Every method may be repeated after a crash at any point, with the same effect. Methods that
+/// write on a shard outside a transaction of the caller begin their own ones, each of which first
+/// checks the owner with [`check_owner`](Self::check_owner), and bound their lock waits.
+pub(crate) trait Relocating: Engine {
+    /// Inside a transaction: waits for nobody longer than `limit` from now on in it, and lets it
+    /// pass MDB's own triggers as the mover of `id`.
+    fn enter_as_mover(
+        connection: &mut Self::Connection,
+        id: &MoveId,
+        limit: Duration,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Inside a transaction that [`enter_as_mover`](Self::enter_as_mover) began, right before its
+    /// commit: takes the mark back where it would outlast the transaction.
+    fn leave_as_mover(
+        connection: &mut Self::Connection,
+        id: &MoveId,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Inside a transaction: reads the move's owner under a lock that makes a takeover wait, and
+    /// refuses if it is somebody else.
+    fn check_owner(
+        connection: &mut Self::Connection,
+        id: &MoveId,
+        owner: OwnerToken,
+    ) -> impl Future<Output = Result<(), StepError>> + Send;
+
+    /// Inside a transaction, on the guarded path: keeps the fence of `id` as it is until the
+    /// transaction ends. Readers and writers share it; only movers are kept waiting.
+    fn lock_shared(
+        connection: &mut Self::Connection,
+        id: Gdid,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Inside a transaction: waits, no longer than `limit` in all, until nobody shares the fences of
+    /// `ids`, and lets nobody share them until it ends. Also makes writers fail that would not see
+    /// what the transaction is about to change (see the stripes' `version`).
+    ///
+    /// [`StepError::Busy`] after `limit`; the caller then rolls back.
+    fn lock_exclusive(
+        connection: &mut Self::Connection,
+        ids: &[Gdid],
+        limit: Duration,
+    ) -> impl Future<Output = Result<(), StepError>> + Send;
+
+    /// Creates the change tables and the triggers of the manifest's tables that are missing, or
+    /// differ from what this version would create, table by table, each in a transaction of its
+    /// own in which no lock is waited for or held longer than `limit`.
+    ///
+    /// [`StepError::Busy`] when a table stayed busy; what was created stays, call again.
+    fn arm(
+        connection: &mut Self::Connection,
+        manifest: &Manifest,
+        limit: Duration,
+    ) -> impl Future<Output = Result<(), StepError>> + Send;
+
+    /// Removes what [`arm`](Self::arm) created, in the same careful way.
+    fn disarm(
+        connection: &mut Self::Connection,
+        manifest: &Manifest,
+        limit: Duration,
+    ) -> impl Future<Output = Result<(), StepError>> + Send;
+
+    /// The names of triggers, functions and change tables of MDB that are in the database.
+    fn installed(
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
+
+    /// Copies the rows of the move, table by table, parents first, in bounded chunks: memory does
+    /// not depend on the size of a briefcase. Rows of the move that are at the target already are
+    /// removed first.
+    fn copy(
+        pair: &mut Pair<Self>,
+        manifest: &Manifest,
+        id: &MoveId,
+        owner: OwnerToken,
+        pace: &dyn Pace,
+    ) -> impl Future<Output = Result<Amount, StepError>> + Send
+    where
+        Self: Sized;
+
+    /// One round of catching up: takes the changes that are recorded now, reads those rows at the
+    /// source as they are now, makes the target's equal (with all rows below a changed parent), and
+    /// removes the records. Returns how many records it took; 0 when there were none.
+    fn catch_up(
+        pair: &mut Pair<Self>,
+        manifest: &Manifest,
+        id: &MoveId,
+        owner: OwnerToken,
+        pace: &dyn Pace,
+    ) -> impl Future<Output = Result<u64, StepError>> + Send
+    where
+        Self: Sized;
+
+    /// Inside a transaction: how many changes of the move are recorded and not yet applied.
+    fn pending_changes(
+        connection: &mut Self::Connection,
+        manifest: &Manifest,
+        id: &MoveId,
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+
+    /// Count and checksum of the move's rows, table by table, in the manifest's order.
+    fn sums(
+        connection: &mut Self::Connection,
+        manifest: &Manifest,
+        id: &MoveId,
+    ) -> impl Future<Output = Result<Vec<TableSum>, sqlx::Error>> + Send;
+
+    /// The primary keys, as text, of up to `limit` rows of one table that differ between the two
+    /// shards or are on one of them only.
+    fn differences(
+        pair: &mut Pair<Self>,
+        manifest: &Manifest,
+        table: &MovedTable,
+        id: &MoveId,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send
+    where
+        Self: Sized;
+
+    /// Inside a transaction in which the owner was checked: deletes at most `limit` rows of the move,
+    /// children first. Returns how many; fewer than `limit` only when nothing is left.
+    fn delete_some(
+        connection: &mut Self::Connection,
+        manifest: &Manifest,
+        id: &MoveId,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+
+    /// Ends all sessions on this server that the router of that name has open.
+    fn end_sessions(
+        connection: &mut Self::Connection,
+        application: &str,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+}

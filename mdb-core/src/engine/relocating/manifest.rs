@@ -1,0 +1,136 @@
+//! The tables that move with a briefcase, ready for SQL.
+
+use crate::engine::Engine;
+
+/// The tables that move with a briefcase, parents first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    tables: Vec<MovedTable>,
+}
+
+/// One table of a manifest, as it is on both shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MovedTable {
+    /// Its place in the manifest, which names its change table.
+    pub(crate) number: usize,
+    pub(crate) name: String,
+    /// The columns that are copied, in the table's order: all but generated ones.
+    pub(crate) columns: Vec<MovedColumn>,
+    /// Places in `columns`, in the key's order; never empty.
+    pub(crate) primary_key: Vec<usize>,
+    pub(crate) reach: MovedReach,
+}
+
+/// A column that is copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MovedColumn {
+    pub(crate) name: String,
+    /// Its type, in the engine's words.
+    pub(crate) data_type: String,
+}
+
+/// How a table's rows are found from the briefcase's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum MovedReach {
+    /// This column holds the key.
+    Key { column: String },
+    /// Through an earlier table of the manifest: own column = the parent's column.
+    Parent {
+        parent: usize,
+        on: Vec<(String, String)>,
+    },
+}
+
+impl Manifest {
+    /// A manifest of tables that stand parents first; numbers are their places.
+    pub(crate) fn new(tables: Vec<MovedTable>) -> Self {
+        debug_assert!(
+            tables
+                .iter()
+                .enumerate()
+                .all(|(place, table)| table.number == place)
+        );
+        Self { tables }
+    }
+
+    pub(crate) fn tables(&self) -> &[MovedTable] {
+        &self.tables
+    }
+
+    /// The tables right below `table`.
+    pub(crate) fn children<'a>(
+        &'a self,
+        table: &MovedTable,
+    ) -> impl Iterator<Item = &'a MovedTable> + use<'a> {
+        let number = table.number;
+        self.tables.iter().filter(
+            move |child| matches!(child.reach, MovedReach::Parent { parent, .. } if parent == number),
+        )
+    }
+
+    /// A condition on `alias`, a row of `table`: its briefcase is one whose key `keys` selects, such
+    /// as `SELECT gdid FROM mdb_fence WHERE move = ?`.
+    pub(crate) fn condition<DB: Engine>(
+        &self,
+        table: &MovedTable,
+        alias: &str,
+        keys: &str,
+    ) -> String {
+        self.condition_on::<DB>("", table, alias, keys)
+    }
+
+    /// As [`condition`](Self::condition), with the parents' tables looked for in `schema`.
+    pub(crate) fn condition_in<DB: Engine>(
+        &self,
+        schema: &str,
+        table: &MovedTable,
+        alias: &str,
+        keys: &str,
+    ) -> String {
+        self.condition_on::<DB>(&format!("{}.", DB::quote(schema)), table, alias, keys)
+    }
+
+    fn condition_on<DB: Engine>(
+        &self,
+        prefix: &str,
+        table: &MovedTable,
+        alias: &str,
+        keys: &str,
+    ) -> String {
+        match &table.reach {
+            MovedReach::Key { column } => format!("{alias}.{} IN ({keys})", DB::quote(column)),
+            MovedReach::Parent { parent, on } => {
+                let parent = &self.tables[*parent];
+                let above = format!("p{}", parent.number);
+                let joined: Vec<String> = on
+                    .iter()
+                    .map(|(own, parents)| {
+                        format!(
+                            "{above}.{} = {alias}.{}",
+                            DB::quote(parents),
+                            DB::quote(own)
+                        )
+                    })
+                    .collect();
+                format!(
+                    "EXISTS (SELECT 1 FROM {prefix}{} {above} WHERE {} AND {})",
+                    DB::quote(&parent.name),
+                    joined.join(" AND "),
+                    self.condition_on::<DB>(prefix, parent, &above, keys)
+                )
+            }
+        }
+    }
+}
+
+impl MovedTable {
+    /// The name of its change table.
+    pub(crate) fn change_table(&self) -> String {
+        format!("mdb_change_{}", self.number)
+    }
+
+    /// The columns of the primary key, in its order.
+    pub(crate) fn key_columns(&self) -> impl Iterator<Item = &MovedColumn> {
+        self.primary_key.iter().map(|place| &self.columns[*place])
+    }
+}

@@ -1,0 +1,293 @@
+//! Moving briefcases between SQLite files.
+//!
+//! The target's connection has the source's file attached as `source`, so rows go from file to file
+//! inside SQLite. A database has one writer at a time, which makes every lock of the protocol the
+//! database's own: a trigger that reads a fence row reads what holds.
+
+mod capture;
+mod copy;
+mod sums;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use mdb_gdid::Gdid;
+use sqlx::Sqlite;
+use sqlx::sqlite::SqliteConnection;
+
+use super::{
+    Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError, TableSum,
+};
+use crate::engine::{Engine, ErrorClass, TransactionOptions, Value};
+
+/// The ids of a move, as a query with the move's id as its value.
+const IDS: &str = "SELECT gdid FROM mdb_fence WHERE move = ?";
+
+impl Relocating for Sqlite {
+    async fn enter_as_mover(
+        connection: &mut SqliteConnection,
+        id: &MoveId,
+        _: Duration,
+    ) -> Result<(), sqlx::Error> {
+        let insert = Self::insert_if_absent("INSERT INTO mdb_guest (move) VALUES (?)", "move");
+        Self::execute_own(connection, &insert, &[id.into()]).await?;
+        Ok(())
+    }
+
+    async fn leave_as_mover(
+        connection: &mut SqliteConnection,
+        id: &MoveId,
+    ) -> Result<(), sqlx::Error> {
+        let delete = "DELETE FROM mdb_guest WHERE move = ?";
+        Self::execute_own(connection, delete, &[id.into()]).await?;
+        Ok(())
+    }
+
+    async fn check_owner(
+        connection: &mut SqliteConnection,
+        id: &MoveId,
+        owner: OwnerToken,
+    ) -> Result<(), StepError> {
+        let query = "SELECT owner FROM mdb_mover WHERE move = ?";
+        let rows = Self::query_own(connection, query, &[id.into()]).await?;
+        match rows.first().map(|row| row.integer(0)).transpose()? {
+            Some(found) if found == owner.get() => Ok(()),
+            _ => Err(StepError::NotOwner),
+        }
+    }
+
+    async fn lock_shared(_: &mut SqliteConnection, _: Gdid) -> Result<(), sqlx::Error> {
+        // A reader's snapshot and a writer's lock keep the fence as it is.
+        Ok(())
+    }
+
+    async fn lock_exclusive(
+        _: &mut SqliteConnection,
+        _: &[Gdid],
+        _: Duration,
+    ) -> Result<(), StepError> {
+        // The caller's transaction is the only one that writes.
+        Ok(())
+    }
+
+    async fn arm(
+        connection: &mut SqliteConnection,
+        manifest: &Manifest,
+        _: Duration,
+    ) -> Result<(), StepError> {
+        capture::arm(connection, manifest).await
+    }
+
+    async fn disarm(
+        connection: &mut SqliteConnection,
+        _: &Manifest,
+        _: Duration,
+    ) -> Result<(), StepError> {
+        capture::disarm(connection).await
+    }
+
+    async fn installed(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
+        Ok(capture::installed(connection)
+            .await?
+            .into_iter()
+            .map(|(_, name)| name)
+            .collect())
+    }
+
+    async fn copy(
+        pair: &mut Pair<Self>,
+        manifest: &Manifest,
+        id: &MoveId,
+        owner: OwnerToken,
+        pace: &dyn Pace,
+    ) -> Result<Amount, StepError> {
+        copy::copy(pair, manifest, id, owner, pace).await
+    }
+
+    async fn catch_up(
+        pair: &mut Pair<Self>,
+        manifest: &Manifest,
+        id: &MoveId,
+        owner: OwnerToken,
+        pace: &dyn Pace,
+    ) -> Result<u64, StepError> {
+        capture::catch_up(pair, manifest, id, owner, pace).await
+    }
+
+    async fn pending_changes(
+        connection: &mut SqliteConnection,
+        manifest: &Manifest,
+        id: &MoveId,
+    ) -> Result<u64, sqlx::Error> {
+        capture::pending(connection, manifest, id).await
+    }
+
+    async fn sums(
+        connection: &mut SqliteConnection,
+        manifest: &Manifest,
+        id: &MoveId,
+    ) -> Result<Vec<TableSum>, sqlx::Error> {
+        sums::sums(connection, manifest, id).await
+    }
+
+    async fn differences(
+        pair: &mut Pair<Self>,
+        manifest: &Manifest,
+        table: &MovedTable,
+        id: &MoveId,
+        limit: u32,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        copy::attach(pair).await?;
+        sums::differences(&mut pair.target, manifest, table, id, limit).await
+    }
+
+    async fn delete_some(
+        connection: &mut SqliteConnection,
+        manifest: &Manifest,
+        id: &MoveId,
+        limit: u32,
+    ) -> Result<u64, sqlx::Error> {
+        let mut deleted = 0;
+        for table in manifest.tables().iter().rev() {
+            let left = u64::from(limit) - deleted;
+            if left == 0 {
+                break;
+            }
+            let keys = table.key_list("t");
+            let sql = format!(
+                "DELETE FROM {name} WHERE ({}) IN (SELECT {keys} FROM {name} t WHERE {} LIMIT {left})",
+                table.key_list(""),
+                manifest.condition::<Self>(table, "t", IDS),
+                name = Self::quote(&table.name),
+            );
+            deleted += Self::execute_own(connection, &sql, &[id.into()]).await?;
+        }
+        Ok(deleted)
+    }
+
+    async fn end_sessions(_: &mut SqliteConnection, _: &str) -> Result<(), sqlx::Error> {
+        // Nobody can end a session of another process; fences and triggers stay until it is over.
+        Ok(())
+    }
+}
+
+/// A transaction that writes. [`StepError::Busy`] when another one holds the lock for too long.
+async fn begin(connection: &mut SqliteConnection) -> Result<(), StepError> {
+    Sqlite::begin(connection, &TransactionOptions::new())
+        .await
+        .map_err(busy)
+}
+
+/// A transaction of a mover on one of the shards.
+async fn begin_as_mover(
+    connection: &mut SqliteConnection,
+    id: &MoveId,
+    owner: OwnerToken,
+) -> Result<(), StepError> {
+    begin(connection).await?;
+    let entered = async {
+        Sqlite::check_owner(connection, id, owner).await?;
+        Ok(Sqlite::enter_as_mover(connection, id, Duration::ZERO).await?)
+    };
+    match entered.await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            Sqlite::rollback(connection).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Ends it: commits what succeeded, rolls back what did not.
+async fn end<T>(
+    connection: &mut SqliteConnection,
+    id: &MoveId,
+    result: Result<T, StepError>,
+) -> Result<T, StepError> {
+    match result {
+        Ok(value) => {
+            Sqlite::leave_as_mover(connection, id).await?;
+            Sqlite::commit(connection).await.map_err(busy)?;
+            Ok(value)
+        }
+        Err(error) => {
+            Sqlite::rollback(connection).await?;
+            Err(error)
+        }
+    }
+}
+
+fn busy(error: sqlx::Error) -> StepError {
+    match Sqlite::error_class(&error) {
+        ErrorClass::Conflict => StepError::Busy,
+        _ => StepError::Database(error),
+    }
+}
+
+/// Names in SQL, which read the same in every part.
+impl MovedTable {
+    fn quoted(&self, schema: &str) -> String {
+        format!("{schema}.{}", Sqlite::quote(&self.name))
+    }
+
+    fn column_list(&self, alias: &str) -> String {
+        list(
+            self.columns.iter().map(|column| column.name.as_str()),
+            alias,
+        )
+    }
+
+    fn key_list(&self, alias: &str) -> String {
+        list(self.key_columns().map(|column| column.name.as_str()), alias)
+    }
+
+    /// Columns `k1`, `k2` … for keys of the table, which compare as its own do.
+    fn numbered_columns(&self) -> String {
+        let columns: Vec<String> = self
+            .key_columns()
+            .zip(1..)
+            .map(|(column, place)| format!("k{place} {}", column.data_type))
+            .collect();
+        columns.join(", ")
+    }
+
+    fn numbered_list(&self, alias: &str) -> String {
+        let names: Vec<String> = (1..=self.primary_key.len())
+            .map(|place| format!("{alias}.k{place}"))
+            .collect();
+        names.join(", ")
+    }
+
+    /// A condition that two rows have the same key: a row of the table, and one with `k1`, `k2` ….
+    fn same_key(&self, alias: &str, keys: &str) -> String {
+        let pairs: Vec<String> = self
+            .key_columns()
+            .zip(1..)
+            .map(|(column, place)| {
+                format!("{alias}.{} IS {keys}.k{place}", Sqlite::quote(&column.name))
+            })
+            .collect();
+        pairs.join(" AND ")
+    }
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>, alias: &str) -> String {
+    let prefix = if alias.is_empty() {
+        String::new()
+    } else {
+        format!("{alias}.")
+    };
+    let names: Vec<String> = names
+        .map(|name| format!("{prefix}{}", Sqlite::quote(name)))
+        .collect();
+    names.join(", ")
+}
+
+async fn run(
+    connection: &mut SqliteConnection,
+    sql: &str,
+    values: &[Value],
+) -> Result<u64, StepError> {
+    Ok(Sqlite::execute_own(connection, sql, values).await?)
+}

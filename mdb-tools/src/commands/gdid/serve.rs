@@ -1,0 +1,168 @@
+//! `mdb gdid serve`: an authority of the configuration, for other machines.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use mdb_core::Mdb;
+use mdb_gdid::{ServeOptions, ServeTls, ServeTransport};
+use secrecy::SecretString;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::authorities::Authority;
+use crate::args::{Arguments, ServeArguments};
+use crate::failure::Failure;
+use crate::output::{self, Format};
+use crate::store;
+
+/// Where tokens are read from when there is no file.
+const TOKEN_VARIABLE: &str = "MDB_GDID_TOKEN";
+
+#[derive(Serialize)]
+struct Listening<'a> {
+    authority: &'a str,
+    kind: &'static str,
+    ids: Vec<u8>,
+    address: SocketAddr,
+    url: String,
+}
+
+pub(crate) async fn run(arguments: &Arguments, asked: &ServeArguments) -> Result<(), Failure> {
+    let transport = transport(asked)?;
+    let scheme = match transport {
+        ServeTransport::Tls(_) => "https",
+        _ => "http",
+    };
+    let (place, tokens) = tokens(asked.token_file.as_deref())?;
+    let options = ServeOptions::new(tokens, transport)
+        .map_err(|error| Failure::Input(format!("{place}: {error}")))?;
+    let mdb = store::open(arguments).await?;
+    let authority = chosen(&mdb, asked.authority.as_deref())?;
+
+    let cannot_listen =
+        |error| Failure::Failed(format!("can't listen on {}: {error}", asked.listen));
+    let listener = TcpListener::bind(asked.listen)
+        .await
+        .map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    // Before anybody can know that it listens, and tell it to stop.
+    let mut stop = Stop::new().map_err(|error| {
+        Failure::Failed(format!("can't wait for the signals that end it: {error}"))
+    })?;
+    say(
+        arguments,
+        &Listening {
+            authority: authority.name(),
+            kind: authority.kind(),
+            ids: authority.ids().iter().map(|id| id.get()).collect(),
+            address,
+            url: format!("{scheme}://{address}"),
+        },
+    );
+    let (told, is_told) = tokio::sync::oneshot::channel::<()>();
+    let serving = mdb_gdid::serve(listener, Arc::clone(authority.source()), options, async {
+        // Its end says as much as its message.
+        let _ = is_told.await;
+    });
+    let impatient = async {
+        stop.next().await;
+        drop(told);
+        stop.next().await;
+    };
+    tokio::select! {
+        ended = serving => ended.map_err(|error| Failure::failed(&error)),
+        () = impatient => Err(Failure::Interrupted),
+    }
+}
+
+fn say(arguments: &Arguments, listening: &Listening<'_>) {
+    match arguments.format() {
+        Format::Json => output::json(listening),
+        Format::Table => output::line(&format!(
+            "serving authority `{}` ({}) on {}",
+            listening.authority, listening.kind, listening.url
+        )),
+    }
+}
+
+/// What asks the server to stop.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+fn transport(asked: &ServeArguments) -> Result<ServeTransport, Failure> {
+    if let (Some(certificates), Some(key)) = (&asked.tls_cert, &asked.tls_key) {
+        return ServeTls::from_pem(&read(certificates)?, &read(key)?)
+            .map(ServeTransport::Tls)
+            .map_err(|error| {
+                let places = format!("{} and {}", certificates.display(), key.display());
+                Failure::Input(format!("{places}: {}", mdb_core::error::chain(&error)))
+            });
+    }
+    if asked.insecure {
+        Ok(ServeTransport::PlainAnywhere)
+    } else if asked.listen.ip().is_loopback() {
+        Ok(ServeTransport::PlainOnLoopback)
+    } else {
+        Err(Failure::Input(format!(
+            "other machines reach {}, and whoever is on the way could read the token: give --tls-cert and --tls-key, \
+             or --insecure where something else protects the way",
+            asked.listen
+        )))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path)
+        .map_err(|error| Failure::Input(format!("can't read {}: {error}", path.display())))
+}
+
+/// The tokens of a file, or else those of the environment, and where they were. They are never arguments, for other
+/// users of the machine see those.
+fn tokens(file: Option<&Path>) -> Result<(String, Vec<SecretString>), Failure> {
+    let (place, text) = match file {
+        Some(path) => (path.display().to_string(), read(path)?),
+        None => {
+            let Some(text) = std::env::var_os(TOKEN_VARIABLE) else {
+                return Err(Failure::Input(format!(
+                    "no token, so nobody could ask for ids: name a file of them with --token-file, or set \
+                     {TOKEN_VARIABLE}"
+                )));
+            };
+            (TOKEN_VARIABLE.to_owned(), text.into_encoded_bytes())
+        }
+    };
+    let text = String::from_utf8(text)
+        .map_err(|_| Failure::Input(format!("{place}: the tokens are no text")))?;
+    let tokens = text.split_whitespace().map(SecretString::from).collect();
+    Ok((place, tokens))
+}
+
+/// The authority of that name, or the only one that is here.
+fn chosen(mdb: &Mdb, name: Option<&str>) -> Result<Authority, Failure> {
+    let mut all = Authority::all(mdb)?;
+    let (is_here, is_elsewhere): (Vec<_>, Vec<_>) =
+        all.iter().map(|authority| authority.name()).partition(|name| {
+            todo!()
+        });
+    Err(Failure::Reported)
+}

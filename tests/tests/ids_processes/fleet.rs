@@ -1,0 +1,179 @@
+//! Processes that take ids, each killed again and again and replaced by another.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::ledger::{ID_BYTES, Ledger};
+
+/// How many processes there are at a time.
+const PROCESSES: usize = 3;
+
+/// How many tasks each has.
+const TASKS: usize = 2;
+
+/// How many processes there are over the time, at least.
+const LIVES: u64 = 24;
+
+/// No test waits longer for the next ids.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// How many ids a test takes.
+pub(crate) fn target() -> u64 {
+    match std::env::var_os("MDB_TEST_LONG") {
+        Some(_) => 10_000_000,
+        None => 2_000_000,
+    }
+}
+
+/// Processes that take ids of the sequence `user`.
+pub(crate) struct Fleet {
+    config: PathBuf,
+    logs: TempDir,
+    lives: usize,
+    running: Vec<Process>,
+    /// What the processes wrote that have ended.
+    bytes: u64,
+}
+
+struct Process {
+    child: Child,
+    directory: PathBuf,
+}
+
+impl Process {
+    fn start(config: &Path, directory: PathBuf) -> Self {
+        std::fs::create_dir(&directory).unwrap();
+        let said = std::fs::File::create(directory.with_extension("err")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_id-worker"))
+            .arg(config)
+            .args(["user", &TASKS.to_string()])
+            .arg(&directory)
+            .env_remove("MDB_CONFIG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(said)
+            .spawn()
+            .unwrap();
+        Self { child, directory }
+    }
+
+    fn bytes(&self) -> u64 {
+        let files = std::fs::read_dir(&self.directory).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+    }
+
+    /// Kills it, which must not have ended by itself.
+    fn kill(&mut self) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            let said = std::fs::read_to_string(self.directory.with_extension("err")).unwrap();
+            panic!("a process ended by itself with {status}: {said}");
+        }
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+impl Fleet {
+    pub(crate) fn start(config: &Path) -> Self {
+        let mut fleet = Self {
+            config: config.to_owned(),
+            logs: mdb_tests::kit::temp_dir().unwrap(),
+            lives: 0,
+            running: Vec::new(),
+            bytes: 0,
+        };
+        fleet.resume();
+        fleet
+    }
+
+    fn one_more(&mut self) -> Process {
+        self.lives += 1;
+        let directory = self.logs.path().join(self.lives.to_string());
+        Process::start(&self.config, directory)
+    }
+
+    /// How many ids were written down by now.
+    fn taken(&self) -> u64 {
+        let running: u64 = self.running.iter().map(Process::bytes).sum();
+        (self.bytes + running) / ID_BYTES as u64
+    }
+
+    /// Kills one process after the other, each at a random point, and starts others in their places, until there are
+    /// that many ids.
+    pub(crate) fn run_to(&mut self, ids: u64) {
+        let step = target() / LIVES;
+        while self.taken() < ids {
+            let place = fastrand::usize(..self.running.len());
+            let more = fastrand::u64(..=2 * step);
+            self.wait_for((self.taken() + more).min(ids));
+            // Up to here it was between two writes of a log, as seen from outside; now it is anywhere.
+            std::thread::sleep(Duration::from_micros(fastrand::u64(..5_000)));
+            let mut other = self.one_more();
+            std::mem::swap(&mut self.running[place], &mut other);
+            self.end(other);
+        }
+    }
+
+    fn wait_for(&self, ids: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.taken() < ids {
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain for {ids} ids, there are {}",
+                self.taken()
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Kills all processes.
+    pub(crate) fn pause(&mut self) {
+        for process in std::mem::take(&mut self.running) {
+            self.end(process);
+        }
+    }
+
+    /// Starts the processes that [`pause`](Self::pause) killed.
+    pub(crate) fn resume(&mut self) {
+        while self.running.len() < PROCESSES {
+            let process = self.one_more();
+            self.running.push(process);
+        }
+    }
+
+    fn end(&mut self, mut process: Process) {
+        process.kill();
+        self.bytes += process.bytes();
+    }
+
+    /// Kills all processes, and reads what all that there ever were wrote down.
+    ///
+    /// # Panics
+    ///
+    /// When an id is there twice, or a task's ids don't ascend.
+    pub(crate) fn end_all(mut self) -> Ledger {
+        self.pause();
+        let mut ledger = Ledger::default();
+        for life in 1..=self.lives {
+            for task in 0..TASKS {
+                let path = self.logs.path().join(format!("{life}/{task}"));
+                // One that was killed early has not got that far.
+                if path.exists() {
+                    ledger.add_file(&path);
+                }
+            }
+        }
+        assert!(ledger.count() >= target(), "{} ids", ledger.count());
+        ledger
+    }
+}
