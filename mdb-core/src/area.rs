@@ -6,12 +6,12 @@ use std::sync::Arc;
 use mdb_gdid::Gdid;
 
 use crate::briefcase::Briefcase;
-use crate::catalog::LiveArea;
+use crate::catalog::{LiveArea, Operation};
 use crate::config::AreaName;
 use crate::engine::Engine;
 use crate::routing::{Route, RouteError};
 use crate::scatter::{Scatter, ScatterOptions, ShardHandle, ShardInfo, scatter};
-use crate::servers::{AcquireError, Servers, ShardPool};
+use crate::servers::{AcquireError, AnyPool, Servers, ShardPool};
 use crate::topology::{AreaTopology, ShardId};
 
 /// A partitioned area of one engine.
@@ -209,6 +209,21 @@ impl<DB: Engine> Area<DB> {
             // A relocation to a shard of another area.
             _ => self.inner.servers.typed(shard),
         }
+    }
+
+    /// Begins an operation on the briefcase `id`.
+    pub(crate) fn enter(&self, id: Gdid) -> Result<Operation, RouteError> {
+        self.inner.live.enter(id)
+    }
+
+    /// The area's shard that is called `name` in every process.
+    pub(crate) fn shard_named(&self, name: &str) -> Option<ShardId> {
+        let topology = self.inner.servers.topology();
+        topology.shard_named(self.inner.live.index(), name)
+    }
+
+    pub(crate) fn any_pool(&self, shard: ShardId) -> &AnyPool {
+        self.inner.servers.pool(shard)
     }
 
     /// The pool of one of the area's own shards.

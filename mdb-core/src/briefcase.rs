@@ -10,8 +10,11 @@ use sqlx::{Database, Describe, Execute, Executor};
 
 use crate::area::Area;
 use crate::engine::{Engine, Steps, TransactionOptions};
+use crate::guard;
 use crate::routing::{Route, RouteError};
-use crate::servers::{self, Lane, Lease, ShardPool, Transaction, executor_on_pool, is_transient};
+use crate::servers::{self, Lane, Lease, ShardPool, Transaction, is_transient};
+
+mod statement;
 
 /// How often a transaction is run at the most before its last error is handed out.
 const ATTEMPTS: usize = 6;
@@ -84,7 +87,7 @@ impl<DB: Engine> Briefcase<DB> {
         self.area.route(self.id)
     }
 
-    #[inline]
+    /// The pool of where it lives by what is known here.
     fn pool(&self) -> Result<&ShardPool<DB>, sqlx::Error> {
         Ok(self.area.pool(self.route()?.shard_id())?)
     }
@@ -114,7 +117,7 @@ impl<DB: Engine> Briefcase<DB> {
         &self,
         options: &TransactionOptions,
     ) -> Result<Transaction<DB>, sqlx::Error> {
-        self.pool()?.begin(options).await
+        guard::begin(&self.area, self.id, options).await
     }
 
     /// Runs `work` in a transaction and commits it; runs it again when it fails for a passing reason.
@@ -258,8 +261,6 @@ impl From<sqlx::Error> for TransactError {
         Self::Database(error)
     }
 }
-
-executor_on_pool!(Briefcase, |briefcase| briefcase.pool());
 
 /// A briefcase read from replicas; see [`Briefcase::read`].
 ///

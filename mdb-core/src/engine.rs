@@ -12,6 +12,7 @@ mod postgres;
 pub(crate) mod relocating;
 pub(crate) mod schema;
 mod sqlite;
+mod step;
 mod value;
 
 use std::future::Future;
@@ -27,6 +28,7 @@ pub(crate) use error_class::ErrorClass;
 pub(crate) use own_tables::mdb_tables;
 pub(crate) use schema::TableSize;
 pub use schema::{Column, Table};
+pub(crate) use step::Step;
 pub(crate) use value::{Value, Values};
 
 use crate::config::{DatabaseName, Endpoint, EngineKind};
@@ -209,6 +211,14 @@ pub trait Engine: Database + sealed::Sealed {
     /// Makes sure that only one connection at a time runs MDB's table definitions.
     #[doc(hidden)]
     fn definition_lock() -> Option<&'static str>;
+
+    /// Inside a transaction, on the guarded path: keeps the fence of a briefcase as it is until the
+    /// transaction ends. Readers and writers share it; only movers are kept waiting.
+    #[doc(hidden)]
+    fn keep_fence(
+        connection: &mut Self::Connection,
+        id: mdb_gdid::Gdid,
+    ) -> BoxFuture<'_, Result<(), sqlx::Error>>;
 
     /// An `INSERT` of our own that does nothing when the key is taken; `column` is any column of it.
     ///

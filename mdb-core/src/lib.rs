@@ -41,6 +41,7 @@ mod engine;
 pub mod error;
 #[cfg(feature = "failpoints")]
 pub mod failpoint;
+mod guard;
 pub mod inspect;
 pub mod routing;
 mod scatter;

@@ -42,5 +42,9 @@ pub use init::{InitError, InitOutcome, InitReport};
 pub use pool::PoolStatus;
 pub(crate) use pool::{Lane, ShardPool};
 pub use server::Servers;
-pub(crate) use single::{executor_on_pool, fetch_many, fetch_optional, many_on, optional_on};
+pub(crate) use server::WeakServers;
+pub(crate) use single::{
+    Statement, executor_on_pool, fetch_many, fetch_optional, many_on, optional_on,
+};
+pub(crate) use transaction::Companion;
 pub use transaction::{Transaction, TransactionError};

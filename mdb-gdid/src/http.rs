@@ -10,7 +10,7 @@
 //! | `POST /gdid/v1/floor` `{"scope":"SHOP.MAIN","sequence":"user","floor":"0:0:250000"}` | `{"authorities":[…]}` |
 //! | `GET /gdid/v1/status?scope=SHOP.MAIN&sequence=user` | `{"authorities":[…]}` |
 //! | `GET /health`, without a token | `{"health":"ok"}` |
-//! | `GET /metrics`, without a token | counts in the OpenMetrics text format, without names or ids |
+//! | `GET /metrics`, without a token | counts in the `OpenMetrics` text format, without names or ids |
 //!
 //! - `size` is a whole number from 1 to 2³² − 1; more than 1,024 become 1,024. `count` is at most
 //!   that, and the block's ids are `first` and those after it.

@@ -31,8 +31,8 @@
 //!
 //! Without features there is no dependency but `thiserror`. `serde`: text in human-readable
 //! formats, 12 bytes in binary ones. `sqlite`, `postgres`, `mysql`: columns for sqlx. `generator`:
-//! dealing single ids out of blocks, on tokio. `disk`: authorities that count in files. `http`: authorities that are
-//! asked over HTTP. `serve`: the server that they are asked at.
+//! dealing single ids out of blocks, on tokio. `disk`: authorities that count in files. `http`:
+//! authorities that are asked over HTTP. `serve`: the server that they are asked at.
 
 mod authorities;
 mod authority;
@@ -71,6 +71,8 @@ pub use names::{NameError, ScopeName, SequenceName};
 pub use parse::{GdidParseError, GdidParseErrorKind};
 pub use range_key::{RangeKey, StartError};
 #[cfg(feature = "serve")]
-pub use serve::{ServeError, ServeOptions, ServeOptionsError, ServeTls, ServeTlsError, ServeTransport, serve};
+pub use serve::{
+    ServeError, ServeOptions, ServeOptionsError, ServeTls, ServeTlsError, ServeTransport, serve,
+};
 #[cfg(feature = "generator")]
 pub use sequence::Sequence;

@@ -185,6 +185,17 @@ impl Engine for MySql {
         None
     }
 
+    fn keep_fence(
+        connection: &mut MySqlConnection,
+        id: mdb_gdid::Gdid,
+    ) -> BoxFuture<'_, Result<(), sqlx::Error>> {
+        Box::pin(async move {
+            let keep = "SELECT stripe FROM mdb_stripe WHERE stripe = ? LOCK IN SHARE MODE";
+            let stripe = Value::Integer(super::relocating::stripe(id));
+            Self::query_own(connection, keep, &[stripe]).await.map(drop)
+        })
+    }
+
     fn insert_if_absent(insert_into: &str, column: &str) -> String {
         // Not INSERT IGNORE, which would swallow other errors too.
         format!("{insert_into} ON DUPLICATE KEY UPDATE {column} = {column}")

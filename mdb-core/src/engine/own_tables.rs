@@ -30,7 +30,9 @@ pub(crate) fn mdb_tables<DB: Engine>() -> (Vec<String>, Vec<String>) {
     let types = DB::column_types();
     let mut shard = on_every_shard(&types);
     shard.push(DB::insert_if_absent(&stripes(), "version"));
-    (shard, on_central(&types))
+    let (mut central, first_epoch) = on_central(&types);
+    central.push(DB::insert_if_absent(first_epoch, "epoch"));
+    (shard, central)
 }
 
 fn on_every_shard(types: &ColumnTypes) -> Vec<String> {
@@ -81,7 +83,8 @@ fn on_every_shard(types: &ColumnTypes) -> Vec<String> {
     tables
 }
 
-fn on_central(types: &ColumnTypes) -> Vec<String> {
+/// The tables, and the insertion of the first epoch.
+fn on_central(types: &ColumnTypes) -> (Vec<String>, &'static str) {
     let ColumnTypes {
         id,
         bytes,
@@ -133,7 +136,10 @@ fn on_central(types: &ColumnTypes) -> Vec<String> {
         "mdb_index_unfinished",
         "mdb_index (index_name, changed_ms) WHERE state <> 0",
     ));
-    tables
+    (
+        tables,
+        "INSERT INTO mdb_catalog (only_row, epoch) VALUES (1, 0)",
+    )
 }
 
 /// The rows of `mdb_stripe`: one for each value of an id's last byte.

@@ -61,6 +61,19 @@ impl OwnerToken {
     }
 }
 
+/// The row of `mdb_stripe` that stands for a briefcase: the last byte of its id.
+pub(crate) fn stripe(id: Gdid) -> i64 {
+    let [.., last] = id.to_bytes();
+    i64::from(last)
+}
+
+/// The two numbers of PostgreSQL's advisory lock that stands for a briefcase: one that is MDB's own,
+/// and the last four bytes of the id.
+pub(crate) fn advisory_key(id: Gdid) -> [i32; 2] {
+    let [.., a, b, c, d] = id.to_bytes();
+    [0x6d64_6200, i32::from_be_bytes([a, b, c, d])]
+}
+
 /// What holds for a briefcase on a shard; the number in `mdb_fence`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FenceState {

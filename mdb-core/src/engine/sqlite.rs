@@ -133,6 +133,15 @@ impl Engine for Sqlite {
         None
     }
 
+    fn keep_fence(
+        connection: &mut SqliteConnection,
+        id: mdb_gdid::Gdid,
+    ) -> BoxFuture<'_, Result<(), sqlx::Error>> {
+        Box::pin(<Self as super::relocating::Relocating>::lock_shared(
+            connection, id,
+        ))
+    }
+
     fn insert_if_absent(insert_into: &str, _: &str) -> String {
         format!("{insert_into} ON CONFLICT DO NOTHING")
     }

@@ -84,6 +84,13 @@ impl Values {
         }
     }
 
+    pub(crate) fn optional_text(&self, place: usize) -> Result<Option<&str>, sqlx::Error> {
+        match self.at(place)? {
+            Value::Null | Value::NullBytes => Ok(None),
+            _ => self.text(place).map(Some),
+        }
+    }
+
     pub(crate) fn id(&self, place: usize) -> Result<mdb_gdid::Gdid, sqlx::Error> {
         mdb_gdid::Gdid::try_from(self.bytes(place)?).map_err(|error| decode(place, error))
     }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use super::error::AcquireError;
 use super::pool::{Lane, PoolParts, PoolStatus, ShardPool};
 use crate::config::EngineKind;
-use crate::engine::{Engine, ErrorClass, Table, TableSize, Value, Values};
+use crate::engine::{
+    Engine, ErrorClass, Step, Table, TableSize, TransactionOptions, Value, Values,
+};
 use sqlx::{MySql, Postgres, Sqlite};
 
 /// How long a statement that lost against others waits at most before it is run again.
@@ -114,6 +116,37 @@ impl AnyPool {
             }
         }
         on_each!(AnyPool, self, pool => on(pool, sql, values).await)
+    }
+
+    /// Runs several of MDB's own statements in one transaction, again after a conflict; `false` when
+    /// one of them did not change as many rows as it was to, and nothing was done.
+    pub(crate) async fn together(&self, steps: &[Step]) -> Result<bool, sqlx::Error> {
+        async fn on<DB: Engine>(pool: &ShardPool<DB>, steps: &[Step]) -> Result<bool, sqlx::Error> {
+            let deadline = Instant::now() + pool.source().limits.acquire_timeout();
+            loop {
+                let mut lease = pool.acquire(Lane::Write).await?;
+                let result = lease
+                    .run(pool.statement_limit(), async |c| {
+                        DB::begin(c, &TransactionOptions::new()).await?;
+                        let done = Step::run_all::<DB>(steps, c).await;
+                        match done {
+                            Ok(true) => DB::commit(c).await.map(|()| true),
+                            Ok(false) => DB::rollback(c).await.map(|()| false),
+                            Err(error) => DB::rollback(c).await.and(Err(error)),
+                        }
+                    })
+                    .await;
+                match result {
+                    Err(error)
+                        if DB::error_class(&error) == ErrorClass::Conflict
+                            && Instant::now() < deadline => {}
+                    result => return result,
+                }
+                drop(lease);
+                tokio::time::sleep(CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
+            }
+        }
+        on_each!(AnyPool, self, pool => on(pool, steps).await)
     }
 
     /// Whether the error is a taken unique key.

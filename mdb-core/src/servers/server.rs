@@ -1,8 +1,8 @@
 //! All servers of a configuration, with the pools of their databases.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::any::AnyPool;
@@ -25,7 +25,18 @@ pub struct Servers {
     inner: Arc<Inner>,
 }
 
+/// Servers that are there as long as somebody else uses them.
+#[derive(Clone)]
+pub(crate) struct WeakServers(Weak<Inner>);
+
+impl WeakServers {
+    pub(crate) fn upgrade(&self) -> Option<Servers> {
+        self.0.upgrade().map(|inner| Servers { inner })
+    }
+}
+
 struct Inner {
+    application: Arc<str>,
     topology: Arc<Topology>,
     configs: HashMap<String, ServerConfig>,
     shards: Vec<ShardPools>,
@@ -85,12 +96,23 @@ impl Servers {
             .map(|server| (server.name().to_string(), server.clone()))
             .collect();
         let inner = Arc::new(Inner {
+            application,
             topology: Arc::clone(topology),
             configs,
             shards,
         });
         sweep_regularly(&inner);
         Self { inner }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakServers {
+        WeakServers(Arc::downgrade(&self.inner))
+    }
+
+    /// What this process' connections are called on their servers; random, so that there is no
+    /// other of that name.
+    pub(crate) fn application(&self) -> &str {
+        &self.inner.application
     }
 
     /// The topology that the pools are for.

@@ -138,7 +138,7 @@ where
 }
 
 /// A statement with its arguments taken out, so that it can be run twice.
-struct Statement<'q, DB: Database> {
+pub(crate) struct Statement<'q, DB: Database> {
     sql: &'q str,
     arguments: Option<<DB as Database>::Arguments<'q>>,
     persistence: Persistence,
@@ -152,7 +152,7 @@ enum Persistence {
 
 impl<'q, DB: Engine> Statement<'q, DB> {
     /// The statement, and a second copy of it if it is worth a try on a reader.
-    fn split<E: Execute<'q, DB>>(
+    pub(crate) fn split<E: Execute<'q, DB>>(
         pool: &ShardPool<DB>,
         mut query: E,
     ) -> Result<(Self, Option<Self>), sqlx::Error> {
@@ -179,7 +179,7 @@ impl<'q, DB: Engine> Statement<'q, DB> {
         Ok((statement, again))
     }
 
-    fn fingerprint(&self) -> u64 {
+    pub(crate) fn fingerprint(&self) -> u64 {
         xxh3_64(self.sql.as_bytes())
     }
 }

@@ -41,9 +41,22 @@ pub struct Transaction<DB: Engine> {
 
 struct Core<DB: Engine> {
     slot: Mutex<Slot<DB>>,
+    companion: Mutex<Option<Arc<dyn Companion<DB>>>>,
     deadline: Instant,
     limit: Duration,
     statement: Timed,
+}
+
+/// What has to be so for a transaction to count, besides what the server sees to.
+pub(crate) trait Companion<DB: Engine>: Send + Sync {
+    /// Whether it is still certain without asking.
+    fn is_certain(&self) -> bool;
+
+    /// Asks inside the transaction, and keeps it so until the transaction ends.
+    fn make_certain<'c>(
+        &'c self,
+        connection: &'c mut DB::Connection,
+    ) -> BoxFuture<'c, Result<(), sqlx::Error>>;
 }
 
 enum Slot<DB: Engine> {
@@ -87,6 +100,7 @@ impl<DB: Engine> Transaction<DB> {
                     return Ok(Self {
                         core: Arc::new(Core {
                             slot,
+                            companion: Mutex::new(None),
                             deadline,
                             limit,
                             statement,
@@ -99,6 +113,23 @@ impl<DB: Engine> Transaction<DB> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Has `companion` asked before the transaction is committed, and kept until it is over.
+    pub(crate) fn accompany(&self, companion: Arc<dyn Companion<DB>>) {
+        *self.core.companion() = Some(companion);
+    }
+
+    /// Runs one of MDB's own operations in the transaction.
+    pub(crate) async fn own<T>(
+        &self,
+        operation: impl AsyncFnOnce(&mut DB::Connection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let mut running = self.take()?;
+        let limit = self.statement_limit();
+        let result = running.lease().run(limit, operation).await;
+        running.finish(&result);
+        result
     }
 
     /// Another handle to the same transaction, for the one who will commit it.
@@ -129,6 +160,15 @@ impl<DB: Engine> Transaction<DB> {
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         if Instant::now() >= self.core.deadline {
             return Err(self.too_late().await);
+        }
+        let companion = self.core.companion().clone();
+        if let Some(companion) = companion
+            && !companion.is_certain()
+            && let Err(error) = self.own(async |c| companion.make_certain(c).await).await
+        {
+            // A connection that can't be rolled back is closed, which does the same.
+            let _ = self.rollback().await;
+            return Err(error);
         }
         self.end(
             async |connection| DB::commit(connection).await,
@@ -190,6 +230,7 @@ impl<DB: Engine> Transaction<DB> {
             running.lease().retire();
         }
         running.finish_as(Slot::Over);
+        *self.core.companion() = None;
         result
     }
 
@@ -222,6 +263,12 @@ impl<DB: Engine> Transaction<DB> {
 }
 
 impl<DB: Engine> Core<DB> {
+    fn companion(&self) -> std::sync::MutexGuard<'_, Option<Arc<dyn Companion<DB>>>> {
+        self.companion
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn slot(&self) -> std::sync::MutexGuard<'_, Slot<DB>> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -84,6 +84,30 @@ impl Topology {
         &self.areas[index.get()]
     }
 
+    /// What a shard is called inside its area, in every process and whatever is added to the
+    /// configuration: breakpoint of the generation, start of the partition, position. CENTRAL's are
+    /// called by their position.
+    ///
+    /// # Panics
+    ///
+    /// When the id is from a topology with more shards.
+    pub fn shard_name(&self, shard: ShardId) -> String {
+        let position = self.shard(shard).home.position();
+        match self.range_of(shard) {
+            None => position.to_string(),
+            Some((_, generation, partition)) => {
+                format!("{}/{}/{position}", generation.breakpoint, partition.start)
+            }
+        }
+    }
+
+    /// The shard of an area that is [called](Self::shard_name) `name`.
+    pub fn shard_named(&self, area: AreaIndex, name: &str) -> Option<ShardId> {
+        self.area(area)
+            .shards()
+            .find(|shard| self.shard_name(*shard) == name)
+    }
+
     /// The area, generation and partition that `shard` belongs to; `None` for one of CENTRAL's.
     ///
     /// # Panics

@@ -94,9 +94,8 @@ impl HttpAuthorities {
         for (host, left) in self.hosts.iter().zip((0..self.hosts.len()).rev()) {
             let trial = self.timeout / 4;
             let limit = match host.backoff.admit(Instant::now(), trial) {
-                Admission::Usual => self.timeout,
                 Admission::Trial if left > 0 => trial,
-                Admission::Trial => self.timeout,
+                Admission::Usual | Admission::Trial => self.timeout,
                 Admission::LeftAlone => {
                     left_alone.push(host);
                     continue;

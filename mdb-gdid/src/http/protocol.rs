@@ -47,6 +47,7 @@ pub(crate) struct FloorRequest {
 }
 
 /// Asks how far a sequence is.
+#[cfg(feature = "serve")]
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StatusQuery {

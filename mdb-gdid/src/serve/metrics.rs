@@ -88,7 +88,7 @@ impl Metrics {
         OpenConnection(self.connections.clone())
     }
 
-    /// All of it in the OpenMetrics text format.
+    /// All of it in the `OpenMetrics` text format.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         text::encode(&mut text, &self.registry).expect("a string can be written to");

@@ -79,7 +79,7 @@ impl ServeOptions {
         transport: ServeTransport,
     ) -> Result<Self, ServeOptionsError> {
         Ok(Self {
-            tokens: Tokens::new(&tokens)?,
+            tokens: Tokens::new(tokens)?,
             transport,
             max_connections: Self::USUAL_MAX_CONNECTIONS,
             head_timeout: Self::USUAL_HEAD_TIMEOUT,

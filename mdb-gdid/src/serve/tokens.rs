@@ -15,12 +15,12 @@ use super::options::{ServeOptions, ServeOptionsError};
 pub(super) struct Tokens(Vec<Digest>);
 
 impl Tokens {
-    pub(super) fn new(tokens: &[SecretString]) -> Result<Self, ServeOptionsError> {
+    pub(super) fn new(tokens: Vec<SecretString>) -> Result<Self, ServeOptionsError> {
         if tokens.is_empty() {
             return Err(ServeOptionsError::NoTokens);
         }
         let mut hashes = Vec::new();
-        for (token, place) in tokens.iter().zip(1..) {
+        for (token, place) in tokens.into_iter().zip(1..) {
             let token = token.expose_secret();
             if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err(ServeOptionsError::TokenCharacters { place });
@@ -71,7 +71,7 @@ mod tests {
     const NEW: &str = "the-new-token-of-this-test";
 
     fn let_in(values: &[&str]) -> bool {
-        let tokens = Tokens::new(&[OLD.into(), NEW.into()]).unwrap();
+        let tokens = Tokens::new(vec![OLD.into(), NEW.into()]).unwrap();
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
@@ -104,8 +104,8 @@ mod tests {
     #[test]
     fn tokens_have_to_be_long_and_visible() {
         let refused = |tokens: &[&str]| {
-            let tokens: Vec<SecretString> = tokens.iter().map(|token| (*token).into()).collect();
-            Tokens::new(&tokens).unwrap_err()
+            let tokens = tokens.iter().map(|token| (*token).into()).collect();
+            Tokens::new(tokens).unwrap_err()
         };
         assert_eq!(refused(&[]), ServeOptionsError::NoTokens);
         let characters = 15;
@@ -126,7 +126,7 @@ mod tests {
                 ServeOptionsError::TokenCharacters { place: 1 }
             );
         }
-        let tokens = Tokens::new(&[NEW.into()]).unwrap();
+        let tokens = Tokens::new(vec![NEW.into()]).unwrap();
         assert_eq!(format!("{tokens:?}"), "Tokens(1)");
     }
 }

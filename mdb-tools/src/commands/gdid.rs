@@ -1,4 +1,9 @@
-//! `mdb gdid`: issuing ids and showing them.
+//! `mdb gdid`: issuing ids, showing them, and looking after the authorities that hand them out.
+
+mod authorities;
+mod floor;
+mod serve;
+mod status;
 
 use mdb_core::Gdid;
 use mdb_gdid::ELink;
@@ -44,6 +49,9 @@ pub(crate) async fn run(arguments: &Arguments, command: &GdidCommand) -> Result<
     match command {
         GdidCommand::Next { sequence, count } => next(arguments, sequence, *count).await,
         GdidCommand::Show { texts } => show(arguments, texts),
+        GdidCommand::Status(asked) => status::run(arguments, asked).await,
+        GdidCommand::Floor(asked) => floor::run(arguments, asked).await,
+        GdidCommand::Serve(asked) => serve::run(arguments, asked).await,
     }
 }
 

@@ -36,6 +36,26 @@ pub enum TransactionError {
         /// The time-out.
         limit: Duration,
     },
+    /// The briefcase was being moved for longer than the transaction could wait.
+    #[error(
+        "briefcase {id} was being moved for longer than the {} ms that were waited; try again",
+        waited.as_millis()
+    )]
+    Moving {
+        /// The briefcase.
+        id: mdb_gdid::Gdid,
+        /// How long it was waited.
+        waited: Duration,
+    },
+    /// The process lost touch with the catalog while the statement or transaction ran, and the
+    /// briefcase was moved meanwhile.
+    #[error(
+        "briefcase {id} was moved while this process had lost touch with the catalog; what was read may be old"
+    )]
+    Outdated {
+        /// The briefcase.
+        id: mdb_gdid::Gdid,
+    },
 }
 
 impl TransactionError {
@@ -48,14 +68,16 @@ impl TransactionError {
             | Self::Over
             | Self::OutOfTime { .. }
             | Self::TooLate { .. } => false,
+            Self::Moving { .. } | Self::Outdated { .. } => true,
         }
     }
 
     /// As what sqlx hands out.
-    pub(super) fn into_sqlx(self) -> sqlx::Error {
+    pub(crate) fn into_sqlx(self) -> sqlx::Error {
         let kind = match self {
             Self::OutOfTime { .. } | Self::TooLate { .. } => std::io::ErrorKind::TimedOut,
             Self::Overlapping | Self::Interrupted | Self::Over => std::io::ErrorKind::InvalidInput,
+            Self::Moving { .. } | Self::Outdated { .. } => std::io::ErrorKind::WouldBlock,
         };
         io_error(kind, self)
     }

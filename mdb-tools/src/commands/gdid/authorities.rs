@@ -66,6 +66,11 @@ impl Authority {
         self.kind
     }
 
+    /// Whether this machine, or a database that it uses, keeps the count.
+    pub(crate) fn is_here(&self) -> bool {
+        self.kind != "http"
+    }
+
     pub(crate) fn ids(&self) -> &[AuthorityId] {
         &self.ids
     }

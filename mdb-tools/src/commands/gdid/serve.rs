@@ -1,10 +1,13 @@
 //! `mdb gdid serve`: an authority of the configuration, for other machines.
 
+mod logged;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use mdb_core::Mdb;
+use mdb_core::error::chain;
 use mdb_gdid::{ServeOptions, ServeTls, ServeTransport};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -12,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::authorities::Authority;
+use logged::Logged;
 use crate::args::{Arguments, ServeArguments};
 use crate::failure::Failure;
 use crate::output::{self, Format};
@@ -61,8 +65,9 @@ pub(crate) async fn run(arguments: &Arguments, asked: &ServeArguments) -> Result
             url: format!("{scheme}://{address}"),
         },
     );
+    let source = Arc::new(Logged::new(Arc::clone(authority.source())));
     let (told, is_told) = tokio::sync::oneshot::channel::<()>();
-    let serving = mdb_gdid::serve(listener, Arc::clone(authority.source()), options, async {
+    let serving = mdb_gdid::serve(listener, source, options, async {
         // Its end says as much as its message.
         let _ = is_told.await;
     });
@@ -72,7 +77,7 @@ pub(crate) async fn run(arguments: &Arguments, asked: &ServeArguments) -> Result
         stop.next().await;
     };
     tokio::select! {
-        ended = serving => ended.map_err(|error| Failure::failed(&error)),
+        ended = serving => ended.map_err(|error| Failure::Failed(chain(&error))),
         () = impatient => Err(Failure::Interrupted),
     }
 }
@@ -115,7 +120,7 @@ fn transport(asked: &ServeArguments) -> Result<ServeTransport, Failure> {
             .map(ServeTransport::Tls)
             .map_err(|error| {
                 let places = format!("{} and {}", certificates.display(), key.display());
-                Failure::Input(format!("{places}: {}", mdb_core::error::chain(&error)))
+                Failure::Input(format!("{places}: {}", chain(&error)))
             });
     }
     if asked.insecure {
@@ -157,12 +162,35 @@ fn tokens(file: Option<&Path>) -> Result<(String, Vec<SecretString>), Failure> {
     Ok((place, tokens))
 }
 
-/// The authority of that name, or the only one that is here.
+/// The authority of that name, or the only one that is counted here.
 fn chosen(mdb: &Mdb, name: Option<&str>) -> Result<Authority, Failure> {
-    let mut all = Authority::all(mdb)?;
-    let (is_here, is_elsewhere): (Vec<_>, Vec<_>) =
-        all.iter().map(|authority| authority.name()).partition(|name| {
-            todo!()
-        });
-    Err(Failure::Reported)
+    let all = Authority::all(mdb)?;
+    let here: Vec<&str> = all
+        .iter()
+        .filter(|authority| authority.is_here())
+        .map(Authority::name)
+        .collect();
+    let here = format!("`{}`", here.join("`, `"));
+    if let Some(name) = name {
+        let found = all.into_iter().find(|authority| authority.name() == name);
+        return match found {
+            Some(authority) if authority.is_here() => Ok(authority),
+            Some(_) => Err(Failure::Input(format!(
+                "authority `{name}` is asked over HTTP itself; serve it where it counts; counted here: {here}"
+            ))),
+            None => Err(Failure::Input(format!(
+                "there is no authority called `{name}`; counted here: {here}"
+            ))),
+        };
+    }
+    let mut counted_here = all.into_iter().filter(Authority::is_here);
+    match (counted_here.next(), counted_here.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => Err(Failure::Input(
+            "no authority of the configuration counts here: all are asked over HTTP".to_owned(),
+        )),
+        (Some(_), Some(_)) => Err(Failure::Input(format!(
+            "several authorities are counted here; name one with --authority: {here}"
+        ))),
+    }
 }

@@ -1,0 +1,137 @@
+//! The catalog's tables on CENTRAL's first shard.
+
+use std::time::Duration;
+
+use mdb_gdid::Gdid;
+
+use super::live::Epoch;
+use crate::engine::{Step, Value, Values};
+use crate::servers::{AnyPool, Servers};
+use crate::topology::Topology;
+
+/// The catalog's home: every process asks it, movers write to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Home<'s> {
+    pool: &'s AnyPool,
+}
+
+/// Why the catalog's home was of no use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HomeError {
+    /// It could not be asked.
+    #[error("the catalog on CENTRAL's first shard can't be asked")]
+    Database(#[from] sqlx::Error),
+    /// What is stored there makes no sense.
+    #[error("the catalog on CENTRAL's first shard has no epoch: run `mdb init`")]
+    NoEpoch,
+}
+
+/// Where a briefcase is, as the catalog has it.
+pub(crate) struct RelocationRow {
+    pub(crate) area: String,
+    pub(crate) id: Gdid,
+    pub(crate) in_motion: bool,
+    /// The shard's name; by the area's rule without one.
+    pub(crate) home: Option<String>,
+    /// The shard that it leaves, while it is in motion.
+    pub(crate) source: String,
+}
+
+impl<'s> Home<'s> {
+    pub(crate) fn of(servers: &'s Servers, topology: &Topology) -> Self {
+        Self {
+            pool: servers.pool(topology.central().shards()[0]),
+        }
+    }
+
+    pub(crate) fn pool(self) -> &'s AnyPool {
+        self.pool
+    }
+
+    /// The present epoch.
+    pub(crate) async fn epoch(self) -> Result<Epoch, HomeError> {
+        let rows = self
+            .pool
+            .query("SELECT epoch FROM mdb_catalog WHERE only_row = 1", &[])
+            .await?;
+        let number = rows.first().ok_or(HomeError::NoEpoch)?.integer(0)?;
+        u64::try_from(number)
+            .map(Epoch::new)
+            .map_err(|_| HomeError::NoEpoch)
+    }
+
+    /// All relocations and motions.
+    pub(crate) async fn relocations(self) -> Result<Vec<RelocationRow>, HomeError> {
+        let query = "SELECT area, gdid, state, home, source FROM mdb_relocation WHERE epoch > 0";
+        let rows = self.pool.query(query, &[]).await?;
+        let read = |row: &Values| -> Result<RelocationRow, sqlx::Error> {
+            Ok(RelocationRow {
+                area: row.text(0)?.to_owned(),
+                id: row.id(1)?,
+                in_motion: row.integer(2)? == 1,
+                home: row.optional_text(3)?.map(str::to_owned),
+                source: row.text(4)?.to_owned(),
+            })
+        };
+        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    /// Registers a router that has acknowledged nothing yet, for as long as `lease`.
+    pub(crate) async fn register(
+        self,
+        router: &str,
+        place: &str,
+        lease: Duration,
+    ) -> Result<(), HomeError> {
+        if self.renew(router, Epoch::START, lease, None).await? {
+            return Ok(());
+        }
+        let insert = format!(
+            "INSERT INTO mdb_router (router, acknowledged, lease_until, waits_for, place) \
+             VALUES (?, 0, {} + ?, NULL, ?)",
+            self.pool.now()
+        );
+        let insert = self.pool.insert_if_absent(&insert, "place");
+        let values = [Value::from(router), millis(lease), Value::from(place)];
+        self.pool.execute(&insert, &values).await?;
+        Ok(())
+    }
+
+    /// Renews the lease and says what is acknowledged; `false` when the router is not registered.
+    pub(crate) async fn renew(
+        self,
+        router: &str,
+        acknowledged: Epoch,
+        lease: Duration,
+        waits_for: Option<&str>,
+    ) -> Result<bool, HomeError> {
+        let update = format!(
+            "UPDATE mdb_router SET acknowledged = ?, lease_until = {} + ?, waits_for = ? WHERE router = ?",
+            self.pool.now()
+        );
+        let values = [
+            Value::Integer(i64::try_from(acknowledged.get()).unwrap_or(i64::MAX)),
+            millis(lease),
+            Value::from(waits_for.unwrap_or_default()),
+            Value::from(router),
+        ];
+        Ok(self.pool.execute(&update, &values).await? == 1)
+    }
+
+    /// Takes a router's registration back.
+    pub(crate) async fn leave(self, router: &str) -> Result<(), HomeError> {
+        let delete = "DELETE FROM mdb_router WHERE router = ?";
+        self.pool.execute(delete, &[Value::from(router)]).await?;
+        Ok(())
+    }
+
+    /// Does all steps in one transaction; `false` when one did not change what it was to change, and
+    /// nothing was done.
+    pub(crate) async fn together(self, steps: &[Step]) -> Result<bool, HomeError> {
+        Ok(self.pool.together(steps).await?)
+    }
+}
+
+fn millis(time: Duration) -> Value {
+    Value::Integer(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,261 @@
+//! The router that holds just now, replaced as a whole.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use mdb_gdid::Gdid;
+use tokio::sync::Notify;
+
+use super::operation::{Operation, Path};
+use crate::routing::{AreaRouter, Route, RouteError, Router};
+use crate::topology::{AreaIndex, ShardId};
+
+/// The number of a state of the relocations; each change has the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    /// Before the first change.
+    pub const START: Self = Self(0);
+
+    /// An epoch by its number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The briefcases that are in motion, each with the shard that it is leaving.
+pub(crate) type Motions = HashMap<(AreaIndex, Gdid), ShardId>;
+
+/// A router with what has to be known of it besides.
+pub(crate) struct Snapshot {
+    version: u64,
+    epoch: Epoch,
+    router: Arc<Router>,
+    motions: Motions,
+    running: Box<[AtomicUsize]>,
+}
+
+impl Snapshot {
+    fn new(version: u64, epoch: Epoch, router: Router, motions: Motions) -> Self {
+        let shards = router.topology().shards().len();
+        Self {
+            version,
+            epoch,
+            router: Arc::new(router),
+            motions,
+            running: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    pub(crate) fn motions(&self) -> &Motions {
+        &self.motions
+    }
+
+    /// How many operations that began by this snapshot run on `shard`.
+    pub(super) fn running(&self, shard: ShardId) -> &AtomicUsize {
+        &self.running[shard.get() as usize]
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The router of a store, replaced as a whole when something changes.
+#[derive(Debug)]
+pub struct LiveRouter {
+    version: AtomicU64,
+    current: ArcSwap<Snapshot>,
+    /// Those that were replaced while operations ran by them.
+    older: Mutex<Vec<Arc<Snapshot>>>,
+    origin: Instant,
+    /// Until when the lease holds, in nanoseconds after `origin`; 0 without one.
+    lease: AtomicU64,
+    used: Notify,
+}
+
+impl LiveRouter {
+    /// Begins with `router`.
+    pub fn new(router: Router) -> Arc<Self> {
+        let first = Snapshot::new(0, Epoch::START, router, Motions::new());
+        Arc::new(Self {
+            version: AtomicU64::new(0),
+            current: ArcSwap::from_pointee(first),
+            older: Mutex::new(Vec::new()),
+            origin: Instant::now(),
+            lease: AtomicU64::new(0),
+            used: Notify::new(),
+        })
+    }
+
+    /// The router that holds just now.
+    pub fn current(&self) -> Arc<Router> {
+        Arc::clone(&self.current.load().router)
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Replaces the router, for all operations that begin from now on.
+    ///
+    /// The new router's topology must have the same areas and shards in the same order: handles
+    /// keep their numbers. Relocations may differ.
+    pub fn replace(&self, router: Router) {
+        let epoch = self.current.load().epoch;
+        self.change(epoch, router, Motions::new());
+    }
+
+    pub(super) fn change(&self, epoch: Epoch, router: Router, motions: Motions) {
+        let mut older = self.older.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = self.version.load(Ordering::SeqCst) + 1;
+        let next = Snapshot::new(version, epoch, router, motions);
+        older.push(self.current.swap(Arc::new(next)));
+        // After the swap: whoever sees the new number finds the new router. Whoever has counted
+        // itself under the old one before that is seen by `is_running_before`.
+        self.version.store(version, Ordering::SeqCst);
+        older.retain(|snapshot| {
+            snapshot
+                .running
+                .iter()
+                .any(|running| running.load(Ordering::SeqCst) > 0)
+        });
+    }
+
+    /// Whether an operation that began before the present snapshot runs on `shard`.
+    pub(super) fn is_running_before(&self, shard: ShardId) -> bool {
+        let older = self.older.lock().unwrap_or_else(PoisonError::into_inner);
+        older
+            .iter()
+            .any(|snapshot| snapshot.running(shard).load(Ordering::SeqCst) > 0)
+    }
+
+    /// Grants the lease until `until`; `None` takes it back.
+    pub(super) fn grant(&self, until: Option<Instant>) {
+        let nanos = until.map_or(0, |until| nanos(until.duration_since(self.origin)));
+        self.lease.store(nanos, Ordering::SeqCst);
+    }
+
+    /// Whether this process is sure to be heard of by whoever moves briefcases.
+    pub(crate) fn has_lease(&self) -> bool {
+        nanos(self.origin.elapsed()) < self.lease.load(Ordering::Relaxed)
+    }
+
+    /// Is told when the router is used without a lease.
+    pub(super) fn used(&self) -> &Notify {
+        &self.used
+    }
+
+    /// A handle for the area at `index`.
+    pub fn area(self: &Arc<Self>, index: AreaIndex) -> LiveArea {
+        let snapshot = self.snapshot();
+        LiveArea {
+            live: Arc::clone(self),
+            index,
+            pinned: Arc::clone(snapshot.router.area_at(index)),
+            snapshot,
+        }
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Routes the ids of one area by the router that holds just now.
+#[derive(Clone, Debug)]
+pub struct LiveArea {
+    live: Arc<LiveRouter>,
+    index: AreaIndex,
+    snapshot: Arc<Snapshot>,
+    pinned: Arc<AreaRouter>,
+}
+
+impl LiveArea {
+    /// Finds the shard that owns the briefcase `id`; see [`AreaRouter::route`].
+    ///
+    /// # Errors
+    ///
+    /// As [`AreaRouter::route`].
+    #[inline]
+    pub fn route(&self, id: Gdid) -> Result<Route, RouteError> {
+        if self.live.version.load(Ordering::Acquire) == self.snapshot.version {
+            self.pinned.route(id)
+        } else {
+            self.route_anew(id)
+        }
+    }
+
+    /// By the router that has replaced the handle's own; apart, so that `route` stays short.
+    #[inline(never)]
+    fn route_anew(&self, id: Gdid) -> Result<Route, RouteError> {
+        let current = self.live.current.load();
+        current.router.area_at(self.index).route(id)
+    }
+
+    /// Begins an operation on the briefcase `id`: finds its shard, and counts until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`AreaRouter::route`].
+    pub(crate) fn enter(&self, id: Gdid) -> Result<Operation, RouteError> {
+        loop {
+            let version = self.live.version.load(Ordering::Acquire);
+            let snapshot = if version == self.snapshot.version {
+                Arc::clone(&self.snapshot)
+            } else {
+                self.live.snapshot()
+            };
+            let shard = snapshot.router.area_at(self.index).route(id)?.shard_id();
+            let rests =
+                snapshot.motions.is_empty() || !snapshot.motions.contains_key(&(self.index, id));
+            let path = if rests && self.live.has_lease() {
+                Path::Direct
+            } else {
+                self.live.used.notify_one();
+                Path::Guarded
+            };
+            let version = snapshot.version;
+            let operation = Operation::begin(&self.live, snapshot, shard, path);
+            // Counted first, looked again afterwards: either this sees the new snapshot, or whoever
+            // made it sees this.
+            if self.live.version.load(Ordering::SeqCst) == version {
+                return Ok(operation);
+            }
+        }
+    }
+
+    /// The router of the whole store that holds just now.
+    pub fn router(&self) -> Arc<Router> {
+        self.live.current()
+    }
+
+    /// The area's place in the topology.
+    pub fn index(&self) -> AreaIndex {
+        self.index
+    }
+}

@@ -1,0 +1,215 @@
+//! This process' registration at the catalog's home.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::home::{Home, HomeError, RelocationRow};
+use super::live::{Epoch, LiveRouter, Motions};
+use crate::routing::{Relocation, Relocations, Router};
+use crate::servers::{Servers, WeakServers};
+use crate::topology::{AreaIndex, ShardId, Topology};
+
+/// For how long a router asks to be waited for.
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
+/// How much of it the router itself relies on: clocks may run at slightly different speeds.
+const RELIED_ON: Duration = Duration::from_secs(9);
+/// When it is renewed.
+const RENEWAL: Duration = Duration::from_secs(3);
+/// How often the epoch is asked for.
+const POLL: Duration = Duration::from_millis(200);
+/// How long a process is used before it registers. One that is gone sooner isn't waited for.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// The registration, kept up in the background until the store is dropped.
+#[derive(Debug)]
+pub(crate) struct Session {
+    joined: watch::Receiver<bool>,
+    hurry: Arc<tokio::sync::Notify>,
+}
+
+impl Session {
+    /// Begins to watch `live`; registers once it has been used for a moment.
+    pub(crate) fn start(live: &Arc<LiveRouter>, servers: &Servers) -> Self {
+        let (tell, joined) = watch::channel(false);
+        let hurry = Arc::new(tokio::sync::Notify::new());
+        let keeper = Keeper {
+            live: Arc::downgrade(live),
+            servers: servers.downgrade(),
+            topology: Arc::clone(servers.topology()),
+            router: servers.application().to_owned(),
+            acknowledged: Epoch::START,
+            renewed: None,
+            tell,
+        };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(keeper.run(Arc::clone(&hurry)));
+        }
+        Self { joined, hurry }
+    }
+
+    /// Registers now, and waits until there is a lease; `false` when there can't be one.
+    pub(crate) async fn join(&self) -> bool {
+        self.hurry.notify_one();
+        let mut joined = self.joined.clone();
+        joined.wait_for(|joined| *joined).await.is_ok()
+    }
+}
+
+struct Keeper {
+    live: Weak<LiveRouter>,
+    servers: WeakServers,
+    topology: Arc<Topology>,
+    router: String,
+    acknowledged: Epoch,
+    /// When the lease was last asked for.
+    renewed: Option<Instant>,
+    tell: watch::Sender<bool>,
+}
+
+impl Keeper {
+    async fn run(mut self, hurry: Arc<tokio::sync::Notify>) {
+        // Until somebody uses the store, nobody has to wait for it.
+        loop {
+            let Some(live) = self.live.upgrade() else {
+                return;
+            };
+            let used = tokio::time::timeout(POLL, live.used().notified()).await;
+            drop(live);
+            if used.is_ok() || hurried(&hurry, Duration::ZERO).await {
+                break;
+            }
+        }
+        let _ = hurried(&hurry, GRACE).await;
+        while let (Some(live), Some(servers)) = (self.live.upgrade(), self.servers.upgrade()) {
+            let home = Home::of(&servers, &self.topology);
+            let went = self.step(&live, home).await;
+            if let Err(error) = &went {
+                tracing::debug!(error = %crate::error::chain(error), "the catalog can't be asked; going the guarded path");
+            }
+            let joined = live.has_lease();
+            drop((live, servers));
+            self.tell
+                .send_if_modified(|was| std::mem::replace(was, joined) != joined);
+            let pause = if went.is_ok() { POLL } else { RENEWAL };
+            tokio::time::sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+        }
+    }
+
+    /// Asks for the epoch, takes over what has changed, acknowledges it, renews the lease.
+    async fn step(&mut self, live: &LiveRouter, home: Home<'_>) -> Result<(), HomeError> {
+        if self.renewed.is_none() {
+            self.join(live, home).await?;
+        }
+        let known = live.snapshot().epoch();
+        let epoch = home.epoch().await?;
+        if epoch != known {
+            let rows = home.relocations().await?;
+            self.apply(live, epoch, &rows);
+        }
+        let (reached, waits_for) = self.reached(live);
+        let due = self.renewed.is_none_or(|at| at.elapsed() >= RENEWAL);
+        if !due && reached == self.acknowledged {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        if home
+            .renew(&self.router, reached, LEASE, waits_for.as_deref())
+            .await?
+        {
+            self.acknowledged = reached;
+            self.renewed = Some(asked);
+            live.grant(Some(asked + RELIED_ON));
+        } else {
+            tracing::warn!(
+                router = self.router,
+                "this process was taken for dead; registering anew"
+            );
+            live.grant(None);
+            self.renewed = None;
+        }
+        Ok(())
+    }
+
+    /// Registers first and looks at the relocations afterwards: who announces a motion in between
+    /// finds the registration, and waits for it.
+    async fn join(&mut self, live: &LiveRouter, home: Home<'_>) -> Result<(), HomeError> {
+        live.grant(None);
+        self.acknowledged = Epoch::START;
+        let asked = Instant::now();
+        let place = format!("process {}", std::process::id());
+        home.register(&self.router, &place, LEASE).await?;
+        let epoch = home.epoch().await?;
+        let rows = home.relocations().await?;
+        self.apply(live, epoch, &rows);
+        let (reached, waits_for) = self.reached(live);
+        if home
+            .renew(&self.router, reached, LEASE, waits_for.as_deref())
+            .await?
+        {
+            self.acknowledged = reached;
+            self.renewed = Some(asked);
+            live.grant(Some(asked + RELIED_ON));
+        }
+        Ok(())
+    }
+
+    /// How far everything that runs here knows: up to the present epoch, unless something older runs
+    /// on a shard that briefcases are leaving.
+    fn reached(&self, live: &LiveRouter) -> (Epoch, Option<String>) {
+        let snapshot = live.snapshot();
+        let busy = snapshot
+            .motions()
+            .values()
+            .find(|source| live.is_running_before(**source));
+        match busy {
+            None => (snapshot.epoch(), None),
+            Some(shard) => (
+                self.acknowledged,
+                Some(format!("operations on shard {shard}")),
+            ),
+        }
+    }
+
+    fn apply(&self, live: &LiveRouter, epoch: Epoch, rows: &[RelocationRow]) {
+        let mut relocations: HashMap<AreaIndex, Vec<Relocation>> = HashMap::new();
+        let mut motions = Motions::new();
+        for row in rows {
+            let Some(area) = self.topology.area_index(&row.area) else {
+                continue;
+            };
+            if let Some(home) = &row.home {
+                if let Some(to) = self.topology.shard_named(area, home) {
+                    let relocation = Relocation::Briefcase { id: row.id, to };
+                    relocations.entry(area).or_default().push(relocation);
+                } else {
+                    tracing::error!(area = row.area, id = %row.id, home, "a relocation names a shard that the configuration lacks");
+                }
+            }
+            if row.in_motion {
+                let unknown = ShardId::new(0);
+                let source = self
+                    .topology
+                    .shard_named(area, &row.source)
+                    .unwrap_or(unknown);
+                motions.insert((area, row.id), source);
+            }
+        }
+        let relocations = relocations
+            .into_iter()
+            .map(|(area, list)| {
+                let list = Relocations::new(list).expect("the catalog has one row for a briefcase");
+                (area, list)
+            })
+            .collect();
+        let router = Router::with_relocations(Arc::clone(&self.topology), &relocations);
+        live.change(epoch, router, motions);
+    }
+}
+
+/// Whether somebody is in a hurry within `time`.
+async fn hurried(hurry: &tokio::sync::Notify, time: Duration) -> bool {
+    tokio::time::timeout(time, hurry.notified()).await.is_ok()
+}

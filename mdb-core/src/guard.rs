@@ -1,0 +1,247 @@
+//! The guarded path: looking at a briefcase's fence before using it.
+//!
+//! While a briefcase is moved, and in a process that has no lease, a transaction begins by keeping
+//! the briefcase's fence on the shard as it is, and by reading it. Then it goes on there, waits for the
+//! fence to be lifted, or follows the briefcase to where it has gone.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_core::future::BoxFuture;
+use mdb_gdid::Gdid;
+
+use crate::area::Area;
+use crate::catalog::{Epoch, Operation, Path};
+use crate::engine::relocating::FenceState;
+use crate::engine::{Engine, Step, TransactionOptions, Value};
+use crate::servers::{Companion, ShardPool, Transaction, TransactionError};
+use crate::topology::ShardId;
+
+/// How often a briefcase is followed; it has gone round in circles by then.
+const HOPS: u32 = 16;
+
+/// What a fence says to somebody who wants to use the briefcase on that shard.
+enum Verdict {
+    /// Go on; the fence stays as it is until the transaction ends.
+    Here,
+    /// Not just now.
+    Wait,
+    /// It has gone to the shard of that name, by that move.
+    Gone { target: String, by: String },
+    /// It is coming by that move, and is here already if the source says so.
+    Coming { by: String },
+    /// This process knows too little to be served here.
+    Outdated { least: Epoch },
+}
+
+/// Looks at the fence of `id`, inside a transaction.
+async fn look<DB: Engine>(
+    connection: &mut DB::Connection,
+    id: Gdid,
+    epoch: Epoch,
+) -> Result<Verdict, sqlx::Error> {
+    DB::keep_fence(connection, id).await?;
+    let query = format!(
+        "SELECT s.least_epoch, f.state, CASE WHEN f.deadline > {} THEN 1 ELSE 0 END, f.target, f.move \
+         FROM mdb_shard s LEFT JOIN mdb_fence f ON f.gdid = ? WHERE s.only_row = 1",
+        DB::now()
+    );
+    let rows = DB::query_own(connection, &query, &[Value::from(id)]).await?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let least = Epoch::new(row.integer(0)?.unsigned_abs());
+    let Some(by) = row.optional_text(4)? else {
+        return Ok(if epoch < least {
+            Verdict::Outdated { least }
+        } else {
+            Verdict::Here
+        });
+    };
+    let state = FenceState::stored(row.integer(1)?)
+        .ok_or_else(|| sqlx::Error::Decode("a fence with an unknown state".into()))?;
+    let by = by.to_owned();
+    Ok(match state {
+        FenceState::Capturing => Verdict::Here,
+        FenceState::Fenced if row.integer(2)? == 0 => Verdict::Here,
+        FenceState::Fenced => Verdict::Wait,
+        FenceState::Moved => Verdict::Gone {
+            target: row.text(3)?.to_owned(),
+            by,
+        },
+        FenceState::Receiving => Verdict::Coming { by },
+    })
+}
+
+/// Begins a transaction where the briefcase is.
+pub(crate) async fn begin<DB: Engine>(
+    area: &Area<DB>,
+    id: Gdid,
+    options: &TransactionOptions,
+) -> Result<Transaction<DB>, sqlx::Error> {
+    let mut operation = area.enter(id)?;
+    if operation.path() == Path::Direct {
+        let transaction = area.pool(operation.shard())?.begin(options).await?;
+        transaction.accompany(Arc::new(Direct { operation, id }));
+        return Ok(transaction);
+    }
+    let began = Instant::now();
+    let mut waits = Waits::new();
+    let mut shard = operation.shard();
+    let mut came_by: Option<String> = None;
+    let mut hops = 0;
+    loop {
+        let pool = area.pool(shard)?;
+        let patience = options.timeout_or(pool.source().limits.statement_timeout());
+        let transaction = pool.begin(options).await?;
+        let epoch = operation.epoch();
+        let verdict = transaction
+            .own(async |connection| look::<DB>(connection, id, epoch).await)
+            .await?;
+        match verdict {
+            Verdict::Here => {
+                transaction.accompany(Arc::new(Guarded {
+                    _operation: operation,
+                }));
+                return Ok(transaction);
+            }
+            Verdict::Gone { target, by } => {
+                transaction.rollback().await?;
+                hops += 1;
+                if hops <= HOPS {
+                    shard = area.shard_named(&target).ok_or_else(|| unknown(&target))?;
+                    came_by = Some(by);
+                    continue;
+                }
+                (hops, came_by) = (0, None);
+            }
+            Verdict::Coming { by } if came_by.as_ref() == Some(&by) => {
+                transaction.rollback().await?;
+                land(area, shard, id, &by).await?;
+                continue;
+            }
+            Verdict::Coming { .. } | Verdict::Wait => transaction.rollback().await?,
+            Verdict::Outdated { least } => {
+                transaction.rollback().await?;
+                tracing::debug!(%id, %least, known = %epoch, "waiting for newer relocations");
+            }
+        }
+        if began.elapsed() >= patience {
+            let waited = began.elapsed();
+            return Err(TransactionError::Moving { id, waited }.into_sqlx());
+        }
+        waits.wait().await;
+        // What is known may have changed meanwhile.
+        operation = area.enter(id)?;
+        if came_by.is_none() {
+            shard = operation.shard();
+        }
+    }
+}
+
+/// Completes the arrival of a briefcase, which its source has decided: whoever comes first does it.
+async fn land<DB: Engine>(
+    area: &Area<DB>,
+    shard: ShardId,
+    id: Gdid,
+    by: &str,
+) -> Result<(), sqlx::Error> {
+    let arrive = Step::new(
+        "DELETE FROM mdb_fence WHERE gdid = ? AND move = ? AND state = 4",
+        [Value::from(id), Value::from(by)],
+    );
+    let count = Step::new("UPDATE mdb_shard SET flips = flips + 1", []);
+    area.any_pool(shard).together(&[arrive, count]).await?;
+    Ok(())
+}
+
+fn unknown(target: &str) -> sqlx::Error {
+    let message = format!(
+        "the briefcase has gone to shard {target}, which this process' configuration lacks: update it"
+    );
+    sqlx::Error::Configuration(message.into())
+}
+
+/// Makes sure, after an answer on the direct path, that it still counts.
+///
+/// While the lease holds there is nothing to do. Otherwise the briefcase may have been moved before
+/// the statement ran; if its fence says that it was not, the answer is good.
+pub(crate) async fn confirm<DB: Engine>(
+    pool: &ShardPool<DB>,
+    operation: &Operation,
+    id: Gdid,
+) -> Result<(), sqlx::Error> {
+    if operation.was_in_time() {
+        return Ok(());
+    }
+    let transaction = pool.begin(&TransactionOptions::new().read_only()).await?;
+    let epoch = operation.epoch();
+    let verdict = transaction
+        .own(async |connection| look::<DB>(connection, id, epoch).await)
+        .await;
+    transaction.rollback().await?;
+    match verdict? {
+        Verdict::Here => Ok(()),
+        _ => Err(TransactionError::Outdated { id }.into_sqlx()),
+    }
+}
+
+/// A transaction that went straight to the shard.
+struct Direct {
+    operation: Operation,
+    id: Gdid,
+}
+
+impl<DB: Engine> Companion<DB> for Direct {
+    fn is_certain(&self) -> bool {
+        self.operation.was_in_time()
+    }
+
+    fn make_certain<'c>(
+        &'c self,
+        connection: &'c mut DB::Connection,
+    ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
+        Box::pin(async move {
+            match look::<DB>(connection, self.id, self.operation.epoch()).await? {
+                Verdict::Here => Ok(()),
+                _ => Err(TransactionError::Outdated { id: self.id }.into_sqlx()),
+            }
+        })
+    }
+}
+
+/// A transaction that keeps the fence as it is.
+struct Guarded {
+    _operation: Operation,
+}
+
+impl<DB: Engine> Companion<DB> for Guarded {
+    fn is_certain(&self) -> bool {
+        true
+    }
+
+    fn make_certain<'c>(
+        &'c self,
+        _: &'c mut DB::Connection,
+    ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Short waits with jitter, growing a little: a fence stands for milliseconds.
+struct Waits {
+    next: Duration,
+}
+
+impl Waits {
+    const LONGEST: Duration = Duration::from_millis(20);
+
+    fn new() -> Self {
+        Self {
+            next: Duration::from_millis(1),
+        }
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.next.mul_f64(0.5 + fastrand::f64())).await;
+        self.next = (self.next * 2).min(Self::LONGEST);
+    }
+}
