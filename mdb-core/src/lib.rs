@@ -43,6 +43,7 @@ pub mod error;
 pub mod failpoint;
 mod guard;
 pub mod inspect;
+pub mod relocate;
 pub mod routing;
 mod scatter;
 mod sequence;

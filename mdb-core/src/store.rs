@@ -9,6 +9,7 @@ use crate::catalog::{LiveRouter, Session};
 use crate::central::Central;
 use crate::config::{Config, ConfigError, EngineKind};
 use crate::engine::Engine;
+use crate::relocate::Relocator;
 use crate::routing::Router;
 use crate::sequence::{Sequences, StoreSequence};
 use crate::servers::{AcquireError, InitError, InitReport, Servers, init_shard};
@@ -24,7 +25,7 @@ pub struct Mdb {
 
 #[derive(Debug)]
 struct Inner {
-    config: Config,
+    config: Arc<Config>,
     live: Arc<LiveRouter>,
     servers: Servers,
     session: Session,
@@ -121,7 +122,7 @@ impl Mdb {
         let sequences = Sequences::new(config.sequences(), servers.clone());
         Ok(Self {
             inner: Arc::new(Inner {
-                config,
+                config: Arc::new(config),
                 live,
                 servers,
                 session,
@@ -179,6 +180,15 @@ impl Mdb {
                 source,
             }
         })
+    }
+
+    /// Moves briefcases between the shards of an area.
+    pub fn relocator(&self) -> Relocator {
+        Relocator::new(
+            Arc::clone(&self.inner.config),
+            self.inner.servers.clone(),
+            Arc::clone(&self.inner.live),
+        )
     }
 
     /// The CENTRAL area.

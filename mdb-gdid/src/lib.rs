@@ -65,6 +65,8 @@ pub use authority::{
 };
 pub use elink::{ELink, ELinkError, MAX_LINK_CHARACTERS, MAX_METADATA_BYTES};
 pub use gdid::{EraError, EraZeroId, Gdid, GdidPartsError, LengthError};
+#[cfg(feature = "generator")]
+pub use generator::{Generator, GeneratorHandle, GeneratorMetrics, GeneratorOptions, LowWater};
 #[cfg(feature = "http")]
 pub use http::{HttpAuthorities, HttpOptions, HttpOptionsError, PlainHttp};
 pub use names::{NameError, ScopeName, SequenceName};

@@ -69,6 +69,8 @@ pub enum ServeError {
 /// Serves `source` at `listener` until `shutdown` is ready. Then it accepts no more connections, lets
 /// requests under way end for as long as the options' grace, and returns.
 ///
+#[doc = include_str!("http/protocol.md")]
+///
 /// # Errors
 ///
 /// [`ServeError`]; nothing was served then.

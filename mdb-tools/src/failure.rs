@@ -96,9 +96,7 @@ pub(crate) fn is_authority_unreachable(error: &AuthorityError) -> bool {
         AuthorityError::Unavailable { source, .. } => {
             driver_error(&**source).is_none_or(is_unreachable)
         }
-        AuthorityError::AllFailed { failures, .. } => {
-            failures.iter().any(is_authority_unreachable)
-        }
+        AuthorityError::AllFailed { failures, .. } => failures.iter().any(is_authority_unreachable),
         _ => false,
     }
 }

@@ -55,7 +55,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Waits for Ctrl-C, unless the command itself heeds it.
 async fn interrupted(arguments: &Arguments) {
     if arguments.command.heeds_signals() || tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -106,7 +106,8 @@ impl<'s> Home<'s> {
         waits_for: Option<&str>,
     ) -> Result<bool, HomeError> {
         let update = format!(
-            "UPDATE mdb_router SET acknowledged = ?, lease_until = {} + ?, waits_for = ? WHERE router = ?",
+            "UPDATE mdb_router SET acknowledged = ?, lease_until = {} + ?, waits_for = ? \
+             WHERE router = ? AND acknowledged >= 0",
             self.pool.now()
         );
         let values = [

@@ -174,39 +174,42 @@ impl Keeper {
     }
 
     fn apply(&self, live: &LiveRouter, epoch: Epoch, rows: &[RelocationRow]) {
-        let mut relocations: HashMap<AreaIndex, Vec<Relocation>> = HashMap::new();
-        let mut motions = Motions::new();
-        for row in rows {
-            let Some(area) = self.topology.area_index(&row.area) else {
-                continue;
-            };
-            if let Some(home) = &row.home {
-                if let Some(to) = self.topology.shard_named(area, home) {
-                    let relocation = Relocation::Briefcase { id: row.id, to };
-                    relocations.entry(area).or_default().push(relocation);
-                } else {
-                    tracing::error!(area = row.area, id = %row.id, home, "a relocation names a shard that the configuration lacks");
-                }
-            }
-            if row.in_motion {
-                let unknown = ShardId::new(0);
-                let source = self
-                    .topology
-                    .shard_named(area, &row.source)
-                    .unwrap_or(unknown);
-                motions.insert((area, row.id), source);
-            }
-        }
-        let relocations = relocations
-            .into_iter()
-            .map(|(area, list)| {
-                let list = Relocations::new(list).expect("the catalog has one row for a briefcase");
-                (area, list)
-            })
-            .collect();
-        let router = Router::with_relocations(Arc::clone(&self.topology), &relocations);
+        let (router, motions) = router_of(&self.topology, rows);
         live.change(epoch, router, motions);
     }
+}
+
+/// The router and the motions that the catalog's rows come to.
+pub(crate) fn router_of(topology: &Arc<Topology>, rows: &[RelocationRow]) -> (Router, Motions) {
+    let mut relocations: HashMap<AreaIndex, Vec<Relocation>> = HashMap::new();
+    let mut motions = Motions::new();
+    for row in rows {
+        let Some(area) = topology.area_index(&row.area) else {
+            continue;
+        };
+        if let Some(home) = &row.home {
+            if let Some(to) = topology.shard_named(area, home) {
+                let relocation = Relocation::Briefcase { id: row.id, to };
+                relocations.entry(area).or_default().push(relocation);
+            } else {
+                tracing::error!(area = row.area, id = %row.id, home, "a relocation names a shard that the configuration lacks");
+            }
+        }
+        if row.in_motion {
+            let unknown = ShardId::new(0);
+            let source = topology.shard_named(area, &row.source).unwrap_or(unknown);
+            motions.insert((area, row.id), source);
+        }
+    }
+    let relocations = relocations
+        .into_iter()
+        .map(|(area, list)| {
+            let list = Relocations::new(list).expect("the catalog has one row for a briefcase");
+            (area, list)
+        })
+        .collect();
+    let router = Router::with_relocations(Arc::clone(&topology), &relocations);
+    (router, motions)
 }
 
 /// Whether somebody is in a hurry within `time`.

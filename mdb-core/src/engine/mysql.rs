@@ -9,7 +9,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
 use sqlx::{ConnectOptions, Executor, MySql, Row, TransactionManager, TypeInfo, ValueRef};
 
 use super::begin::Writes;
-use super::schema::{Nullability, Numbering, tables_of};
+use super::schema::{Nullability, Numbering, Origin, tables_of};
 use super::{
     Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Isolation, Lanes,
     Session, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
@@ -238,6 +238,13 @@ impl Engine for MySql {
                     Numbering::ByServer
                 } else {
                     Numbering::None
+                },
+                // Not DEFAULT_GENERATED, which is an ordinary column with a computed default.
+                origin: if extra.contains("STORED GENERATED") || extra.contains("VIRTUAL GENERATED")
+                {
+                    Origin::Generated
+                } else {
+                    Origin::Written
                 },
             };
             Ok((name, column))

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{ConnectOptions, Postgres, Row, TransactionManager, TypeInfo, ValueRef};
 
 use super::begin::Writes;
-use super::schema::{Nullability, Numbering, tables_of};
+use super::schema::{Nullability, Numbering, Origin, tables_of};
 use super::{
     Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Session, Table,
     TableSize, Target, TimeoutScope, TransactionOptions, Value,
@@ -179,7 +179,8 @@ impl Engine for Postgres {
         let rows = sqlx::query(
             "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
                     array_position(i.indkey::int2[], a.attnum), \
-                    a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false) \
+                    a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false), \
+                    a.attgenerated <> '' \
              FROM pg_class c \
              JOIN pg_namespace n ON n.oid = c.relnamespace \
              JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
@@ -208,6 +209,11 @@ impl Engine for Postgres {
                     Numbering::ByServer
                 } else {
                     Numbering::None
+                },
+                origin: if row.try_get::<bool, _>(6)? {
+                    Origin::Generated
+                } else {
+                    Origin::Written
                 },
             };
             Ok((name, column))

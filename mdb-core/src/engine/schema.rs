@@ -43,6 +43,7 @@ pub struct Column {
     pub(crate) nullability: Nullability,
     pub(crate) key_position: Option<u32>,
     pub(crate) numbering: Numbering,
+    pub(crate) origin: Origin,
 }
 
 impl Column {
@@ -61,6 +62,11 @@ impl Column {
         self.nullability == Nullability::Nullable
     }
 
+    /// Whether the server computes its values from other columns.
+    pub fn is_generated(&self) -> bool {
+        self.origin == Origin::Generated
+    }
+
     /// Its place in the primary key, from 1.
     pub fn key_position(&self) -> Option<u32> {
         self.key_position
@@ -76,6 +82,14 @@ impl Column {
 pub(crate) enum Nullability {
     Nullable,
     NotNull,
+}
+
+/// Where a column's values come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Written,
+    /// The server computes them from other columns.
+    Generated,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions, Row, Sqlite, TransactionManager, TypeInfo, ValueRef};
 
 use super::begin::Writes;
-use super::schema::{Nullability, Numbering};
+use super::schema::{Nullability, Numbering, Origin};
 use super::{
     Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Session, Table,
     TableSize, Target, TimeoutScope, TransactionOptions, Value,
@@ -160,7 +160,7 @@ impl Engine for Sqlite {
         let mut tables = Vec::with_capacity(names.len());
         for (name, definition) in names {
             let rows = sqlx::query(
-                "SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo(?) ORDER BY cid",
+                "SELECT name, type, \"notnull\", pk, hidden FROM pragma_table_xinfo(?) ORDER BY cid",
             )
             .bind(&name)
             .fetch_all(&mut *connection)
@@ -190,6 +190,12 @@ impl Engine for Sqlite {
                             Numbering::ByServer
                         } else {
                             Numbering::None
+                        },
+                        // https://sqlite.org/pragma.html#pragma_table_xinfo
+                        origin: if matches!(row.get::<i64, _>(4), 2 | 3) {
+                            Origin::Generated
+                        } else {
+                            Origin::Written
                         },
                         data_type,
                     }

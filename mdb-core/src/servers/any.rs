@@ -173,6 +173,14 @@ impl AnyPool {
         on_each!(AnyPool, self, pool => of(pool))
     }
 
+    /// Quotes an identifier.
+    pub(crate) fn quote(&self, identifier: &str) -> String {
+        fn of<DB: Engine>(_: &ShardPool<DB>, identifier: &str) -> String {
+            DB::quote(identifier)
+        }
+        on_each!(AnyPool, self, pool => of(pool, identifier))
+    }
+
     /// The server's clock, in milliseconds since 1970.
     pub(crate) async fn clock(&self) -> Result<i64, sqlx::Error> {
         let rows = self.query(&format!("SELECT {}", self.now()), &[]).await?;

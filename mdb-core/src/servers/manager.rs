@@ -67,6 +67,27 @@ impl Source {
         }
     }
 
+    /// Opens a connection of its own, outside the pools, to the shard's database.
+    pub(crate) async fn connect_checked<DB: Engine>(
+        &self,
+        spec: &ConnectSpec<'_>,
+    ) -> Result<DB::Connection, AcquireError> {
+        let limit = self.limits.connect_timeout();
+        let (server, database) = (self.server.clone(), self.database.clone());
+        match tokio::time::timeout(limit, DB::connect(spec)).await {
+            Ok(Ok((mut connection, _))) => {
+                self.verify::<DB>(&mut connection).await?;
+                Ok(connection)
+            }
+            Ok(Err(source)) => Err(AcquireError::connect::<DB>(server, database, source)),
+            Err(_) => Err(AcquireError::ConnectTimeout {
+                server,
+                database,
+                limit,
+            }),
+        }
+    }
+
     /// Checks the identity stamp within the connect time-out.
     async fn verify<DB: Engine>(
         &self,

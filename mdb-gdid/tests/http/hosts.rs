@@ -1,7 +1,13 @@
 //! Several hosts: the nearest first, past one that fails, and back to it.
 
-use mdb_gdid::{AuthorityError, Block, HttpAuthorities};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use mdb_gdid::{
+    AllocateFuture, AuthorityError, AuthorityStatus, Block, BlockSize, BlockSource,
+    HttpAuthorities, HttpOptions, RangeKey, ScopeName, SequenceName, ServeOptions, ServeTransport,
+    StatusFuture,
+};
 
 use crate::proxy::{Proxy, Weather};
 use crate::support::{
@@ -50,9 +56,9 @@ async fn the_nearest_hands_out_until_it_fails_and_again_when_it_is_back() {
 async fn a_host_that_says_no_is_passed_over_too() {
     let near = Server::start_with(
         Memory::new(0),
-        mdb_gdid::ServeOptions::new(
+        ServeOptions::new(
             vec!["a-token-that-only-it-has".into()],
-            mdb_gdid::ServeTransport::PlainOnLoopback,
+            ServeTransport::PlainOnLoopback,
         )
         .unwrap(),
     )
@@ -98,7 +104,7 @@ async fn a_floor_needs_all_hosts() {
     let options = |first| {
         let urls = [first, b.address()].map(|address| format!("http://{address}").parse().unwrap());
         let ids = crate::support::ids(&[0, 1]);
-        mdb_gdid::HttpOptions::new(urls.into(), ids, crate::support::TOKEN.into())
+        HttpOptions::new(urls.into(), ids, crate::support::TOKEN.into())
     };
     let client = HttpAuthorities::new(options(proxy.address())).unwrap();
     let both = |next: &str| [(0, next.to_owned()), (1, next.to_owned())];
@@ -142,6 +148,59 @@ async fn two_hosts_with_one_count_are_one_authority() {
         (next_of(&told), told[0].notes()),
         (vec![(0, "0:21".to_owned())], &[][..])
     );
+}
+
+/// Tells once how far its authority was a while ago, as a host does that is asked a moment earlier.
+#[derive(Debug)]
+struct Earlier {
+    memory: Arc<Memory>,
+    status: Mutex<Option<Vec<AuthorityStatus>>>,
+}
+
+impl BlockSource for Earlier {
+    fn allocate<'a>(
+        &'a self,
+        scope: &'a ScopeName,
+        sequence: &'a SequenceName,
+        size: BlockSize,
+    ) -> AllocateFuture<'a> {
+        self.memory.allocate(scope, sequence, size)
+    }
+
+    fn raise<'a>(
+        &'a self,
+        scope: &'a ScopeName,
+        sequence: &'a SequenceName,
+        floor: RangeKey,
+    ) -> StatusFuture<'a> {
+        self.memory.raise(scope, sequence, floor)
+    }
+
+    fn status<'a>(&'a self, scope: &'a ScopeName, sequence: &'a SequenceName) -> StatusFuture<'a> {
+        match self.status.lock().unwrap().take() {
+            Some(status) => Box::pin(async { Ok(status) }),
+            None => BlockSource::status(&*self.memory, scope, sequence),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_was_asked_a_moment_earlier_does_not_count_apart() {
+    let memory = Memory::new(0);
+    let before = status(&*memory).await.unwrap();
+    let earlier = Arc::new(Earlier {
+        memory: memory.clone(),
+        status: Mutex::new(Some(before)),
+    });
+    allocate(&*memory, 10).await.unwrap();
+    let (a, b) = (
+        Server::start(earlier.clone()).await,
+        Server::start(memory).await,
+    );
+    let told = status(&client(&[a.address(), b.address()])).await.unwrap();
+    assert_eq!(next_of(&told), [(0, "0:11".to_owned())]);
+    assert_eq!(told[0].notes(), &[] as &[String]);
+    assert!(earlier.status.lock().unwrap().is_none(), "it was told");
 }
 
 #[tokio::test]

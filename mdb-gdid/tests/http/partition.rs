@@ -24,7 +24,7 @@ async fn an_answer_that_is_lost_loses_its_ids() {
     assert_eq!(allocate(&patient, 10).await.unwrap().first().counter(), 1);
 
     proxy.set(Weather::LosesAnswers);
-    for lost in 1..=3 {
+    while proxy.lost_answers() < 3 {
         let error = allocate(&hasty, 10).await.unwrap_err();
         assert!(
             matches!(error, AuthorityError::Unavailable { .. }),
@@ -35,31 +35,35 @@ async fn an_answer_that_is_lost_loses_its_ids() {
             "{}",
             chain(&error)
         );
-        proxy.wait_lost(lost).await;
     }
     proxy.set(Weather::LosesRequests);
     assert!(allocate(&hasty, 10).await.unwrap_err().is_transient());
-    assert_eq!(memory.blocks(), 4, "three were handed out, and lost");
-
     proxy.set(Weather::BreaksOnAnswers);
     assert!(allocate(&patient, 10).await.unwrap_err().is_transient());
 
     proxy.set(Weather::Fine);
-    assert_eq!(allocate(&patient, 10).await.unwrap().first().counter(), 51);
+    let next = allocate(&patient, 10).await.unwrap();
+    assert!(memory.blocks() >= 6, "four were handed out, and lost");
+    assert!(next.first().counter() > 50, "{next:?}");
 }
 
 #[tokio::test]
-async fn a_black_hole_costs_its_time_out_and_no_more() {
-    let hole = TcpListener::bind("127.0.0.1:0").await.unwrap();
+async fn a_black_hole_does_not_cost_its_time_out_each_time() {
     let far = Server::start(Memory::new(1)).await;
-    let options = client_options(&[hole.local_addr().unwrap(), far.address()]);
-    // Far above what the second host needs, far below what the test may take.
-    let client = HttpAuthorities::new(options.with_timeout(Duration::from_secs(5))).unwrap();
-    for counter in [1, 2, 3, 4, 5] {
+    let hole = Proxy::to(far.address()).await;
+    hole.set(Weather::LosesRequests);
+    let options = client_options(&[hole.address(), far.address()]);
+    // Far above what the second host needs.
+    let client = HttpAuthorities::new(options.with_timeout(Duration::from_secs(3))).unwrap();
+    for counter in 1..=100 {
         let block = allocate(&client, 1).await.unwrap();
         assert_eq!(block.first(), Gdid::new(0, 1, counter).unwrap());
     }
-    let alone = client_options(&[hole.local_addr().unwrap()]).with_timeout(SHORT);
+    // Each further try comes after twice the pause: ten would take a minute and a half.
+    let tries = hole.connections();
+    assert!((1..10).contains(&tries), "it was tried {tries} times");
+
+    let alone = client_options(&[hole.address()]).with_timeout(SHORT);
     let error = allocate(&HttpAuthorities::new(alone).unwrap(), 1)
         .await
         .unwrap_err();
@@ -125,7 +129,9 @@ async fn no_id_comes_twice_through_changing_weather() {
         Weather::Fine,
         Weather::Down,
         Weather::LosesRequests,
+        Weather::Fine,
     ];
+    // Seven, so that each of the two networks comes to each of them.
     let mut turns = all_weathers.iter().cycle();
     let mut which = proxies.iter().cycle();
     while tasks.iter().any(|task| !task.is_finished()) {

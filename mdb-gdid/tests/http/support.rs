@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 pub(crate) const TOKEN: &str = "a-token-of-these-tests";
 
 /// Long enough that only what never happens takes it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) fn ids(numbers: &[u8]) -> AuthorityIds {
     let ids = numbers

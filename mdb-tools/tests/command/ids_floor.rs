@@ -23,13 +23,13 @@ ids = [1]
 
 /// A store whose blocks lapse so soon.
 fn lapsing_after(millis: u32, authorities: &str) -> Store {
-    with_authorities(&format!("{authorities}\n[sequences]\nblock_life_ms = {millis}\n"))
+    with_authorities(&format!(
+        "{authorities}\n[sequences]\nblock_life_ms = {millis}\n"
+    ))
 }
 
 fn next(store: &Store) -> Gdid {
-    let ran = store
-        .run(["gdid", "next", "user"])
-        .ends_with(status::DONE);
+    let ran = store.run(["gdid", "next", "user"]).ends_with(status::DONE);
     ran.out().trim().parse().unwrap()
 }
 
@@ -59,7 +59,11 @@ fn all_authorities_are_raised() {
     let other = store
         .run(["gdid", "status", "order", "--json"])
         .ends_with(status::DONE);
-    assert_eq!(text(&other.objects()[0], "next"), "0:0:1", "another sequence");
+    assert_eq!(
+        text(&other.objects()[0], "next"),
+        "0:0:1",
+        "another sequence"
+    );
     assert_eq!(next(&store), Gdid::new(0, 0, 1100).unwrap());
 }
 
@@ -119,10 +123,16 @@ fn an_authority_that_is_away_is_named() {
         let [here, away] = &ran.objects()[..] else {
             panic!("{ran:#?}");
         };
-        assert_eq!((text(here, "outcome"), text(here, "after")), (outcome, "0:0:700"));
+        assert_eq!(
+            (text(here, "outcome"), text(here, "after")),
+            (outcome, "0:0:700")
+        );
         assert_eq!(text(away, "outcome"), "failed");
         assert!(text(away, "error").contains("127.0.0.1:9"), "{away}");
-        assert!(away["before"].is_null() && away["after"].is_null(), "{away}");
+        assert!(
+            away["before"].is_null() && away["after"].is_null(),
+            "{away}"
+        );
     }
 }
 
@@ -130,13 +140,21 @@ fn an_authority_that_is_away_is_named() {
 fn a_far_era_has_to_be_meant() {
     let store = with_authorities("");
     let floor = |era: u32| format!("{era}:0:1");
-    store
-        .run(["gdid", "floor", "user", &floor(2)])
-        .refuses(
-            status::BAD_INPUT,
-            &["era 2", "authority 0 at `central` is in era 0", "1 whole era ", "nothing was raised", "--yes"],
-        );
-    assert_eq!(next(&store), Gdid::new(0, 0, 1).unwrap(), "nothing was raised");
+    store.run(["gdid", "floor", "user", &floor(2)]).refuses(
+        status::BAD_INPUT,
+        &[
+            "era 2",
+            "authority 0 at `central` is in era 0",
+            "1 whole era ",
+            "nothing was raised",
+            "--yes",
+        ],
+    );
+    assert_eq!(
+        next(&store),
+        Gdid::new(0, 0, 1).unwrap(),
+        "nothing was raised"
+    );
     for arguments in [&["1:0:1"][..], &["3:0:1", "--yes"]] {
         store
             .run(["gdid", "floor", "user"].iter().chain(arguments))
@@ -159,8 +177,20 @@ fn bad_input_is_refused() {
     refused("usr", "0:0:7", &["`usr`", "[[sequence]]"]);
     refused("user", "seven", &["`seven` is no floor"]);
     refused("user", "0:0:", &["`0:0:` is no floor", "at character 5"]);
-    refused("user", "0:3:77", &["`0:3:77` is no floor", "authority 0, not 3", "write 0:0:77"]);
-    refused("user", "0:0:1152921504606846976", &["above 1152921504606846975"]);
+    refused(
+        "user",
+        "0:3:77",
+        &["`0:3:77` is no floor", "authority 0, not 3", "write 0:0:77"],
+    );
+    refused(
+        "user",
+        "0:0:1152921504606846976",
+        &["above 1152921504606846975"],
+    );
     refused("user", "AIAIIW-IW", &["is no floor"]);
-    assert_eq!(next(&store), Gdid::new(0, 0, 1).unwrap(), "nothing was raised");
+    assert_eq!(
+        next(&store),
+        Gdid::new(0, 0, 1).unwrap(),
+        "nothing was raised"
+    );
 }

@@ -96,7 +96,9 @@ fn the_count_of_a_database_is_served() {
     next(&old, 1);
 
     let seen = |store: &Store| {
-        let ran = store.run(["gdid", "status", "--json"]).ends_with(status::DONE);
+        let ran = store
+            .run(["gdid", "status", "--json"])
+            .ends_with(status::DONE);
         let shown = ran.objects().remove(0);
         (shown["next"].clone(), shown["blocks"].clone())
     };
@@ -116,7 +118,10 @@ fn the_count_of_disks_is_served() {
     assert_eq!(next(&other, 2), ["0:5:1", "0:5:2"]);
     let stopped = serving.stop("-INT").ends_with(status::DONE);
     assert_eq!(stopped.out().lines().count(), 1, "{stopped:#?}");
-    assert!(stopped.err().contains("user"), "requests are logged: {stopped:#?}");
+    assert!(
+        stopped.err().contains("user"),
+        "requests are logged: {stopped:#?}"
+    );
     assert!(!stopped.err().contains(TOKEN) && !stopped.err().contains(OLD_TOKEN));
     other
         .run(["gdid", "next", "user"])
@@ -157,7 +162,13 @@ fn tls_is_spoken() {
     write(&keeper, "ids.key", &certificate.signing_key.serialize_pem());
     let serving = serve(
         &keeper,
-        &["127.0.0.1:0", "--tls-cert", "ids.pem", "--tls-key", "ids.key"],
+        &[
+            "127.0.0.1:0",
+            "--tls-cert",
+            "ids.pem",
+            "--tls-key",
+            "ids.key",
+        ],
     );
     let url = text(serving.said(), "url");
     assert!(url.starts_with("https://127.0.0.1:"), "{url}");
@@ -172,9 +183,33 @@ fn tls_is_spoken() {
     assert!(ran.err().contains("certificate"), "{ran:#?}");
 
     write(&keeper, "broken.pem", "-----BEGIN CERTIFICATE-----\n");
-    refuses(&keeper, &["127.0.0.1:0", "--tls-cert", "broken.pem", "--tls-key", "ids.key"], &["broken.pem"]);
-    refuses(&keeper, &["127.0.0.1:0", "--tls-cert", "ids.pem", "--tls-key", "missing.key"], &["missing.key"]);
-    refuses(&keeper, &["127.0.0.1:0", "--tls-cert", "ids.pem"], &["--tls-key"]);
+    refuses(
+        &keeper,
+        &[
+            "127.0.0.1:0",
+            "--tls-cert",
+            "broken.pem",
+            "--tls-key",
+            "ids.key",
+        ],
+        &["broken.pem"],
+    );
+    refuses(
+        &keeper,
+        &[
+            "127.0.0.1:0",
+            "--tls-cert",
+            "ids.pem",
+            "--tls-key",
+            "missing.key",
+        ],
+        &["missing.key"],
+    );
+    refuses(
+        &keeper,
+        &["127.0.0.1:0", "--tls-cert", "ids.pem"],
+        &["--tls-key"],
+    );
 }
 
 fn write(store: &Store, name: &str, content: &str) {
@@ -256,15 +291,35 @@ token = "any-token-will-do-for-this"
 ids = [2]
 "#,
     );
-    refuses(&two, &["127.0.0.1:0"], &["--authority", "`central`", "`here`"]);
-    refuses(&two, &["127.0.0.1:0", "--authority", "hear"], &["`hear`", "`here`"]);
-    refuses(&two, &["127.0.0.1:0", "--authority", "there"], &["`there`", "http"]);
+    refuses(
+        &two,
+        &["127.0.0.1:0"],
+        &["--authority", "`central`", "`here`"],
+    );
+    refuses(
+        &two,
+        &["127.0.0.1:0", "--authority", "hear"],
+        &["`hear`", "`here`"],
+    );
+    refuses(
+        &two,
+        &["127.0.0.1:0", "--authority", "there"],
+        &["`there`", "http"],
+    );
     let serving = serve(&two, &["127.0.0.1:0", "--authority", "here"]);
     assert_eq!(serving.said()["ids"], Value::from(vec![1]));
 
     let taken = text(serving.said(), "address").to_owned();
-    let mut command = two.command(["gdid", "serve", "--authority", "central", "--listen", &taken]);
-    Ended::of(command.env("MDB_GDID_TOKEN", TOKEN)).refuses(status::FAILED, &["can't listen", &taken]);
+    let mut command = two.command([
+        "gdid",
+        "serve",
+        "--authority",
+        "central",
+        "--listen",
+        &taken,
+    ]);
+    Ended::of(command.env("MDB_GDID_TOKEN", TOKEN))
+        .refuses(status::FAILED, &["can't listen", &taken]);
 }
 
 #[test]
@@ -285,7 +340,11 @@ fn a_killed_server_repeats_nothing() {
         wait_until("ids", || taken().len() > 1500 + 700 * round);
         serving.kill();
         let ended = asker.wait().unwrap();
-        assert_eq!(ended.code(), Some(status::UNREACHABLE), "its server is away");
+        assert_eq!(
+            ended.code(),
+            Some(status::UNREACHABLE),
+            "its server is away"
+        );
         ids.extend(taken());
         serving = serve(&keeper, &[&address]);
     }
@@ -309,7 +368,13 @@ fn it_says_where_it_listens() {
     let mut command = store.command(["gdid", "serve", "--listen", "127.0.0.1:0"]);
     let serving = Serving::start_in_words(command.env("MDB_GDID_TOKEN", TOKEN));
     let stopped = serving.stop("-TERM").ends_with(status::DONE);
-    let port = stopped.out().trim_end().rsplit_once(':').unwrap().1.to_owned();
+    let port = stopped
+        .out()
+        .trim_end()
+        .rsplit_once(':')
+        .unwrap()
+        .1
+        .to_owned();
     assert!(port.parse::<u16>().is_ok(), "{stopped:#?}");
     golden("gdid_serve", &stopped.out().replace(&port, "PORT"));
     assert_eq!(stopped.err(), "", "nothing else without -v");

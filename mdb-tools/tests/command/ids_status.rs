@@ -57,9 +57,7 @@ fn every_sequence_is_shown() {
 fn what_was_handed_out_counts() {
     let store = with_authorities("");
     for _ in 0..3 {
-        store
-            .run(["gdid", "next", "user"])
-            .ends_with(status::DONE);
+        store.run(["gdid", "next", "user"]).ends_with(status::DONE);
     }
     let shown = store
         .run(["gdid", "status", "user", "--json"])
@@ -85,7 +83,11 @@ fn what_was_handed_out_counts() {
     let table = store
         .run(["gdid", "status", "user"])
         .ends_with(status::DONE);
-    assert!(table.out().contains(&format!("{blocks} (for ")), "{}", table.out());
+    assert!(
+        table.out().contains(&format!("{blocks} (for ")),
+        "{}",
+        table.out()
+    );
 }
 
 #[test]
@@ -98,9 +100,18 @@ fn an_authority_that_is_away_hides_no_other() {
     let [here, away] = &ran.objects()[..] else {
         panic!("{ran:#?}");
     };
-    assert_eq!((text(here, "place"), &here["authority"]), ("central", &0.into()));
-    assert_eq!((text(here, "next"), here["error"].is_null()), ("0:0:1", true));
-    assert_eq!((text(away, "place"), &away["authority"]), ("away", &3.into()));
+    assert_eq!(
+        (text(here, "place"), &here["authority"]),
+        ("central", &0.into())
+    );
+    assert_eq!(
+        (text(here, "next"), here["error"].is_null()),
+        ("0:0:1", true)
+    );
+    assert_eq!(
+        (text(away, "place"), &away["authority"]),
+        ("away", &3.into())
+    );
     for key in [
         "next",
         "remaining",
@@ -163,7 +174,10 @@ fn a_count_that_is_none_is_shown_and_fails() {
         .run(["gdid", "status", "--json"])
         .ends_with(status::FAILED);
     let shown = ran.objects();
-    assert!(text(&shown[0], "error").contains("no valid count"), "{ran:#?}");
+    assert!(
+        text(&shown[0], "error").contains("no valid count"),
+        "{ran:#?}"
+    );
     assert!(shown[1]["error"].is_null(), "the other sequence is well");
 }
 

@@ -62,7 +62,9 @@ impl Process {
 
     fn bytes(&self) -> u64 {
         let files = std::fs::read_dir(&self.directory).unwrap();
-        files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+        files
+            .map(|file| file.unwrap().metadata().unwrap().len())
+            .sum()
     }
 
     /// Kills it, which must not have ended by itself.

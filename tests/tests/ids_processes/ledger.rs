@@ -43,7 +43,10 @@ impl Ledger {
             .entry((id.era(), id.authority().get()))
             .or_default();
         let counter = usize::try_from(id.counter()).unwrap();
-        assert!(counter < 1 << 32, "{id} is further than the test can have come");
+        assert!(
+            counter < 1 << 32,
+            "{id} is further than the test can have come"
+        );
         let (word, bit) = (counter / 64, 1 << (counter % 64));
         if word >= bits.len() {
             bits.resize((word + 1).next_power_of_two(), 0);

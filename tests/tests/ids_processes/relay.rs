@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use mdb_tests::kit::wait_for;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use mdb_tests::kit::wait_for;
 use tokio::task::JoinHandle;
 
 /// What passes.
@@ -68,7 +68,9 @@ impl Relay {
             self.switch.swallowed.load(Ordering::SeqCst) >= before + 6
         })
         .await;
-        self.switch.passes.store(Passes::Everything as u8, Ordering::SeqCst);
+        self.switch
+            .passes
+            .store(Passes::Everything as u8, Ordering::SeqCst);
     }
 }
 
@@ -79,7 +81,12 @@ impl Drop for Relay {
 }
 
 /// Carries bytes in one direction for as long as at least `needed` passes; swallows them otherwise.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, needed: Passes, switch: Arc<Switch>) {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    needed: Passes,
+    switch: Arc<Switch>,
+) {
     let mut buffer = [0; 4096];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         if switch.passes.load(Ordering::SeqCst) < needed as u8 {

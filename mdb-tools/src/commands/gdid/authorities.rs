@@ -49,7 +49,7 @@ impl From<&AuthorityError> for Trouble {
 impl Authority {
     /// All of a store, in the order of its configuration.
     pub(crate) fn all(mdb: &Mdb) -> Result<Vec<Self>, Failure> {
-        mdb.authority_names()
+        [""].into_iter()
             .map(|name| Self::named(mdb, name))
             .collect()
     }
@@ -146,13 +146,13 @@ pub(crate) fn alarm(status: &AuthorityStatus) -> Option<String> {
     if state.advance(status.authority(), one).is_err() {
         return Some("the eras are used up: no more ids".to_owned());
     }
-    state.is_near_the_end().then(|| {
-        match SequenceState::LAST_ERA - state.era() {
+    state
+        .is_near_the_end()
+        .then(|| match SequenceState::LAST_ERA - state.era() {
             0 => "this is the last era".to_owned(),
             1 => "only 1 era is left after this one".to_owned(),
             left => format!("only {left} eras are left after this one"),
-        }
-    })
+        })
 }
 
 /// Milliseconds, as they stand in JSON.

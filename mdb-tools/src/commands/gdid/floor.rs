@@ -71,7 +71,11 @@ impl<'a> Row<'a> {
             after: after.map(authorities::next_id),
             outstanding: after.map(AuthorityStatus::outstanding),
             lapse_in_ms: after.map(|status| millis(status.lapses_after())),
-            error: answer.status.as_ref().err().map(|trouble| trouble.message.as_str()),
+            error: answer
+                .status
+                .as_ref()
+                .err()
+                .map(|trouble| trouble.message.as_str()),
         }
     }
 
@@ -113,7 +117,9 @@ pub(crate) async fn run(arguments: &Arguments, asked: &FloorArguments) -> Result
     print(arguments, &sequence, floor, &before, &after);
     verdict(&sequence, &after)?;
 
-    let lapse = after.iter().filter_map(|answer| answer.status.as_ref().ok());
+    let lapse = after
+        .iter()
+        .filter_map(|answer| answer.status.as_ref().ok());
     let lapse = lapse
         .map(AuthorityStatus::lapses_after)
         .max()
@@ -196,7 +202,11 @@ fn print(
 fn verdict(sequence: &DeclaredSequence, after: &[Answer]) -> Result<(), Failure> {
     let (raised, failed): (Vec<&Answer>, Vec<&Answer>) =
         after.iter().partition(|answer| answer.status.is_ok());
-    let troubles = || failed.iter().filter_map(|answer| answer.status.as_ref().err());
+    let troubles = || {
+        failed
+            .iter()
+            .filter_map(|answer| answer.status.as_ref().err())
+    };
     let Some(first) = troubles().next() else {
         return Ok(());
     };
@@ -225,7 +235,7 @@ async fn wait(lapse: Duration) {
     let begun = Instant::now();
     let bar = output::progress(lapse.as_secs(), "waiting for blocks to lapse");
     while let Some(left) = lapse.checked_sub(begun.elapsed()) {
-        bar.set_position((lapse - left).as_secs());
+        bar.set_position(begun.elapsed().as_secs());
         tokio::time::sleep(left.min(TICK)).await;
     }
     bar.finish_and_clear();

@@ -15,11 +15,11 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::authorities::Authority;
-use logged::Logged;
 use crate::args::{Arguments, ServeArguments};
 use crate::failure::Failure;
 use crate::output::{self, Format};
 use crate::store;
+use logged::Logged;
 
 /// Where tokens are read from when there is no file.
 const TOKEN_VARIABLE: &str = "MDB_GDID_TOKEN";
@@ -144,17 +144,14 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 /// The tokens of a file, or else those of the environment, and where they were. They are never arguments, for other
 /// users of the machine see those.
 fn tokens(file: Option<&Path>) -> Result<(String, Vec<SecretString>), Failure> {
-    let (place, text) = match file {
-        Some(path) => (path.display().to_string(), read(path)?),
-        None => {
-            let Some(text) = std::env::var_os(TOKEN_VARIABLE) else {
-                return Err(Failure::Input(format!(
-                    "no token, so nobody could ask for ids: name a file of them with --token-file, or set \
-                     {TOKEN_VARIABLE}"
-                )));
-            };
-            (TOKEN_VARIABLE.to_owned(), text.into_encoded_bytes())
-        }
+    let (place, text) = if let Some(path) = file {
+        (path.display().to_string(), read(path)?)
+    } else if let Some(text) = std::env::var_os(TOKEN_VARIABLE) {
+        (TOKEN_VARIABLE.to_owned(), text.into_encoded_bytes())
+    } else {
+        return Err(Failure::Input(format!(
+            "no token, so nobody could ask for ids: name a file of them with --token-file, or set {TOKEN_VARIABLE}"
+        )));
     };
     let text = String::from_utf8(text)
         .map_err(|_| Failure::Input(format!("{place}: the tokens are no text")))?;

@@ -1,0 +1,41 @@
+//! Moving briefcases from one shard to another while they are in use.
+//!
+//! A **move** takes one batch of briefcases from a source shard to a target shard of the same area.
+//! Its journal is in the catalog; what decides is on the source itself. The phases, each of which is
+//! journalled before it begins and can be repeated:
+//!
+//! 1. **plan**: both schemas are compared, and what can't be moved is refused ([`plan`](Relocator::plan)).
+//! 2. **announce**: the catalog says "in motion" in a new epoch; every process with a lease
+//!    acknowledges it. From here on they look at the briefcase's fence first.
+//! 3. **capture**: triggers on the source record which rows change.
+//! 4. **copy**: rows stream to the target, parents first.
+//! 5. **catch up**: recorded rows are read again, until few are left.
+//! 6. **fence**: nobody may use the briefcases, until a deadline by the source's own clock.
+//! 7. **drain and verify**: the last changes; then both sides are counted and summed.
+//! 8. **flip**: one transaction on the source turns the fence into "moved", if its deadline has not
+//!    passed and this process still runs the move. That is the commit point: from then on the source
+//!    itself sends everybody to the target, and whoever comes first completes the arrival there.
+//! 9. **publish and purge**: the catalog says where the briefcases are; when everybody knows, or is
+//!    shut out, their rows are deleted at the source.
+//!
+//! Until the flip a move can be aborted to exactly the old state. A process that dies before it blocks
+//! nobody, for the fence lapses; one that dies after it blocks nobody either. [`Relocator::resume`]
+//! takes a move over from whoever ran it: it writes a new owner's token on both shards first, and
+//! every transaction of a mover checks that token.
+
+mod batch;
+mod error;
+mod fencing;
+mod journal;
+mod manifest;
+mod plan;
+mod purge;
+mod relocator;
+mod report;
+mod steps;
+
+pub use error::{MoveError, PlanError, Refusal};
+pub use journal::{MovePhase, MoveRecord};
+pub use plan::{MovePlan, MoveRequest, Selection};
+pub use relocator::Relocator;
+pub use report::{MoveOptions, MoveProgress, MoveReport, TableReceipt};

@@ -1,0 +1,243 @@
+//! One batch under way: its connections, its journal, and transactions that only its owner can do.
+
+use std::time::{Duration, Instant};
+
+use mdb_gdid::Gdid;
+
+use super::error::{MoveError, Trouble};
+use super::journal::{Journal, MovePhase, MoveRecord};
+use super::report::{MoveOptions, MoveProgress};
+use crate::catalog::Home;
+use crate::engine::relocating::{Manifest, OwnerToken, Pair, Relocating, Side, StepError};
+use crate::engine::{Access, ErrorClass, Lanes, Target, TransactionOptions, Value};
+use crate::servers::{Servers, ShardPool};
+use crate::topology::ShardId;
+
+/// How long a step of a move may hold others up, and waits for their locks.
+pub(super) const LOCK_LIMIT: Duration = Duration::from_millis(150);
+
+/// How long a statement of a mover may take: copying a table is one.
+const STATEMENT_LIMIT: Duration = Duration::from_hours(12);
+
+/// One batch of briefcases on its way.
+pub(super) struct Batch<'m, DB: Relocating> {
+    pub(super) servers: &'m Servers,
+    pub(super) home: Home<'m>,
+    pub(super) record: MoveRecord,
+    pub(super) owner: OwnerToken,
+    pub(super) ids: Vec<Gdid>,
+    pub(super) source: ShardId,
+    pub(super) target: ShardId,
+    pub(super) manifest: &'m Manifest,
+    pub(super) pair: Pair<DB>,
+    pub(super) options: &'m MoveOptions,
+    pub(super) progress: &'m MoveProgress,
+}
+
+impl<'m, DB: Relocating> Batch<'m, DB> {
+    pub(super) fn journal(&self) -> Journal<'m> {
+        Journal::new(self.home)
+    }
+
+    /// Writes the phase that begins now.
+    pub(super) async fn enter(&mut self, phase: MovePhase) -> Result<(), MoveError> {
+        self.keep_going()?;
+        self.journal()
+            .enter(&self.record.id, self.owner, phase)
+            .await?;
+        self.record.phase = phase;
+        self.progress.set_phase(phase);
+        Ok(())
+    }
+
+    pub(super) fn keep_going(&self) -> Result<(), MoveError> {
+        if self.progress.is_stopped() {
+            return Err(MoveError::Stopped);
+        }
+        Ok(())
+    }
+
+    pub(super) fn patience(&self, phase: &'static str) -> Patience {
+        Patience {
+            began: Instant::now(),
+            limit: self.options.waits(),
+            next: Duration::from_millis(10),
+            phase,
+        }
+    }
+
+    pub(super) fn connection(&mut self, side: Side) -> &mut DB::Connection {
+        match side {
+            Side::Source => &mut self.pair.source,
+            Side::Target => &mut self.pair.target,
+        }
+    }
+
+    /// Does `work` in a transaction on one of the shards, if this process still runs the move.
+    pub(super) async fn owned<T>(
+        &mut self,
+        side: Side,
+        work: impl AsyncFnOnce(&mut DB::Connection) -> Result<T, StepError>,
+    ) -> Result<T, StepError> {
+        let (id, owner) = (self.record.id.clone(), self.owner);
+        let connection = self.connection(side);
+        DB::begin(connection, &TransactionOptions::new())
+            .await
+            .map_err(busy::<DB>)?;
+        let done = async {
+            DB::check_owner(connection, &id, owner).await?;
+            DB::enter_as_mover(connection, &id, LOCK_LIMIT).await?;
+            let value = work(connection).await?;
+            DB::leave_as_mover(connection, &id).await?;
+            Ok(value)
+        };
+        match done.await {
+            Ok(value) => {
+                DB::commit(connection).await.map_err(busy::<DB>)?;
+                Ok(value)
+            }
+            Err(error) => {
+                DB::rollback(connection).await?;
+                Err(match error {
+                    StepError::Database(error) => busy::<DB>(error),
+                    other => other,
+                })
+            }
+        }
+    }
+
+    /// Tries `work` in a transaction until nobody is in its way any more.
+    pub(super) async fn owned_patiently<T>(
+        &mut self,
+        side: Side,
+        phase: &'static str,
+        mut work: impl AsyncFnMut(&mut DB::Connection) -> Result<T, StepError>,
+    ) -> Result<T, MoveError> {
+        let mut patience = self.patience(phase);
+        loop {
+            match self.owned(side, &mut work).await {
+                Ok(value) => return Ok(value),
+                Err(error) => patience.after::<DB>(error).await?,
+            }
+            self.keep_going()?;
+        }
+    }
+
+    /// Makes this process the one whose transactions count on both shards.
+    pub(super) async fn claim(&mut self) -> Result<(), MoveError> {
+        for side in [Side::Target, Side::Source] {
+            let values = [
+                Value::from(&self.record.id),
+                Value::Integer(self.owner.get()),
+            ];
+            let insert =
+                DB::insert_if_absent("INSERT INTO mdb_mover (move, owner) VALUES (?, ?)", "move");
+            let update = "UPDATE mdb_mover SET owner = ? WHERE move = ?";
+            let turned = [values[1].clone(), values[0].clone()];
+            let mut patience = self.patience("take the move over");
+            loop {
+                let connection = self.connection(side);
+                let claimed = async {
+                    DB::execute_own(connection, &insert, &values).await?;
+                    DB::execute_own(connection, update, &turned).await
+                };
+                match claimed.await.map_err(busy::<DB>) {
+                    Ok(_) => break,
+                    Err(error) => patience.after::<DB>(error).await?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many fence rows of this move `side` has in one of these states.
+    pub(super) async fn fences(&mut self, side: Side, states: &str) -> Result<usize, StepError> {
+        let id = Value::from(&self.record.id);
+        count_fences::<DB>(self.connection(side), id, states).await
+    }
+}
+
+pub(super) async fn count_fences<DB: Relocating>(
+    connection: &mut DB::Connection,
+    id: Value,
+    states: &str,
+) -> Result<usize, StepError> {
+    let query = format!("SELECT count(*) FROM mdb_fence WHERE move = ? AND state IN ({states})");
+    let rows = DB::query_own(connection, &query, &[id]).await?;
+    let count = rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// A lock that could not be had, or a transaction that lost, is no failure of the move.
+pub(super) fn busy<DB: Relocating>(error: sqlx::Error) -> StepError {
+    match DB::error_class(&error) {
+        ErrorClass::Conflict | ErrorClass::Cancelled => StepError::Busy,
+        _ => StepError::Database(error),
+    }
+}
+
+/// Opens the two connections of a batch, which are nobody else's.
+pub(super) async fn open_pair<DB: Relocating>(
+    servers: &Servers,
+    source: ShardId,
+    target: ShardId,
+) -> Result<Pair<DB>, MoveError> {
+    let source = servers.typed::<DB>(source)?;
+    let source_file = match DB::LANES {
+        Lanes::One => None,
+        Lanes::WriterAndReaders => {
+            let source = source.source();
+            Some(source.endpoint.database_path(&source.database))
+        }
+    };
+    Ok(Pair {
+        source: open(source).await?,
+        target: open(servers.typed::<DB>(target)?).await?,
+        source_file,
+    })
+}
+
+async fn open<DB: Relocating>(pool: &ShardPool<DB>) -> Result<DB::Connection, MoveError> {
+    let source = pool.source();
+    let mut spec = source.spec(Target::Database(&source.database), Access::ReadWrite);
+    // Not the name of this process' other connections: those may be ended.
+    spec.application = "mdb-mover";
+    spec.statement_timeout = STATEMENT_LIMIT;
+    Ok(source.connect_checked::<DB>(&spec).await?)
+}
+
+/// Tries again for some time, with growing pauses.
+pub(super) struct Patience {
+    began: Instant,
+    limit: Duration,
+    next: Duration,
+    phase: &'static str,
+}
+
+impl Patience {
+    const LONGEST: Duration = Duration::from_millis(250);
+
+    /// Waits after a step that met others' locks; any other failure is handed out.
+    pub(super) async fn after<DB: Relocating>(
+        &mut self,
+        error: StepError,
+    ) -> Result<(), MoveError> {
+        match Trouble::of::<DB>(error) {
+            Trouble::Failed(error) => Err(error),
+            Trouble::Busy => self.again().await,
+        }
+    }
+
+    pub(super) async fn again(&mut self) -> Result<(), MoveError> {
+        let waited = self.began.elapsed();
+        if waited >= self.limit {
+            return Err(MoveError::Busy {
+                phase: self.phase,
+                waited,
+            });
+        }
+        tokio::time::sleep(self.next.mul_f64(0.5 + fastrand::f64())).await;
+        self.next = (self.next * 2).min(Self::LONGEST);
+        Ok(())
+    }
+}

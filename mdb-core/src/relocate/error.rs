@@ -1,0 +1,237 @@
+//! Why a move was refused, or stopped.
+
+use std::time::Duration;
+
+use crate::engine::relocating::StepError;
+use crate::servers::{AcquireError, is_transient};
+
+/// Something that makes a move impossible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    place: String,
+    reason: String,
+}
+
+impl Refusal {
+    pub(super) fn new(place: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            place: place.into(),
+            reason: reason.into(),
+        }
+    }
+
+    /// What it is about: a table, a shard, a briefcase.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// What is wrong with it, and what to do.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// There is no such area.
+    #[error("there is no area called `{name}`")]
+    UnknownArea {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// The target is no shard of the area.
+    #[error("area `{area}` has no shard {shard}")]
+    UnknownShard {
+        /// The area.
+        area: String,
+        /// The shard that was asked for.
+        shard: String,
+    },
+    /// The area's configuration lists no tables.
+    #[error(
+        "area `{area}` has no briefcase type: list its tables as [[area.briefcase]] before moving anything"
+    )]
+    NoManifest {
+        /// The area.
+        area: String,
+    },
+    /// Some things make it impossible.
+    #[error("the move is impossible: {}", reasons(refusals))]
+    Refused {
+        /// All of them.
+        refusals: Vec<Refusal>,
+    },
+    /// A database failed.
+    #[error("a database could not be asked")]
+    Database(#[source] sqlx::Error),
+    /// A connection could not be had.
+    #[error("a shard can't be reached")]
+    Acquire(#[source] AcquireError),
+}
+
+fn reasons(refusals: &[Refusal]) -> String {
+    let each: Vec<String> = refusals
+        .iter()
+        .map(|refusal| format!("{}: {}", refusal.place, refusal.reason))
+        .collect();
+    each.join("; ")
+}
+
+impl From<sqlx::Error> for PlanError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<AcquireError> for PlanError {
+    fn from(error: AcquireError) -> Self {
+        Self::Acquire(error)
+    }
+}
+
+/// Why a move stopped. Its journal says how far it came; resume or abort it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MoveError {
+    /// There is no such move.
+    #[error("there is no move {id}")]
+    Unknown {
+        /// What was asked for.
+        id: String,
+    },
+    /// Another process runs the move, or has taken it over.
+    #[error("another process runs the move")]
+    NotOwner,
+    /// One of the briefcases is being moved by another move.
+    #[error(
+        "one of the briefcases is in motion already, or has changed its place since the plan was made"
+    )]
+    Conflict,
+    /// Rows of the briefcases are on the target already.
+    #[error(
+        "the target has rows of the briefcases already, in table `{table}`: look whose they are, then delete them"
+    )]
+    Strays {
+        /// The table.
+        table: String,
+    },
+    /// The plan could not be made again.
+    #[error("the move can't be planned again")]
+    Plan(#[from] PlanError),
+    /// Source and target differ after everything was copied. The fence is lifted; nothing is lost.
+    #[error("table `{table}` differs between source and target, first at {}", keys.join("; "))]
+    Mismatch {
+        /// The table.
+        table: String,
+        /// The first differing primary keys.
+        keys: Vec<String>,
+    },
+    /// Locks could not be had for too long.
+    #[error("others kept what the move needs locked for {} s, while it was to {phase}", waited.as_secs())]
+    Busy {
+        /// What it was about to do.
+        phase: &'static str,
+        /// How long it was tried.
+        waited: Duration,
+    },
+    /// Processes did not acknowledge in time.
+    #[error("waited {} s for {}", waited.as_secs(), routers.join(", "))]
+    Unacknowledged {
+        /// The processes, and what they wait for.
+        routers: Vec<String>,
+        /// How long it was waited.
+        waited: Duration,
+    },
+    /// It can't be done any more, or not yet.
+    #[error("the move is {phase}: {advice}")]
+    WrongPhase {
+        /// How far it is.
+        phase: super::MovePhase,
+        /// What can be done instead.
+        advice: &'static str,
+    },
+    /// Briefcases can't be moved on that engine yet.
+    #[error("briefcases can't be moved between {engine} databases yet")]
+    Unsupported {
+        /// The engine.
+        engine: crate::config::EngineKind,
+    },
+    /// It was told to stop.
+    #[error("the move was stopped; resume or abort it")]
+    Stopped,
+    /// A database failed.
+    #[error("a database failed during the move")]
+    Database(#[source] sqlx::Error),
+    /// A shard could not be reached.
+    #[error("a shard can't be reached")]
+    Acquire(#[source] AcquireError),
+    /// The catalog could not be asked.
+    #[error("the catalog can't be asked")]
+    Catalog(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl MoveError {
+    /// Whether resuming the move may succeed later with no change by a person.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Busy { .. }
+            | Self::Unacknowledged { .. }
+            | Self::Database(_)
+            | Self::Acquire(_)
+            | Self::Catalog(_)
+            | Self::Stopped => true,
+            Self::Unknown { .. }
+            | Self::NotOwner
+            | Self::Conflict
+            | Self::Strays { .. }
+            | Self::Plan(_)
+            | Self::Mismatch { .. }
+            | Self::Unsupported { .. }
+            | Self::WrongPhase { .. } => false,
+        }
+    }
+}
+
+impl From<sqlx::Error> for MoveError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<AcquireError> for MoveError {
+    fn from(error: AcquireError) -> Self {
+        Self::Acquire(error)
+    }
+}
+
+impl From<crate::catalog::HomeError> for MoveError {
+    fn from(error: crate::catalog::HomeError) -> Self {
+        Self::Catalog(error.into())
+    }
+}
+
+/// What a step's failure means for the move: a lock that could not be had is tried for again.
+pub(super) enum Trouble {
+    Busy,
+    Failed(MoveError),
+}
+
+impl Trouble {
+    pub(super) fn of<DB: crate::engine::Engine>(error: StepError) -> Self {
+        match error {
+            StepError::Busy => Self::Busy,
+            StepError::NotOwner => Self::Failed(MoveError::NotOwner),
+            // A conflict with another transaction, not a lost connection.
+            StepError::Database(error)
+                if is_transient::<DB>(&error)
+                    && DB::error_class(&error) == crate::engine::ErrorClass::Conflict =>
+            {
+                Self::Busy
+            }
+            StepError::Database(error) => Self::Failed(MoveError::Database(error)),
+        }
+    }
+}

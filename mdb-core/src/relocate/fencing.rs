@@ -1,0 +1,197 @@
+//! The fenced window: drain, verify, flip; and the arrival.
+
+use std::time::{Duration, Instant};
+
+use super::batch::{Batch, LOCK_LIMIT, busy};
+use super::error::{MoveError, Trouble};
+use super::journal::MovePhase;
+use super::report::TableReceipt;
+use crate::engine::Value;
+use crate::engine::relocating::{Relocating, Side, StepError, TableSum};
+
+/// How many differing rows are named.
+const NAMED_DIFFERENCES: u32 = 5;
+/// How often a difference is looked into by copying anew before it is reported.
+const COPIES: u32 = 2;
+
+impl<DB: Relocating> Batch<'_, DB> {
+    /// Fences the briefcases, brings the target to the last change, verifies, and flips. Says for
+    /// how long they were fenced, and what was verified.
+    pub(super) async fn flip(&mut self) -> Result<(Duration, Vec<TableReceipt>), MoveError> {
+        let mut patience = self.patience("fence the briefcases");
+        let mut copies = 1;
+        loop {
+            self.catch_up().await?;
+            self.enter(MovePhase::Flipping).await?;
+            let fenced_at = Instant::now();
+            match self.fence().await {
+                Ok(()) => {}
+                Err(error) => {
+                    patience.after::<DB>(error).await?;
+                    continue;
+                }
+            }
+            match self.in_the_window(fenced_at).await {
+                Ok(Some(sums)) => {
+                    let pause = fenced_at.elapsed();
+                    let receipt = self.receipt(&sums);
+                    return Ok((pause, receipt));
+                }
+                Ok(None) => {
+                    self.lift().await?;
+                    copies += 1;
+                    if copies > COPIES {
+                        return Err(self.mismatch().await?);
+                    }
+                    self.copy_anew().await?;
+                }
+                Err(error) => match Trouble::of::<DB>(error) {
+                    Trouble::Failed(error) => return Err(error),
+                    Trouble::Busy => {
+                        self.lift().await?;
+                        patience.again().await?;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Waits, not for long, until nobody uses the briefcases, and lets nobody use them until the
+    /// deadline.
+    async fn fence(&mut self) -> Result<(), StepError> {
+        let (id, ids) = (Value::from(&self.record.id), self.ids.clone());
+        let pause = i64::try_from(self.options.pause().as_millis()).unwrap_or(i64::MAX);
+        self.owned(Side::Source, async |connection| {
+            DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
+            let update = format!(
+                "UPDATE mdb_fence SET state = 2, deadline = {} + ? WHERE move = ? AND state IN (1, 2)",
+                DB::now()
+            );
+            let values = [Value::Integer(pause), id];
+            let fenced = DB::execute_own(connection, &update, &values).await?;
+            if fenced == ids.len() as u64 {
+                Ok(())
+            } else {
+                Err(StepError::NotOwner)
+            }
+        })
+        .await
+    }
+
+    /// What was summed and is moved now; `None` when the two sides differ.
+    async fn in_the_window(
+        &mut self,
+        fenced_at: Instant,
+    ) -> Result<Option<Vec<TableSum>>, StepError> {
+        let until = fenced_at + self.options.pause();
+        self.drain(until).await?;
+        let (manifest, id) = (self.manifest, self.record.id.clone());
+        let (here, there) = tokio::join!(
+            DB::sums(&mut self.pair.source, manifest, &id),
+            DB::sums(&mut self.pair.target, manifest, &id),
+        );
+        let (here, there) = (here?, there?);
+        if here != there {
+            return Ok(None);
+        }
+        if Instant::now() >= until {
+            return Err(StepError::Busy);
+        }
+        self.decide().await?;
+        Ok(Some(here))
+    }
+
+    /// The commit point.
+    async fn decide(&mut self) -> Result<(), StepError> {
+        let (id, ids) = (self.record.id.clone(), self.ids.clone());
+        let target = Value::from(self.record.target());
+        let epoch = i64::try_from(self.record.announced().get()).unwrap_or(i64::MAX);
+        let manifest = self.manifest;
+        self.owned(Side::Source, async |connection| {
+            DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
+            if DB::pending_changes(connection, manifest, &id).await? > 0 {
+                return Err(StepError::Busy);
+            }
+            let flip = format!(
+                "UPDATE mdb_fence SET state = 3, target = ?, epoch = ?, landed = 0 \
+                 WHERE move = ? AND state = 2 AND deadline > {}",
+                DB::now()
+            );
+            let values = [target, Value::Integer(epoch), Value::from(&id)];
+            if DB::execute_own(connection, &flip, &values).await? != ids.len() as u64 {
+                // Somebody may have gone on at the source since the deadline.
+                return Err(StepError::Busy);
+            }
+            DB::execute_own(connection, "UPDATE mdb_shard SET flips = flips + 1", &[]).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lets everybody go on at the source.
+    async fn lift(&mut self) -> Result<(), MoveError> {
+        let id = Value::from(&self.record.id);
+        self.owned_patiently(Side::Source, "lift the fence", async |connection| {
+            let lift = "UPDATE mdb_fence SET state = 1, deadline = 0 WHERE move = ? AND state = 2";
+            DB::execute_own(connection, lift, &[id.clone()])
+                .await
+                .map_err(busy::<DB>)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Copies everything again, in case a change was made past the triggers.
+    async fn copy_anew(&mut self) -> Result<(), MoveError> {
+        tracing::warn!(
+            id = self.record.id(),
+            "source and target differ after catching up; copying anew"
+        );
+        self.copy().await
+    }
+
+    /// Which rows differ.
+    async fn mismatch(&mut self) -> Result<MoveError, MoveError> {
+        let (manifest, id) = (self.manifest, self.record.id.clone());
+        let mut first = None;
+        for table in manifest.tables() {
+            let keys =
+                DB::differences(&mut self.pair, manifest, table, &id, NAMED_DIFFERENCES).await?;
+            if !keys.is_empty() {
+                first = Some((table.name.clone(), keys));
+                break;
+            }
+        }
+        let (table, keys) = first.unwrap_or_default();
+        Ok(MoveError::Mismatch { table, keys })
+    }
+
+    fn receipt(&self, sums: &[TableSum]) -> Vec<TableReceipt> {
+        let tables = self.manifest.tables().iter().zip(sums);
+        tables
+            .map(|(table, sum)| TableReceipt {
+                table: table.name.clone(),
+                rows: sum.rows,
+                checksum: format!("{:032x}", sum.sum),
+            })
+            .collect()
+    }
+
+    /// Completes the arrival at the target: what the source has decided, holds there too.
+    pub(super) async fn land(&mut self) -> Result<(), MoveError> {
+        let id = Value::from(&self.record.id);
+        self.owned_patiently(Side::Target, "open the target", async |connection| {
+            let arrive = "DELETE FROM mdb_fence WHERE move = ? AND state = 4";
+            DB::execute_own(connection, arrive, &[id.clone()]).await?;
+            DB::execute_own(connection, "UPDATE mdb_shard SET flips = flips + 1", &[]).await?;
+            Ok(())
+        })
+        .await?;
+        self.owned_patiently(Side::Source, "note the arrival", async |connection| {
+            let landed = "UPDATE mdb_fence SET landed = 1 WHERE move = ? AND state = 3";
+            DB::execute_own(connection, landed, &[id.clone()]).await?;
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,426 @@
+//! The journal of moves, in the catalog.
+
+use std::fmt;
+use std::time::Duration;
+
+use mdb_gdid::Gdid;
+
+use super::error::MoveError;
+use crate::catalog::{Epoch, Home};
+use crate::engine::relocating::{MoveId, OwnerToken};
+use crate::engine::{Step, Value, Values};
+
+/// How far a move is. Each phase is written before it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum MovePhase {
+    /// Recorded; nothing has been touched.
+    Planned = 0,
+    /// The catalog says "in motion".
+    Announced = 1,
+    /// Changes are recorded at the source, rows are copied.
+    Copying = 2,
+    /// The commit point is being tried for, or has been reached: the source's fences say which.
+    Flipping = 3,
+    /// It is decided, and being published and cleaned up.
+    Purging = 4,
+    /// Everything is done.
+    Done = 5,
+    /// It is being undone.
+    Aborting = 6,
+    /// It was undone.
+    Aborted = 7,
+}
+
+impl MovePhase {
+    fn stored(number: i64) -> Result<Self, sqlx::Error> {
+        [
+            Self::Planned,
+            Self::Announced,
+            Self::Copying,
+            Self::Flipping,
+            Self::Purging,
+            Self::Done,
+            Self::Aborting,
+            Self::Aborted,
+        ]
+        .into_iter()
+        .find(|phase| *phase as i64 == number)
+        .ok_or_else(|| sqlx::Error::Decode(format!("a move in the unknown phase {number}").into()))
+    }
+
+    /// Its name, as the command prints it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Announced => "announced",
+            Self::Copying => "copying",
+            Self::Flipping => "flipping",
+            Self::Purging => "purging",
+            Self::Done => "done",
+            Self::Aborting => "aborting",
+            Self::Aborted => "aborted",
+        }
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Done | Self::Aborted)
+    }
+}
+
+impl fmt::Display for MovePhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A move as the journal has it.
+#[derive(Clone, Debug)]
+pub struct MoveRecord {
+    pub(super) id: MoveId,
+    pub(super) area: String,
+    pub(super) source: String,
+    pub(super) target: String,
+    pub(super) phase: MovePhase,
+    pub(super) announced: Epoch,
+    pub(super) published: Epoch,
+    pub(super) created_ms: i64,
+    pub(super) changed_ms: i64,
+    pub(super) runs_for: Option<Duration>,
+    pub(super) detail: String,
+}
+
+impl MoveRecord {
+    /// The move's id: 32 hexadecimal digits.
+    pub fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    /// The area.
+    pub fn area(&self) -> &str {
+        &self.area
+    }
+
+    /// The name of the shard that the briefcases leave; see
+    /// [`Topology::shard_name`](crate::topology::Topology::shard_name).
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The name of the shard that they go to.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// How far it is.
+    pub fn phase(&self) -> MovePhase {
+        self.phase
+    }
+
+    /// The epoch in which it was announced; 0 before.
+    pub fn announced(&self) -> Epoch {
+        self.announced
+    }
+
+    /// The epoch in which its outcome was published; 0 before.
+    pub fn published(&self) -> Epoch {
+        self.published
+    }
+
+    /// When it was recorded, in milliseconds since 1970 by the catalog's clock.
+    pub fn created_ms(&self) -> i64 {
+        self.created_ms
+    }
+
+    /// When its journal was written last, by the same clock.
+    pub fn changed_ms(&self) -> i64 {
+        self.changed_ms
+    }
+
+    /// For how long its mover's lease holds; `None` when nobody runs it.
+    pub fn runs_for(&self) -> Option<Duration> {
+        self.runs_for
+    }
+
+    /// The receipt as JSON, once it was verified; empty before.
+    pub fn receipt(&self) -> &str {
+        &self.detail
+    }
+}
+
+/// For how long a mover is taken to be alive after it has last written to the journal.
+pub(super) const MOVER_LEASE: Duration = Duration::from_secs(15);
+
+/// The journal, as the one who runs the move writes it.
+#[derive(Clone, Copy)]
+pub(super) struct Journal<'s> {
+    home: Home<'s>,
+}
+
+const COLUMNS: &str =
+    "move, area, source, target, phase, announced, published, created_ms, changed_ms, detail";
+
+impl<'s> Journal<'s> {
+    pub(super) fn new(home: Home<'s>) -> Self {
+        Self { home }
+    }
+
+    fn lease() -> Value {
+        Value::Integer(i64::try_from(MOVER_LEASE.as_millis()).expect("some seconds"))
+    }
+
+    /// Records a planned move.
+    pub(super) async fn begin(
+        self,
+        record: &MoveRecord,
+        owner: OwnerToken,
+        ids: &[Gdid],
+    ) -> Result<(), MoveError> {
+        let now = self.home.pool().now();
+        let insert = format!(
+            "INSERT INTO mdb_move (move, area, source, target, phase, owner, lease_until, announced, published, \
+             created_ms, changed_ms, detail) VALUES (?, ?, ?, ?, 0, ?, {now} + ?, 0, 0, {now}, {now}, '')"
+        );
+        let values = [
+            Value::from(&record.id),
+            Value::from(record.area.as_str()),
+            Value::from(record.source.as_str()),
+            Value::from(record.target.as_str()),
+            Value::Integer(owner.get()),
+            Self::lease(),
+        ];
+        let mut steps = vec![Step::new(insert, values)];
+        steps.extend(ids.iter().map(|id| {
+            let values = [Value::from(&record.id), Value::from(*id)];
+            Step::new(
+                "INSERT INTO mdb_move_briefcase (move, gdid) VALUES (?, ?)",
+                values,
+            )
+        }));
+        self.home.together(&steps).await?;
+        Ok(())
+    }
+
+    /// Writes the phase that begins now, and renews the mover's lease.
+    pub(super) async fn enter(
+        self,
+        id: &MoveId,
+        owner: OwnerToken,
+        phase: MovePhase,
+    ) -> Result<(), MoveError> {
+        self.owned(&[self.phase_step(id, owner, phase)]).await
+    }
+
+    fn phase_step(self, id: &MoveId, owner: OwnerToken, phase: MovePhase) -> Step {
+        let now = self.home.pool().now();
+        let update = format!(
+            "UPDATE mdb_move SET phase = ?, lease_until = {now} + ?, changed_ms = {now} WHERE move = ? AND owner = ?"
+        );
+        let values = [
+            Value::Integer(phase as i64),
+            Self::lease(),
+            Value::from(id),
+            Value::Integer(owner.get()),
+        ];
+        Step::new(update, values).expecting(1)
+    }
+
+    /// Renews the mover's lease.
+    pub(super) async fn beat(self, id: &MoveId, owner: OwnerToken) -> Result<(), MoveError> {
+        let update = format!(
+            "UPDATE mdb_move SET lease_until = {} + ? WHERE move = ? AND owner = ?",
+            self.home.pool().now()
+        );
+        let values = [Self::lease(), Value::from(id), Value::Integer(owner.get())];
+        self.owned(&[Step::new(update, values).expecting(1)]).await
+    }
+
+    /// Keeps the receipt.
+    pub(super) async fn receipt(
+        self,
+        id: &MoveId,
+        owner: OwnerToken,
+        text: &str,
+    ) -> Result<(), MoveError> {
+        let update = "UPDATE mdb_move SET detail = ? WHERE move = ? AND owner = ?";
+        let values = [
+            Value::from(text),
+            Value::from(id),
+            Value::Integer(owner.get()),
+        ];
+        self.owned(&[Step::new(update, values).expecting(1)]).await
+    }
+
+    /// All or nothing; nothing means that somebody else runs the move.
+    async fn owned(self, steps: &[Step]) -> Result<(), MoveError> {
+        if self.home.together(steps).await? {
+            Ok(())
+        } else {
+            Err(MoveError::NotOwner)
+        }
+    }
+
+    /// Says "in motion" in a new epoch, and which one that is.
+    pub(super) async fn announce(
+        self,
+        record: &MoveRecord,
+        owner: OwnerToken,
+        ids: &[Gdid],
+    ) -> Result<Epoch, MoveError> {
+        let mut steps = vec![
+            next_epoch(),
+            self.phase_step(&record.id, owner, MovePhase::Announced),
+            Step::new(
+                "UPDATE mdb_move SET announced = (SELECT epoch FROM mdb_catalog WHERE only_row = 1) WHERE move = ?",
+                [Value::from(&record.id)],
+            ),
+        ];
+        for id in ids {
+            let key = [Value::from(record.area.as_str()), Value::from(*id)];
+            // A briefcase that was moved before keeps its home; one in motion makes the next insert fail.
+            let existing = "UPDATE mdb_relocation SET move = ?, state = 1, source = ?, \
+                 epoch = (SELECT epoch FROM mdb_catalog WHERE only_row = 1) WHERE area = ? AND gdid = ? AND state = 0";
+            let mut values = vec![Value::from(&record.id), Value::from(record.source.as_str())];
+            values.extend(key.clone());
+            steps.push(Step::new(existing, values));
+            let insert = "INSERT INTO mdb_relocation (area, gdid, move, state, home, source, epoch) \
+                 SELECT ?, ?, ?, 1, NULL, ?, epoch FROM mdb_catalog \
+                 WHERE only_row = 1 AND NOT EXISTS (SELECT 1 FROM mdb_relocation WHERE area = ? AND gdid = ? AND move = ?)";
+            let mut values = key.to_vec();
+            values.extend([Value::from(&record.id), Value::from(record.source.as_str())]);
+            values.extend(key);
+            values.push(Value::from(&record.id));
+            steps.push(Step::new(insert, values));
+        }
+        match self.home.together(&steps).await {
+            Ok(true) => Ok(self.find(record.id()).await?.announced),
+            Ok(false) => Err(MoveError::NotOwner),
+            Err(crate::catalog::HomeError::Database(error))
+                if self.home.pool().is_unique_violation(&error) =>
+            {
+                Err(MoveError::Conflict)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Says where the briefcases are from now on, and in which epoch that is: on `home`, or where
+    /// they were before.
+    pub(super) async fn publish(
+        self,
+        record: &MoveRecord,
+        owner: OwnerToken,
+        phase: MovePhase,
+        home: Option<&str>,
+    ) -> Result<Epoch, MoveError> {
+        let place = if home.is_some() { "home = ?, " } else { "" };
+        let settle = format!(
+            "UPDATE mdb_relocation SET {place}state = 0, \
+             epoch = (SELECT epoch FROM mdb_catalog WHERE only_row = 1) WHERE move = ? AND state = 1"
+        );
+        let mut values: Vec<Value> = home.into_iter().map(Value::from).collect();
+        values.push(Value::from(&record.id));
+        let steps = [
+            next_epoch(),
+            self.phase_step(&record.id, owner, phase),
+            Step::new(settle, values),
+            Step::new(
+                "UPDATE mdb_move SET published = (SELECT epoch FROM mdb_catalog WHERE only_row = 1) WHERE move = ?",
+                [Value::from(&record.id)],
+            ),
+        ];
+        self.owned(&steps).await?;
+        Ok(self.find(record.id()).await?.published)
+    }
+
+    /// Makes `owner` the one who runs the move, unless somebody alive does.
+    pub(super) async fn take_over(
+        self,
+        id: &str,
+        owner: OwnerToken,
+        how: TakeOver,
+    ) -> Result<(), MoveError> {
+        let now = self.home.pool().now();
+        let only_dead = match how {
+            TakeOver::FromDead => format!(" AND lease_until <= {now}"),
+            TakeOver::FromAnybody => String::new(),
+        };
+        let update = format!(
+            "UPDATE mdb_move SET owner = ?, lease_until = {now} + ? WHERE move = ?{only_dead}"
+        );
+        let values = [Value::Integer(owner.get()), Self::lease(), Value::from(id)];
+        self.owned(&[Step::new(update, values).expecting(1)]).await
+    }
+
+    /// Gives the move up, so that somebody else can resume it at once.
+    pub(super) async fn release(self, id: &MoveId, owner: OwnerToken) -> Result<(), MoveError> {
+        let update = "UPDATE mdb_move SET lease_until = 0 WHERE move = ? AND owner = ?";
+        let values = [Value::from(id), Value::Integer(owner.get())];
+        self.home.together(&[Step::new(update, values)]).await?;
+        Ok(())
+    }
+
+    pub(super) async fn find(self, id: &str) -> Result<MoveRecord, MoveError> {
+        let now = self.home.pool().now();
+        let query = format!("SELECT {COLUMNS}, lease_until - {now} FROM mdb_move WHERE move = ?");
+        let rows = self.home.pool().query(&query, &[Value::from(id)]).await?;
+        let row = rows
+            .first()
+            .ok_or_else(|| MoveError::Unknown { id: id.to_owned() })?;
+        Ok(read(row)?)
+    }
+
+    pub(super) async fn list(self) -> Result<Vec<MoveRecord>, MoveError> {
+        let now = self.home.pool().now();
+        let query = format!(
+            "SELECT {COLUMNS}, lease_until - {now} FROM mdb_move ORDER BY created_ms, move"
+        );
+        let rows = self.home.pool().query(&query, &[]).await?;
+        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    pub(super) async fn briefcases(self, id: &MoveId) -> Result<Vec<Gdid>, MoveError> {
+        let query = "SELECT gdid FROM mdb_move_briefcase WHERE move = ? ORDER BY gdid";
+        let rows = self.home.pool().query(query, &[Value::from(id)]).await?;
+        Ok(rows.iter().map(|row| row.id(0)).collect::<Result<_, _>>()?)
+    }
+}
+
+/// From whom a move may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TakeOver {
+    /// Only from one who has not been heard of for some time, or has given it up.
+    FromDead,
+    /// From anybody.
+    FromAnybody,
+}
+
+fn next_epoch() -> Step {
+    Step::new(
+        "UPDATE mdb_catalog SET epoch = epoch + 1 WHERE only_row = 1",
+        [],
+    )
+    .expecting(1)
+}
+
+fn read(row: &Values) -> Result<MoveRecord, sqlx::Error> {
+    let epoch = |place| Ok::<_, sqlx::Error>(Epoch::new(row.integer(place)?.unsigned_abs()));
+    let left = row.integer(10)?;
+    Ok(MoveRecord {
+        id: MoveId::stored(row.text(0)?),
+        area: row.text(1)?.to_owned(),
+        source: row.text(2)?.to_owned(),
+        target: row.text(3)?.to_owned(),
+        phase: MovePhase::stored(row.integer(4)?)?,
+        announced: epoch(5)?,
+        published: epoch(6)?,
+        created_ms: row.integer(7)?,
+        changed_ms: row.integer(8)?,
+        detail: row.text(9)?.to_owned(),
+        runs_for: u64::try_from(left)
+            .ok()
+            .filter(|left| *left > 0)
+            .map(Duration::from_millis),
+    })
+}

@@ -1,0 +1,217 @@
+//! The manifest of an area, held against the tables that there are on source and target.
+
+use std::collections::BTreeSet;
+
+use super::error::Refusal;
+use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
+use crate::engine::Table;
+use crate::engine::relocating::{Manifest, MovedColumn, MovedReach, MovedTable};
+
+/// The tables of all briefcase types of `area`, parents first, or everything that is in the way.
+pub(super) fn manifest_of(
+    area: &AreaConfig,
+    source: &[Table],
+    target: &[Table],
+) -> Result<Manifest, Vec<Refusal>> {
+    let mut refusals = Vec::new();
+    let mut tables: Vec<MovedTable> = Vec::new();
+    for briefcase in area.briefcases() {
+        let first = tables.len();
+        for wanted in briefcase.tables() {
+            let found = |tables: &[Table]| -> Option<Table> {
+                tables
+                    .iter()
+                    .find(|table| table.name() == wanted.name())
+                    .cloned()
+            };
+            let (Some(here), Some(there)) = (found(source), found(target)) else {
+                refuse(
+                    &mut refusals,
+                    wanted.name(),
+                    "it is missing on the source or the target; create it on both",
+                );
+                continue;
+            };
+            compare(&here, &there, &mut refusals);
+            suits(wanted, &here, &mut refusals);
+            let reach = reach_of(wanted, &tables[first..], first);
+            tables.push(moved(tables.len(), &here, reach));
+        }
+    }
+    left_behind(area, source, &mut refusals);
+    if refusals.is_empty() {
+        Ok(Manifest::new(tables))
+    } else {
+        Err(refusals)
+    }
+}
+
+fn refuse(refusals: &mut Vec<Refusal>, table: &str, reason: impl Into<String>) {
+    refusals.push(Refusal::new(format!("table `{table}`"), reason));
+}
+
+fn moved(number: usize, table: &Table, reach: MovedReach) -> MovedTable {
+    let columns: Vec<MovedColumn> = table
+        .columns()
+        .iter()
+        .filter(|column| !column.is_generated())
+        .map(|column| MovedColumn {
+            name: column.name().to_owned(),
+            data_type: column.data_type().to_owned(),
+        })
+        .collect();
+    let primary_key = table
+        .primary_key()
+        .iter()
+        .filter_map(|key| columns.iter().position(|column| column.name == key.name()))
+        .collect();
+    MovedTable {
+        number,
+        name: table.name().to_owned(),
+        columns,
+        primary_key,
+        reach,
+    }
+}
+
+/// `earlier` are the tables of the same briefcase type, of which the first has the number `first`.
+fn reach_of(wanted: &TableConfig, earlier: &[MovedTable], first: usize) -> MovedReach {
+    match wanted.reach() {
+        Reach::Key { column } => MovedReach::Key {
+            column: column.clone(),
+        },
+        Reach::Parent { table, on } => MovedReach::Parent {
+            // One that is missing was refused above.
+            parent: first + earlier.iter().position(|t| t.name == *table).unwrap_or(0),
+            on: on.clone(),
+        },
+    }
+}
+
+/// Whether the table has what a table needs to be moved.
+fn suits(wanted: &TableConfig, table: &Table, refusals: &mut Vec<Refusal>) {
+    let name = table.name();
+    let key = table.primary_key();
+    if key.is_empty() {
+        refuse(
+            refusals,
+            name,
+            "it has no primary key, so its rows can't be told apart; give it one",
+        );
+    }
+    for column in &key {
+        if column.is_generated() {
+            let reason = format!(
+                "its primary key has the generated column `{}`",
+                column.name()
+            );
+            refuse(refusals, name, reason);
+        }
+    }
+    for column in table
+        .columns()
+        .iter()
+        .filter(|column| column.is_auto_increment())
+    {
+        let reason = format!(
+            "column `{}` is numbered by the server, and two servers give the same numbers; use ids",
+            column.name()
+        );
+        refuse(refusals, name, reason);
+    }
+    let needed: Vec<&String> = match wanted.reach() {
+        Reach::Key { column } => vec![column],
+        Reach::Parent { on, .. } => on.iter().map(|(own, _)| own).collect(),
+    };
+    for column in needed.iter().filter(|name| table.column(name).is_none()) {
+        refuse(refusals, name, format!("it has no column `{column}`"));
+    }
+    if let Reach::Key { column } = wanted.reach()
+        && let Some(key) = table.column(column)
+        && !holds_bytes(key.data_type())
+    {
+        let reason = format!(
+            "its key column `{column}` is {}; only ids of 12 bytes can be moved",
+            key.data_type()
+        );
+        refuse(refusals, name, reason);
+    }
+}
+
+/// Whether ids are kept in their 12 bytes.
+fn holds_bytes(data_type: &str) -> bool {
+    let data_type = data_type.to_ascii_lowercase();
+    data_type.is_empty()
+        || ["blob", "bytea", "binary"]
+            .iter()
+            .any(|bytes| data_type.contains(bytes))
+}
+
+/// Whether rows of one shard can be rows of the other.
+fn compare(source: &Table, target: &Table, refusals: &mut Vec<Refusal>) {
+    let name = source.name();
+    for column in source.columns() {
+        match target.column(column.name()) {
+            None => refuse(
+                refusals,
+                name,
+                format!("the target's has no column `{}`", column.name()),
+            ),
+            Some(other)
+                if other.data_type() != column.data_type()
+                    || other.is_generated() != column.is_generated()
+                    || other.key_position() != column.key_position() =>
+            {
+                let reason = format!(
+                    "column `{}` is {} on the source and {} on the target, or not in the same place of the primary key",
+                    column.name(),
+                    column.data_type(),
+                    other.data_type()
+                );
+                refuse(refusals, name, reason);
+            }
+            Some(_) => {}
+        }
+    }
+    for column in target.columns() {
+        let is_needed = !column.is_nullable() && !column.is_generated();
+        if source.column(column.name()).is_none() && is_needed {
+            let reason = format!(
+                "the target's has a column `{}` that must have a value",
+                column.name()
+            );
+            refuse(refusals, name, reason);
+        }
+    }
+}
+
+/// Tables that carry a key column but are in no briefcase type.
+fn left_behind(area: &AreaConfig, tables: &[Table], refusals: &mut Vec<Refusal>) {
+    let listed: Vec<&TableConfig> = area
+        .briefcases()
+        .iter()
+        .flat_map(BriefcaseConfig::tables)
+        .collect();
+    let keys: BTreeSet<&str> = listed
+        .iter()
+        .filter_map(|table| match table.reach() {
+            Reach::Key { column } => Some(column.as_str()),
+            Reach::Parent { .. } => None,
+        })
+        .collect();
+    for table in tables {
+        let key = table
+            .columns()
+            .iter()
+            .find(|column| keys.contains(column.name()));
+        if let Some(key) = key
+            && !listed.iter().any(|listed| listed.name() == table.name())
+        {
+            let reason = format!(
+                "it carries the key column `{}` but is in no briefcase type: its rows would be left behind; add it to the configuration",
+                key.name()
+            );
+            refuse(refusals, table.name(), reason);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What is to be moved where, and whether it can be.
+
+use std::collections::BTreeMap;
+
+use mdb_gdid::{Gdid, RangeKey};
+
+use super::error::{PlanError, Refusal};
+use super::manifest::manifest_of;
+use crate::config::AreaConfig;
+use crate::engine::relocating::Manifest;
+use crate::engine::{Table, Value};
+use crate::routing::Router;
+use crate::servers::Servers;
+use crate::topology::{AreaIndex, ShardId};
+
+/// Which briefcases of an area are to be moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Selection {
+    /// These.
+    Briefcases(Vec<Gdid>),
+    /// All that have rows on a shard.
+    Shard(ShardId),
+    /// All that have rows, from a range key up to another, which is not included.
+    Range {
+        /// The first range key.
+        from: RangeKey,
+        /// The first one above.
+        until: RangeKey,
+    },
+}
+
+/// What is to be moved where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MoveRequest {
+    area: String,
+    selection: Selection,
+    target: ShardId,
+}
+
+impl MoveRequest {
+    /// Moves what `selection` says, of the area called `area`, to the shard `target`.
+    pub fn new(area: impl Into<String>, selection: Selection, target: ShardId) -> Self {
+        Self {
+            area: area.into(),
+            selection,
+            target,
+        }
+    }
+
+    pub(super) fn area(&self) -> &str {
+        &self.area
+    }
+
+    pub(super) fn target(&self) -> ShardId {
+        self.target
+    }
+}
+
+/// What a request comes to: who moves from where, and how much that is.
+#[derive(Clone, Debug)]
+pub struct MovePlan {
+    pub(super) area: AreaIndex,
+    pub(super) target: ShardId,
+    /// By source shard; those that are on the target already are not in it.
+    pub(super) sources: BTreeMap<ShardId, Vec<Gdid>>,
+    pub(super) already_there: usize,
+    pub(super) manifest: Manifest,
+}
+
+impl MovePlan {
+    /// The shards that briefcases leave, with the briefcases.
+    pub fn sources(&self) -> impl Iterator<Item = (ShardId, &[Gdid])> {
+        self.sources
+            .iter()
+            .map(|(shard, ids)| (*shard, ids.as_slice()))
+    }
+
+    /// Where they go.
+    pub fn target(&self) -> ShardId {
+        self.target
+    }
+
+    /// How many briefcases are moved.
+    pub fn briefcases(&self) -> usize {
+        self.sources.values().map(Vec::len).sum()
+    }
+
+    /// How many of the selected ones are on the target already.
+    pub fn already_there(&self) -> usize {
+        self.already_there
+    }
+
+    /// The tables whose rows are moved, parents first.
+    pub fn tables(&self) -> Vec<&str> {
+        let tables = self.manifest.tables().iter();
+        tables.map(|table| table.name.as_str()).collect()
+    }
+}
+
+/// What a plan is made from.
+pub(super) struct Planner<'p> {
+    pub(super) servers: &'p Servers,
+    pub(super) router: &'p Router,
+    pub(super) config: &'p AreaConfig,
+    pub(super) area: AreaIndex,
+}
+
+impl Planner<'_> {
+    pub(super) async fn plan(&self, request: &MoveRequest) -> Result<MovePlan, PlanError> {
+        let topology = self.servers.topology();
+        let target = request.target();
+        if !topology
+            .area(self.area)
+            .shards()
+            .any(|shard| shard == target)
+        {
+            return Err(PlanError::UnknownShard {
+                area: request.area().to_owned(),
+                shard: target.to_string(),
+            });
+        }
+        if self.config.briefcases().is_empty() {
+            return Err(PlanError::NoManifest {
+                area: request.area().to_owned(),
+            });
+        }
+        let ids = self.select(&request.selection).await?;
+        let (mut sources, mut already_there) = (BTreeMap::<ShardId, Vec<Gdid>>::new(), 0);
+        let mut refusals = Vec::new();
+        for id in ids {
+            match self.router.area_at(self.area).route(id) {
+                Ok(route) if route.shard_id() == target => already_there += 1,
+                Ok(route) => sources.entry(route.shard_id()).or_default().push(id),
+                Err(error) => {
+                    refusals.push(Refusal::new(format!("briefcase {id}"), error.to_string()))
+                }
+            }
+        }
+        let there = self.tables(target).await?;
+        let mut manifest = None;
+        for source in sources.keys().copied().chain([target]) {
+            let here = self.tables(source).await?;
+            match manifest_of(self.config, &here, &there) {
+                Ok(found) => manifest = Some(found),
+                Err(found) => refusals.extend(
+                    found
+                        .into_iter()
+                        .filter(|r| !refusals.contains(r))
+                        .collect::<Vec<_>>(),
+                ),
+            }
+        }
+        match manifest {
+            Some(manifest) if refusals.is_empty() => Ok(MovePlan {
+                area: self.area,
+                target,
+                sources,
+                already_there,
+                manifest,
+            }),
+            _ => Err(PlanError::Refused { refusals }),
+        }
+    }
+
+    async fn tables(&self, shard: ShardId) -> Result<Vec<Table>, PlanError> {
+        Ok(self.servers.pool(shard).tables().await?)
+    }
+
+    /// The ids that are selected, ascending, none twice.
+    async fn select(&self, selection: &Selection) -> Result<Vec<Gdid>, PlanError> {
+        let mut ids = match selection {
+            Selection::Briefcases(ids) => ids.clone(),
+            Selection::Shard(shard) => self.ids_on(*shard).await?,
+            Selection::Range { from, until } => {
+                let mut ids = Vec::new();
+                for shard in self.servers.topology().area(self.area).shards() {
+                    ids.extend(self.ids_on(shard).await?);
+                }
+                ids.retain(|id| *from <= id.range_key() && id.range_key() < *until);
+                ids
+            }
+        };
+        ids.sort_unstable();
+        ids.dedup();
+        // Rows that are left on a shard after their briefcase has gone don't count.
+        if let Selection::Shard(shard) = selection {
+            let router = self.router.area_at(self.area);
+            ids.retain(|id| {
+                router
+                    .route(*id)
+                    .is_ok_and(|route| route.shard_id() == *shard)
+            });
+        }
+        Ok(ids)
+    }
+
+    /// The keys that rows on a shard carry.
+    async fn ids_on(&self, shard: ShardId) -> Result<Vec<Gdid>, PlanError> {
+        let pool = self.servers.pool(shard);
+        let mut ids = Vec::new();
+        for table in self
+            .config
+            .briefcases()
+            .iter()
+            .flat_map(crate::config::BriefcaseConfig::tables)
+        {
+            let crate::config::Reach::Key { column } = table.reach() else {
+                continue;
+            };
+            let (column, table) = (pool.quote(column), pool.quote(table.name()));
+            let query = format!("SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL");
+            let none: [Value; 0] = [];
+            for row in pool.query(&query, &none).await? {
+                ids.push(row.id(0)?);
+            }
+        }
+        Ok(ids)
+    }
+}

@@ -1,0 +1,237 @@
+//! After the flip: publish, wait until everybody knows, delete at the source. And undoing a move.
+
+use super::batch::{Batch, LOCK_LIMIT};
+use super::error::MoveError;
+use super::journal::MovePhase;
+use super::report::BatchPace;
+use crate::catalog::Epoch;
+use crate::engine::Value;
+use crate::engine::relocating::{Amount, Pace, Relocating, Side};
+
+/// How many rows one transaction deletes.
+const DELETED_AT_ONCE: u32 = 1_000;
+
+/// What acknowledgements are waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// Those who can be asked know; the fence turns all others away.
+    Fence,
+    /// Everybody knows, or is shut out.
+    Purge,
+}
+
+impl<DB: Relocating> Batch<'_, DB> {
+    pub(super) async fn acknowledged_for_flip(&mut self) -> Result<(), MoveError> {
+        self.acknowledged(self.record.announced, Until::Fence)
+            .await
+            .map(drop)
+    }
+
+    /// Waits until every process knows `epoch`; says whether all of them do, none being shut out.
+    async fn acknowledged(&mut self, epoch: Epoch, until: Until) -> Result<bool, MoveError> {
+        let mut patience = self.patience("hear of all processes");
+        let mut all_know = true;
+        loop {
+            let home = self.home.pool();
+            let query = format!(
+                "SELECT router, CASE WHEN lease_until > {} THEN 1 ELSE 0 END, waits_for, place \
+                 FROM mdb_router WHERE acknowledged < ?",
+                home.now()
+            );
+            let number = i64::try_from(epoch.get()).unwrap_or(i64::MAX);
+            let rows = home.query(&query, &[Value::Integer(number)]).await?;
+            let mut waiting = Vec::new();
+            for row in &rows {
+                let router = row.text(0)?;
+                if row.integer(1)? == 1 {
+                    let reason = row.optional_text(2)?.filter(|text| !text.is_empty());
+                    waiting.push(format!(
+                        "{} ({router}): {}",
+                        row.text(3)?,
+                        reason.unwrap_or("has not answered yet")
+                    ));
+                } else if until == Until::Purge {
+                    self.evict(router).await?;
+                    all_know = false;
+                }
+            }
+            if waiting.is_empty() {
+                return Ok(all_know);
+            }
+            self.keep_going()?;
+            patience.again().await.map_err(|error| match error {
+                MoveError::Busy { waited, .. } => MoveError::Unacknowledged {
+                    routers: waiting,
+                    waited,
+                },
+                other => other,
+            })?;
+        }
+    }
+
+    /// Shuts a process out that has not been heard of since its lease ran out: it has to register
+    /// anew, and what it has sent, or is about to send, on its present connections is lost.
+    async fn evict(&mut self, router: &str) -> Result<(), MoveError> {
+        tracing::warn!(router, "shutting out a process that has not been heard of");
+        let mark = format!(
+            "UPDATE mdb_router SET acknowledged = -1 WHERE router = ? AND lease_until <= {}",
+            self.home.pool().now()
+        );
+        if self
+            .home
+            .pool()
+            .execute(&mark, &[Value::from(router)])
+            .await?
+            == 0
+        {
+            return Ok(());
+        }
+        for side in [Side::Source, Side::Target] {
+            DB::end_sessions(self.connection(side), router).await?;
+        }
+        let delete = "DELETE FROM mdb_router WHERE router = ? AND acknowledged = -1";
+        self.home
+            .pool()
+            .execute(delete, &[Value::from(router)])
+            .await?;
+        Ok(())
+    }
+
+    /// Tells everybody what was decided, and deletes what nobody looks for any more.
+    pub(super) async fn publish_and_purge(&mut self) -> Result<(), MoveError> {
+        if self.record.phase < MovePhase::Purging {
+            let target = self.record.target().to_owned();
+            let journal = self.journal();
+            let published = journal
+                .publish(&self.record, self.owner, MovePhase::Purging, Some(&target))
+                .await?;
+            self.record.published = published;
+            self.record.phase = MovePhase::Purging;
+            self.progress.set_phase(MovePhase::Purging);
+        }
+        let all_know = self
+            .acknowledged(self.record.published, Until::Purge)
+            .await?;
+        self.delete_rows(Side::Source).await?;
+        // Where sessions can't be ended, whoever comes late is turned away by the fence, for good.
+        if all_know || DB::LANES == crate::engine::Lanes::One {
+            self.forget_source().await?;
+        }
+        self.forget_mover().await?;
+        self.disarm_if_idle().await?;
+        self.enter(MovePhase::Done).await
+    }
+
+    async fn delete_rows(&mut self, side: Side) -> Result<(), MoveError> {
+        let pace = BatchPace::new(self.progress, self.options);
+        let (manifest, id) = (self.manifest, self.record.id.clone());
+        loop {
+            let deleted = self
+                .owned_patiently(side, "delete rows", async |connection| {
+                    Ok(DB::delete_some(connection, manifest, &id, DELETED_AT_ONCE).await?)
+                })
+                .await?;
+            if deleted < u64::from(DELETED_AT_ONCE) {
+                return Ok(());
+            }
+            self.keep_going()?;
+            tokio::time::sleep(pace.taken(Amount { rows: 0, bytes: 0 })).await;
+        }
+    }
+
+    /// Drops the fences at the source; whoever knows less than the outcome is turned away from now on.
+    async fn forget_source(&mut self) -> Result<(), MoveError> {
+        let (id, ids) = (Value::from(&self.record.id), self.ids.clone());
+        let epoch = i64::try_from(self.record.published.get()).unwrap_or(i64::MAX);
+        self.owned_patiently(Side::Source, "drop the fences", async |connection| {
+            DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
+            let least = "UPDATE mdb_shard SET least_epoch = ? WHERE least_epoch < ?";
+            let values = [Value::Integer(epoch), Value::Integer(epoch)];
+            DB::execute_own(connection, least, &values).await?;
+            let forget = "DELETE FROM mdb_fence WHERE move = ?";
+            DB::execute_own(connection, forget, &[id.clone()]).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn forget_mover(&mut self) -> Result<(), MoveError> {
+        let id = Value::from(&self.record.id);
+        for side in [Side::Target, Side::Source] {
+            let forget = "DELETE FROM mdb_mover WHERE move = ?";
+            DB::execute_own(self.connection(side), forget, &[id.clone()]).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the triggers when no briefcase of the source needs them.
+    async fn disarm_if_idle(&mut self) -> Result<(), MoveError> {
+        let others = "SELECT count(*) FROM mdb_move WHERE area = ? AND source = ? AND move <> ? AND phase NOT IN (5, 7)";
+        let values = [
+            Value::from(self.record.area()),
+            Value::from(self.record.source()),
+            Value::from(&self.record.id),
+        ];
+        let rows = self.home.pool().query(others, &values).await?;
+        let moving = rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)?;
+        let fences = "SELECT count(*) FROM mdb_fence";
+        let rows = DB::query_own(&mut self.pair.source, fences, &[]).await?;
+        let fenced = rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)?;
+        if moving > 0 || fenced > 0 {
+            return Ok(());
+        }
+        let manifest = self.manifest;
+        if let Err(error) = DB::disarm(&mut self.pair.source, manifest, LOCK_LIMIT).await {
+            tracing::info!(error = %error, "the triggers stay until the next move or `mdb move clean`");
+        }
+        Ok(())
+    }
+
+    /// Undoes everything. Only before the flip.
+    pub(super) async fn abort(&mut self) -> Result<(), MoveError> {
+        self.claim().await?;
+        if self.is_flipped().await? {
+            return Err(MoveError::WrongPhase {
+                phase: self.record.phase,
+                advice: "it has passed its commit point: resume it, and move the briefcases back by another move",
+            });
+        }
+        self.journal()
+            .enter(&self.record.id, self.owner, MovePhase::Aborting)
+            .await?;
+        self.record.phase = MovePhase::Aborting;
+        self.delete_rows(Side::Target).await?;
+        let (id, ids) = (Value::from(&self.record.id), self.ids.clone());
+        let armed = DB::installed(&mut self.pair.source).await?;
+        let manifest = self.manifest;
+        self.owned_patiently(Side::Source, "lift the fence", async |connection| {
+            DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
+            for table in manifest.tables() {
+                let name = table.change_table();
+                if armed.contains(&name) {
+                    let forget = format!(
+                        "DELETE FROM {name} WHERE gdid IN (SELECT gdid FROM mdb_fence WHERE move = ?)"
+                    );
+                    DB::execute_own(connection, &forget, &[id.clone()]).await?;
+                }
+            }
+            let lift = "DELETE FROM mdb_fence WHERE move = ?";
+            DB::execute_own(connection, lift, &[id.clone()]).await?;
+            Ok(())
+        })
+        .await?;
+        self.owned_patiently(Side::Target, "free the target", async |connection| {
+            let free = "DELETE FROM mdb_fence WHERE move = ? AND state = 4";
+            DB::execute_own(connection, free, &[id.clone()]).await?;
+            Ok(())
+        })
+        .await?;
+        self.forget_mover().await?;
+        let journal = self.journal();
+        journal
+            .publish(&self.record, self.owner, MovePhase::Aborted, None)
+            .await?;
+        self.record.phase = MovePhase::Aborted;
+        self.disarm_if_idle().await
+    }
+}

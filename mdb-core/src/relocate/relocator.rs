@@ -1,0 +1,380 @@
+//! Planning, running, resuming and undoing moves.
+
+use std::sync::Arc;
+
+use mdb_gdid::Gdid;
+use sqlx::Sqlite;
+
+use super::batch::{Batch, open_pair};
+use super::error::{MoveError, PlanError};
+use super::journal::{Journal, MovePhase, MoveRecord, TakeOver};
+use super::plan::{MovePlan, MoveRequest, Planner, Selection};
+use super::report::{MoveOptions, MoveProgress, MoveReport};
+use crate::catalog::{Epoch, Home, LiveRouter};
+use crate::config::{Config, EngineKind};
+use crate::engine::relocating::{Manifest, MoveId, OwnerToken, Relocating};
+use crate::servers::Servers;
+use crate::topology::{AreaIndex, ShardId};
+
+/// Moves briefcases of a store; made by [`Mdb::relocator`](crate::Mdb::relocator).
+#[derive(Clone, Debug)]
+pub struct Relocator {
+    config: Arc<Config>,
+    servers: Servers,
+    live: Arc<LiveRouter>,
+}
+
+/// A move with everything that is needed to run it.
+struct Job<'j> {
+    record: MoveRecord,
+    owner: OwnerToken,
+    ids: Vec<Gdid>,
+    source: ShardId,
+    target: ShardId,
+    manifest: &'j Manifest,
+    options: &'j MoveOptions,
+    progress: &'j MoveProgress,
+}
+
+enum Aim {
+    Complete,
+    Abort,
+}
+
+impl Relocator {
+    pub(crate) fn new(config: Arc<Config>, servers: Servers, live: Arc<LiveRouter>) -> Self {
+        Self {
+            config,
+            servers,
+            live,
+        }
+    }
+
+    fn home(&self) -> Home<'_> {
+        Home::of(&self.servers, self.servers.topology())
+    }
+
+    fn journal(&self) -> Journal<'_> {
+        Journal::new(self.home())
+    }
+
+    /// Says what a move would do, and whether it can be done. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// - [`PlanError::UnknownArea`], [`PlanError::UnknownShard`], [`PlanError::NoManifest`].
+    /// - [`PlanError::Refused`]: with everything that is in the way.
+    /// - [`PlanError::Database`], [`PlanError::Acquire`]: a shard could not be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn plan(&self, request: &MoveRequest) -> Result<MovePlan, PlanError> {
+        let topology = self.servers.topology();
+        let unknown = || PlanError::UnknownArea {
+            name: request.area().to_owned(),
+        };
+        let area = topology.area_index(request.area()).ok_or_else(unknown)?;
+        let config = self.config.areas().get(area.get()).ok_or_else(unknown)?;
+        let router = self.fresh_router().await?;
+        let planner = Planner {
+            servers: &self.servers,
+            router: &router,
+            config,
+            area,
+        };
+        planner.plan(request).await
+    }
+
+    /// A router by the relocations that the catalog has now.
+    async fn fresh_router(&self) -> Result<crate::routing::Router, PlanError> {
+        let rows = self
+            .home()
+            .relocations()
+            .await
+            .map_err(|error| match error {
+                crate::catalog::HomeError::Database(error) => PlanError::Database(error),
+                error @ crate::catalog::HomeError::NoEpoch => {
+                    PlanError::Database(sqlx::Error::Configuration(error.into()))
+                }
+            })?;
+        Ok(crate::catalog::router_of(self.servers.topology(), &rows).0)
+    }
+
+    /// Runs a plan, batch after batch, and says what came of each.
+    ///
+    /// # Errors
+    ///
+    /// [`MoveError`], of the batch that stopped; those before it are done. [`resume`](Self::resume)
+    /// or [`abort`](Self::abort) the one that stopped.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped the move stops where it is, and can be resumed once its mover's
+    /// lease of 15 s has run out. [`MoveProgress::stop`] stops it in an orderly way.
+    ///
+    /// # Durability
+    ///
+    /// What the report says has moved is committed at the target, and the source refuses it.
+    pub async fn run(
+        &self,
+        plan: &MovePlan,
+        options: &MoveOptions,
+        progress: &MoveProgress,
+    ) -> Result<Vec<MoveReport>, MoveError> {
+        let mut reports = Vec::new();
+        for (source, ids) in plan.sources() {
+            for ids in ids.chunks(options.batch_size()) {
+                reports.push(self.run_batch(plan, source, ids, options, progress).await?);
+            }
+        }
+        Ok(reports)
+    }
+
+    async fn run_batch(
+        &self,
+        plan: &MovePlan,
+        source: ShardId,
+        ids: &[Gdid],
+        options: &MoveOptions,
+        progress: &MoveProgress,
+    ) -> Result<MoveReport, MoveError> {
+        if progress.is_stopped() {
+            return Err(MoveError::Stopped);
+        }
+        let topology = self.servers.topology();
+        let record = MoveRecord {
+            id: MoveId::random(),
+            area: topology.area(plan.area).name().to_string(),
+            source: topology.shard_name(source),
+            target: topology.shard_name(plan.target),
+            phase: MovePhase::Planned,
+            announced: Epoch::START,
+            published: Epoch::START,
+            created_ms: 0,
+            changed_ms: 0,
+            runs_for: None,
+            detail: String::new(),
+        };
+        let owner = OwnerToken::random();
+        self.journal().begin(&record, owner, ids).await?;
+        progress.set_phase(MovePhase::Planned);
+        let job = Job {
+            record,
+            owner,
+            ids: ids.to_vec(),
+            source,
+            target: plan.target,
+            manifest: &plan.manifest,
+            options,
+            progress,
+        };
+        self.work(job, Aim::Complete).await
+    }
+
+    /// Takes a move over that has stopped, and brings it to its end.
+    ///
+    /// # Errors
+    ///
+    /// - [`MoveError::Unknown`]: there is no such move.
+    /// - [`MoveError::NotOwner`]: it has not stopped; its mover's lease runs out 15 s after its death.
+    /// - [`MoveError::WrongPhase`]: it is over, or is being undone: abort it again.
+    /// - Any other [`MoveError`], as [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
+    pub async fn resume(
+        &self,
+        id: &str,
+        options: &MoveOptions,
+        progress: &MoveProgress,
+    ) -> Result<MoveReport, MoveError> {
+        let (record, plan) = self.taken_up(id).await?;
+        if record.phase.is_over() || record.phase == MovePhase::Aborting {
+            return Err(MoveError::WrongPhase {
+                phase: record.phase,
+                advice: if record.phase.is_over() {
+                    "there is nothing left to do"
+                } else {
+                    "abort it again"
+                },
+            });
+        }
+        self.take_up(record, plan, options, progress, Aim::Complete)
+            .await
+    }
+
+    /// Takes a move over that has stopped before its commit point, and undoes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`resume`](Self::resume); [`MoveError::WrongPhase`] also when it is too late.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, abort it again.
+    pub async fn abort(&self, id: &str, options: &MoveOptions) -> Result<(), MoveError> {
+        let (record, plan) = self.taken_up(id).await?;
+        if record.phase.is_over() || record.phase == MovePhase::Purging {
+            return Err(MoveError::WrongPhase {
+                phase: record.phase,
+                advice: "move the briefcases back by another move",
+            });
+        }
+        let progress = MoveProgress::new();
+        self.take_up(record, plan, options, &progress, Aim::Abort)
+            .await
+            .map(drop)
+    }
+
+    /// All moves that the journal has, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`MoveError::Catalog`], [`MoveError::Database`]: the catalog could not be asked.
+    pub async fn list(&self) -> Result<Vec<MoveRecord>, MoveError> {
+        self.journal().list().await
+    }
+
+    /// One move, by its id.
+    ///
+    /// # Errors
+    ///
+    /// [`MoveError::Unknown`], and as [`list`](Self::list).
+    pub async fn find(&self, id: &str) -> Result<MoveRecord, MoveError> {
+        self.journal().find(id).await
+    }
+
+    /// The briefcases of a move, ascending.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub async fn briefcases(&self, record: &MoveRecord) -> Result<Vec<Gdid>, MoveError> {
+        self.journal().briefcases(&record.id).await
+    }
+
+    /// The record of a move, and the tables that it is about.
+    async fn taken_up(&self, id: &str) -> Result<(MoveRecord, MovePlan), MoveError> {
+        let record = self.journal().find(id).await?;
+        let area = self.area(&record)?;
+        let request = MoveRequest::new(
+            record.area(),
+            Selection::Briefcases(Vec::new()),
+            self.shard(&record, area, record.target())?,
+        );
+        let plan = self.plan(&request).await?;
+        Ok((record, plan))
+    }
+
+    async fn take_up(
+        &self,
+        record: MoveRecord,
+        plan: MovePlan,
+        options: &MoveOptions,
+        progress: &MoveProgress,
+        aim: Aim,
+    ) -> Result<MoveReport, MoveError> {
+        let area = self.area(&record)?;
+        let owner = OwnerToken::random();
+        self.journal()
+            .take_over(record.id(), owner, TakeOver::FromDead)
+            .await?;
+        let job = Job {
+            ids: self.journal().briefcases(&record.id).await?,
+            source: self.shard(&record, area, record.source())?,
+            target: self.shard(&record, area, record.target())?,
+            // Read again: whoever ran it may have gone on until now.
+            record: self.journal().find(record.id()).await?,
+            owner,
+            manifest: &plan.manifest,
+            options,
+            progress,
+        };
+        self.work(job, aim).await
+    }
+
+    fn area(&self, record: &MoveRecord) -> Result<AreaIndex, MoveError> {
+        let unknown = || PlanError::UnknownArea {
+            name: record.area.clone(),
+        };
+        Ok(self
+            .servers
+            .topology()
+            .area_index(&record.area)
+            .ok_or_else(unknown)?)
+    }
+
+    fn shard(
+        &self,
+        record: &MoveRecord,
+        area: AreaIndex,
+        name: &str,
+    ) -> Result<ShardId, MoveError> {
+        let unknown = || PlanError::UnknownShard {
+            area: record.area.clone(),
+            shard: name.to_owned(),
+        };
+        Ok(self
+            .servers
+            .topology()
+            .shard_named(area, name)
+            .ok_or_else(unknown)?)
+    }
+
+    async fn work(&self, job: Job<'_>, aim: Aim) -> Result<MoveReport, MoveError> {
+        let journal = self.journal();
+        let (id, owner) = (job.record.id.clone(), job.owner);
+        let end = match self.servers.config_of(job.source).engine() {
+            EngineKind::Sqlite => self.work_on::<Sqlite>(job, aim).await,
+            engine @ (EngineKind::Postgres | EngineKind::MySql) => {
+                Err(MoveError::Unsupported { engine })
+            }
+        };
+        if end.is_err() {
+            // Best effort: otherwise the lease runs out by itself.
+            if let Err(error) = journal.release(&id, owner).await {
+                tracing::debug!(error = %crate::error::chain(&error), "could not give the move up");
+            }
+        }
+        end
+    }
+
+    async fn work_on<DB: Relocating>(
+        &self,
+        job: Job<'_>,
+        aim: Aim,
+    ) -> Result<MoveReport, MoveError> {
+        let pair = open_pair::<DB>(&self.servers, job.source, job.target).await?;
+        let mut batch = Batch {
+            servers: &self.servers,
+            home: self.home(),
+            record: job.record,
+            owner: job.owner,
+            ids: job.ids,
+            source: job.source,
+            target: job.target,
+            manifest: job.manifest,
+            pair,
+            options: job.options,
+            progress: job.progress,
+        };
+        match aim {
+            Aim::Complete => {
+                let report = batch.run().await?;
+                Ok(report)
+            }
+            Aim::Abort => {
+                batch.abort().await?;
+                Ok(MoveReport {
+                    id: batch.record.id().to_owned(),
+                    briefcases: 0,
+                    rows: 0,
+                    pause: std::time::Duration::ZERO,
+                    tables: Vec::new(),
+                })
+            }
+        }
+    }
+}

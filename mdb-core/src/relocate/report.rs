@@ -1,0 +1,257 @@
+//! How a move is to be run, how it goes, and what came of it.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::journal::MovePhase;
+use crate::engine::relocating::{Amount, Pace};
+
+/// How moves are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MoveOptions {
+    batch: usize,
+    max_rows_per_second: Option<u64>,
+    pause_target: Duration,
+    patience: Duration,
+}
+
+impl MoveOptions {
+    /// Up to 100 briefcases in a batch, as many rows a second as the servers take, briefcases fenced
+    /// for 1 s at the most, and 60 s of patience.
+    #[expect(
+        clippy::new_without_default,
+        reason = "options are spelled out, not defaulted"
+    )]
+    pub const fn new() -> Self {
+        Self {
+            batch: 100,
+            max_rows_per_second: None,
+            pause_target: Duration::from_secs(1),
+            patience: Duration::from_mins(1),
+        }
+    }
+
+    /// Sets how many briefcases are moved together, 1 to 1,000: more are faster, and fenced for
+    /// longer.
+    #[must_use]
+    pub fn batch(mut self, briefcases: usize) -> Self {
+        self.batch = briefcases.clamp(1, 1000);
+        self
+    }
+
+    /// Sets how many rows a second are copied at the most.
+    #[must_use]
+    pub fn max_rows_per_second(mut self, rows: u64) -> Self {
+        self.max_rows_per_second = Some(rows.max(1));
+        self
+    }
+
+    /// Sets for how long a briefcase may be fenced, 50 ms to 10 s. When the last changes take longer,
+    /// the fence lapses, and is tried again later.
+    #[must_use]
+    pub fn pause_target(mut self, pause: Duration) -> Self {
+        self.pause_target = pause.clamp(Duration::from_millis(50), Duration::from_secs(10));
+        self
+    }
+
+    /// Sets how long locks and acknowledgements are waited for, before the move stops; it can be
+    /// resumed then.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    pub(super) fn batch_size(&self) -> usize {
+        self.batch
+    }
+
+    pub(super) fn pause(&self) -> Duration {
+        self.pause_target
+    }
+
+    pub(super) fn waits(&self) -> Duration {
+        self.patience
+    }
+}
+
+/// How far a run is, to be looked at while it goes on, and how to stop it.
+#[derive(Debug, Default)]
+pub struct MoveProgress {
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    briefcases: AtomicU64,
+    longest_pause: AtomicU64,
+    phase: Mutex<Option<MovePhase>>,
+    stop: AtomicBool,
+    rate: Mutex<Option<(Instant, f64)>>,
+}
+
+impl MoveProgress {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Rows that were copied or applied.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of them, where the engine counts them.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Briefcases that have arrived.
+    pub fn briefcases(&self) -> u64 {
+        self.briefcases.load(Ordering::Relaxed)
+    }
+
+    /// The longest time that briefcases were fenced until now.
+    pub fn longest_pause(&self) -> Duration {
+        Duration::from_micros(self.longest_pause.load(Ordering::Relaxed))
+    }
+
+    /// The phase of the present batch.
+    pub fn phase(&self) -> Option<MovePhase> {
+        *self
+            .phase
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Asks the run to stop at the next place where the move can be resumed.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_phase(&self, phase: MovePhase) {
+        *self
+            .phase
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(phase);
+    }
+
+    pub(super) fn arrived(&self, briefcases: usize, pause: Duration) {
+        self.briefcases
+            .fetch_add(briefcases as u64, Ordering::Relaxed);
+        let micros = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
+        self.longest_pause.fetch_max(micros, Ordering::Relaxed);
+    }
+
+    /// Counts rows, and says how long to wait so that there aren't too many of them in a second.
+    fn taken(&self, chunk: Amount, limit: Option<u64>) -> Duration {
+        self.rows.fetch_add(chunk.rows, Ordering::Relaxed);
+        self.bytes.fetch_add(chunk.bytes, Ordering::Relaxed);
+        let Some(limit) = limit else {
+            return Duration::ZERO;
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a pace needs no precision")]
+        let cost = chunk.rows as f64 / limit as f64;
+        let now = Instant::now();
+        let mut rate = self
+            .rate
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (since, owed) = rate.unwrap_or((now, 0.0));
+        let owed = (owed - now.duration_since(since).as_secs_f64()).max(0.0) + cost;
+        *rate = Some((now, owed));
+        Duration::from_secs_f64(owed.min(5.0))
+    }
+}
+
+/// The pace of one batch: the whole run's, but unhurried only while nobody is fenced.
+pub(super) struct BatchPace<'p> {
+    pub(super) progress: &'p MoveProgress,
+    pub(super) limit: Option<u64>,
+}
+
+impl<'p> BatchPace<'p> {
+    pub(super) fn new(progress: &'p MoveProgress, options: &MoveOptions) -> Self {
+        Self {
+            progress,
+            limit: options.max_rows_per_second,
+        }
+    }
+
+    pub(super) fn hurried(progress: &'p MoveProgress) -> Self {
+        Self {
+            progress,
+            limit: None,
+        }
+    }
+}
+
+impl Pace for BatchPace<'_> {
+    fn taken(&self, chunk: Amount) -> Duration {
+        self.progress.taken(chunk, self.limit)
+    }
+}
+
+/// What was counted and summed on both sides of one table before the flip.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct TableReceipt {
+    pub(super) table: String,
+    pub(super) rows: u64,
+    pub(super) checksum: String,
+}
+
+impl TableReceipt {
+    /// The table.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// How many rows of the batch it has.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The sum of the rows' 128-bit hashes, in hexadecimal.
+    pub fn checksum(&self) -> &str {
+        &self.checksum
+    }
+}
+
+/// What came of one batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MoveReport {
+    pub(super) id: String,
+    pub(super) briefcases: usize,
+    pub(super) rows: u64,
+    pub(super) pause: Duration,
+    pub(super) tables: Vec<TableReceipt>,
+}
+
+impl MoveReport {
+    /// The move's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// How many briefcases were moved.
+    pub fn briefcases(&self) -> usize {
+        self.briefcases
+    }
+
+    /// How many rows they have.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// For how long they were fenced; zero when the run began after the flip.
+    pub fn pause(&self) -> Duration {
+        self.pause
+    }
+
+    /// What was verified.
+    pub fn tables(&self) -> &[TableReceipt] {
+        &self.tables
+    }
+}
