@@ -116,6 +116,11 @@ impl StoreSequence {
         Ok(self.sequence()?.next().await?)
     }
 
+    /// A fresh id if one is in memory; never waits.
+    pub fn try_next(&self) -> Option<Gdid> {
+        self.inner.as_ref().ok()?.try_next()
+    }
+
     /// `count` fresh ids, ascending, and consecutive as far as one block reaches.
     ///
     /// # Errors

@@ -148,7 +148,11 @@ impl Generator {
     pub async fn take(&self, count: usize) -> Result<Vec<Gdid>, AuthorityError> {
         let mut ids = Vec::with_capacity(count);
         // Twice at most, lest those who take together drop each other's blocks again and again.
-        let mut room = if count <= usize::from(BlockSize::MAX.get()) { 2 } else { 0 };
+        let mut room = if count <= usize::from(BlockSize::MAX.get()) {
+            2
+        } else {
+            0
+        };
         while ids.len() < count {
             let missing = count - ids.len();
             if room > 0 && ids.is_empty() {

@@ -72,9 +72,9 @@ pub use http::{HttpAuthorities, HttpOptions, HttpOptionsError, PlainHttp};
 pub use names::{NameError, ScopeName, SequenceName};
 pub use parse::{GdidParseError, GdidParseErrorKind};
 pub use range_key::{RangeKey, StartError};
+#[cfg(feature = "generator")]
+pub use sequence::Sequence;
 #[cfg(feature = "serve")]
 pub use serve::{
     ServeError, ServeOptions, ServeOptionsError, ServeTls, ServeTlsError, ServeTransport, serve,
 };
-#[cfg(feature = "generator")]
-pub use sequence::Sequence;

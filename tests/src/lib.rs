@@ -2,6 +2,7 @@
 //!
 //! Everything is in [`kit`]. Tests of MDB itself are in this package's `tests/` directory.
 
+pub mod bank;
 pub mod central_store;
 pub mod kit;
 pub mod store;

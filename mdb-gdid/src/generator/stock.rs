@@ -158,6 +158,11 @@ impl Stock {
         self.wanted = self.wanted.max(count);
     }
 
+    #[cfg(test)]
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted > 0
+    }
+
     /// What to do at `now`, when a failed fetch is not repeated before `retry_at` unless somebody
     /// waits.
     pub(super) fn step(

@@ -1,5 +1,7 @@
 //! Authorities behind several hosts, the nearest first.
 
+use std::error::Error;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -133,6 +135,29 @@ impl HttpAuthorities {
         size: BlockSize,
         limit: Duration,
     ) -> Result<Block, AuthorityError> {
+        let allocated = self.block_from(host, scope, sequence, size, limit).await;
+        match &allocated {
+            Ok(_) => host.refuses.store(false, Ordering::Relaxed),
+            // `judge` has told of it.
+            Err(error) if error.is_transient() => {}
+            Err(error) => {
+                if !host.refuses.swap(true, Ordering::Relaxed) && self.hosts.len() > 1 {
+                    let error = error as &(dyn Error + 'static);
+                    tracing::warn!(place = %host.place(), error, "host refuses to hand out ids; others are asked instead");
+                }
+            }
+        }
+        allocated
+    }
+
+    async fn block_from(
+        &self,
+        host: &Host,
+        scope: &ScopeName,
+        sequence: &SequenceName,
+        size: BlockSize,
+        limit: Duration,
+    ) -> Result<Block, AuthorityError> {
         let known = self.seen.known(scope, sequence);
         let answered = host.block(scope, sequence, size, limit).await;
         let block = self.judge(host, sequence, answered)?;
@@ -167,12 +192,12 @@ impl HttpAuthorities {
         match &answered {
             Err(error) if error.is_of_the_host() => {
                 if host.backoff.failed(Instant::now()) && self.hosts.len() > 1 {
-                    let error = error as &(dyn std::error::Error + 'static);
+                    let error = error as &(dyn Error + 'static);
                     tracing::warn!(%place, error, "host hands out no ids; others are asked first");
                 }
             }
             _ => {
-                if host.backoff.succeeded() {
+                if host.backoff.succeeded() && self.hosts.len() > 1 {
                     tracing::info!(%place, "host answers again");
                 }
             }

@@ -1,6 +1,7 @@
 //! One host: what it is asked, and whether its answers can be right.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -21,6 +22,21 @@ use crate::range_key::RangeKey;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
+/// What no other request has, whoever sends it.
+fn new_attempt() -> String {
+    format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
+}
+
+fn is_answer_to(attempt: &str, answered: Option<&str>) -> Result<(), ExchangeError> {
+    if answered == Some(attempt) {
+        Ok(())
+    } else {
+        Err(ExchangeError::BreaksProtocol(
+            "it is an answer to another request",
+        ))
+    }
+}
+
 /// One host.
 pub(super) struct Host {
     url: Url,
@@ -28,6 +44,8 @@ pub(super) struct Host {
     authorization: HeaderValue,
     connections: Connections,
     pub(super) backoff: Backoff,
+    /// Whether the last answer to a request for a block was a refusal.
+    pub(super) refuses: AtomicBool,
 }
 
 impl fmt::Debug for Host {
@@ -55,6 +73,7 @@ impl Host {
             authorization: options.authorization()?,
             connections,
             backoff: Backoff::default(),
+            refuses: AtomicBool::new(false),
         })
     }
 
@@ -70,7 +89,7 @@ impl Host {
         size: BlockSize,
         limit: Duration,
     ) -> Result<Block, ExchangeError> {
-        let attempt = format!("{:016x}", fastrand::u64(..));
+        let attempt = new_attempt();
         let request = self.post(
             path::BLOCK,
             &BlockRequest {
@@ -81,11 +100,7 @@ impl Host {
             },
         );
         let answer: BlockAnswer = exchange(&self.connections, request, limit).await?;
-        if answer.attempt != Some(attempt) {
-            return Err(ExchangeError::BreaksProtocol(
-                "it is an answer to another request",
-            ));
-        }
+        is_answer_to(&attempt, answer.attempt.as_deref())?;
         let count = BlockSize::new(answer.count).filter(|count| *count <= size);
         let count = count.ok_or(ExchangeError::BreaksProtocol(
             "the block has no ids, or more than were asked for",
@@ -107,15 +122,17 @@ impl Host {
         floor: RangeKey,
         limit: Duration,
     ) -> Result<Vec<AuthorityStatus>, ExchangeError> {
+        let attempt = new_attempt();
         let request = self.post(
             path::FLOOR,
             &FloorRequest {
                 scope: scope.as_str().to_owned(),
                 sequence: sequence.as_str().to_owned(),
                 floor: floor.lowest_id().to_string(),
+                attempt: Some(attempt.clone()),
             },
         );
-        let statuses = self.statuses(request, limit).await?;
+        let statuses = self.statuses(request, &attempt, limit).await?;
         if statuses
             .iter()
             .any(|status| status.state() < SequenceState::before(floor))
@@ -134,20 +151,24 @@ impl Host {
         sequence: &SequenceName,
         limit: Duration,
     ) -> Result<Vec<AuthorityStatus>, ExchangeError> {
+        let attempt = new_attempt();
         let mut url = self.url_of(path::STATUS);
         url.query_pairs_mut()
             .append_pair("scope", scope.as_str())
-            .append_pair("sequence", sequence.as_str());
+            .append_pair("sequence", sequence.as_str())
+            .append_pair("attempt", &attempt);
         let request = self.request(Method::GET, &url, Bytes::new());
-        self.statuses(request, limit).await
+        self.statuses(request, &attempt, limit).await
     }
 
     async fn statuses(
         &self,
         request: Request<Full<Bytes>>,
+        attempt: &str,
         limit: Duration,
     ) -> Result<Vec<AuthorityStatus>, ExchangeError> {
         let answer: AuthoritiesAnswer = exchange(&self.connections, request, limit).await?;
+        is_answer_to(attempt, answer.attempt.as_deref())?;
         if answer.authorities.is_empty() {
             return Err(ExchangeError::BreaksProtocol("it has no authority"));
         }

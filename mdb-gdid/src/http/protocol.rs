@@ -22,7 +22,7 @@ pub(crate) struct BlockRequest {
     pub(crate) scope: String,
     pub(crate) sequence: String,
     pub(crate) size: u32,
-    /// Comes back in the answer.
+    /// Comes back in the answer; of the other requests too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) attempt: Option<String>,
 }
@@ -44,6 +44,8 @@ pub(crate) struct FloorRequest {
     pub(crate) sequence: String,
     /// An id with authority 0.
     pub(crate) floor: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attempt: Option<String>,
 }
 
 /// Asks how far a sequence is.
@@ -53,12 +55,16 @@ pub(crate) struct FloorRequest {
 pub(crate) struct StatusQuery {
     pub(crate) scope: String,
     pub(crate) sequence: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attempt: Option<String>,
 }
 
 /// How far the authorities are.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AuthoritiesAnswer {
     pub(crate) authorities: Vec<AuthorityAnswer>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attempt: Option<String>,
 }
 
 /// How far one authority is.

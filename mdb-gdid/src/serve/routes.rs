@@ -104,15 +104,7 @@ async fn block(
     let size = usize::try_from(request.size).unwrap_or(usize::MAX);
     let size = BlockSize::clamped(size)
         .ok_or_else(|| Failure::bad_request("a block has at least 1 id; `size` is 0"))?;
-    let attempt = request.attempt;
-    if attempt
-        .as_ref()
-        .is_some_and(|attempt| attempt.chars().count() > MAX_ATTEMPT_CHARACTERS)
-    {
-        return Err(Failure::bad_request(format!(
-            "`attempt` has more than {MAX_ATTEMPT_CHARACTERS} characters"
-        )));
-    }
+    let attempt = short(request.attempt)?;
     let block = server.source.allocate(&scope, &sequence, size).await?;
     server.metrics.handed_out(block.count());
     Ok(Json(BlockAnswer {
@@ -130,9 +122,10 @@ async fn floor(
     let (scope, sequence) = names(&request.scope, &request.sequence)?;
     let floor = RangeKey::from_start(&request.floor)
         .map_err(|error| Failure::bad_request(format!("`floor`: {error}")))?;
+    let attempt = short(request.attempt)?;
     let raised = server.source.raise(&scope, &sequence, floor).await?;
     tracing::info!(%scope, %sequence, %floor, "raised a sequence");
-    Ok(authorities(&raised))
+    Ok(authorities(&raised, attempt))
 }
 
 async fn status(
@@ -141,7 +134,9 @@ async fn status(
 ) -> Result<Json<AuthoritiesAnswer>, Failure> {
     let Query(query) = query.map_err(|error| Failure::bad_request(error.body_text()))?;
     let (scope, sequence) = names(&query.scope, &query.sequence)?;
-    Ok(authorities(&server.source.status(&scope, &sequence).await?))
+    let attempt = short(query.attempt)?;
+    let told = server.source.status(&scope, &sequence).await?;
+    Ok(authorities(&told, attempt))
 }
 
 async fn health() -> Response {
@@ -157,9 +152,10 @@ async fn counts(State(server): State<Arc<Server>>) -> Response {
         .into_response()
 }
 
-fn authorities(statuses: &[AuthorityStatus]) -> Json<AuthoritiesAnswer> {
+fn authorities(statuses: &[AuthorityStatus], attempt: Option<String>) -> Json<AuthoritiesAnswer> {
     Json(AuthoritiesAnswer {
         authorities: statuses.iter().map(Into::into).collect(),
+        attempt,
     })
 }
 
@@ -173,6 +169,17 @@ fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, F
     })?;
     serde_json::from_slice(&body)
         .map_err(|error| Failure::bad_request(format!("the request is not understood: {error}")))
+}
+
+fn short(attempt: Option<String>) -> Result<Option<String>, Failure> {
+    match attempt {
+        Some(attempt) if attempt.chars().count() > MAX_ATTEMPT_CHARACTERS => {
+            Err(Failure::bad_request(format!(
+                "`attempt` has more than {MAX_ATTEMPT_CHARACTERS} characters"
+            )))
+        }
+        attempt => Ok(attempt),
+    }
 }
 
 fn names(scope: &str, sequence: &str) -> Result<(ScopeName, SequenceName), Failure> {

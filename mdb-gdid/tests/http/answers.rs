@@ -11,8 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::support::{
-    Memory, Server, TOKEN, allocate, chain, client, client_of, client_options, ids, raise, scope,
-    sequence, status,
+    Memory, Server, TOKEN, allocate, chain, client, client_of, ids, raise, scope, sequence, status,
 };
 
 /// A server that gives the same answer to each request; `{attempt}` in it is the request's.
@@ -24,8 +23,12 @@ async fn scripted(status: &str, body: &str) -> SocketAddr {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
-            // A request for a block ends with its attempt; the others of these tests fit one packet.
-            while !request.ends_with(b"}") && !request.starts_with(b"GET") {
+            // What is posted ends with its attempt.
+            let whole = |request: &[u8]| {
+                request.ends_with(b"}")
+                    || request.starts_with(b"GET") && request.ends_with(b"\r\n\r\n")
+            };
+            while !whole(&request) {
                 stream.read_buf(&mut request).await.unwrap();
             }
             let request = String::from_utf8(request).unwrap();
@@ -134,28 +137,39 @@ async fn an_endless_answer_is_cut() {
 
 #[tokio::test]
 async fn a_floor_has_to_be_confirmed_for_each_authority() {
-    let told = |last: &str| {
-        format!(
-            r#"{{"authorities":[{{"last":"{last}","blocks":0,"outstanding":0,"lapses_after_ms":0}}]}}"#
-        )
+    let told = |last: &str, attempt: &str| {
+        let authority =
+            format!(r#"{{"last":"{last}","blocks":0,"outstanding":0,"lapses_after_ms":0}}"#);
+        format!(r#"{{"authorities":[{authority}],"attempt":"{attempt}"}}"#)
     };
     for (body, why) in [
-        (told("0:0:98"), "still below the floor"),
-        (told("0:5:99"), "answers for authority 5"),
-        (r#"{"authorities":[]}"#.to_owned(), "no authority"),
+        (told("0:0:98", "{attempt}"), "still below the floor"),
+        (told("0:5:99", "{attempt}"), "answers for authority 5"),
+        (told("0:0:99", "0f"), "an answer to another request"),
+        (
+            r#"{"authorities":[],"attempt":"{attempt}"}"#.to_owned(),
+            "no authority",
+        ),
     ] {
         let client = client_of(0, &[scripted("200 OK", &body).await]);
         let error = raise(&client, 100).await.unwrap_err();
         assert!(matches!(error, AuthorityError::Refused { .. }), "{error:?}");
         assert!(chain(&error).contains(why), "{}", chain(&error));
     }
-    let only_0 = scripted("200 OK", &told("0:0:99")).await;
+    let only_0 = scripted("200 OK", &told("0:0:99", "{attempt}")).await;
     assert!(raise(&client_of(0, &[only_0]), 100).await.is_ok());
-    let options = client_options(&[only_0]);
-    let error = raise(&HttpAuthorities::new(options).unwrap(), 100)
+    let error = raise(&client(&[only_0]), 100).await.unwrap_err();
+    assert!(chain(&error).contains("none of the hosts has confirmed authority 1"));
+}
+
+#[tokio::test]
+async fn a_status_that_is_an_answer_to_another_request_is_refused() {
+    let body =
+        r#"{"authorities":[{"last":"0:0:9","blocks":1,"outstanding":0,"lapses_after_ms":0}]}"#;
+    let error = status(&client(&[scripted("200 OK", body).await]))
         .await
         .unwrap_err();
-    assert!(chain(&error).contains("none of the hosts has confirmed authority 1"));
+    assert!(matches!(error, AuthorityError::Refused { .. }), "{error:?}");
 }
 
 /// Fails in one way.

@@ -68,6 +68,8 @@ async fn the_protocol_byte_for_byte() {
     let unused = "GET /gdid/v1/status?scope=shop.main&sequence=unused";
     let expected = r#"{"authorities":[{"last":"0:3:0","blocks":0,"outstanding":0,"lapses_after_ms":0,"notes":[]}]}"#;
     assert_eq!(ask(address, unused, "").await, (200, expected.to_owned()));
+    let (_, body) = ask(address, &format!("{unused}&attempt=x"), "").await;
+    assert!(body.ends_with(r#""notes":[]}],"attempt":"x"}"#), "{body}");
 }
 
 #[tokio::test]
@@ -155,7 +157,9 @@ async fn bad_requests_take_no_ids() {
         let body = format!(r#"{{"scope":"s","sequence":"s","floor":"{floor}"}}"#);
         refused("POST /gdid/v1/floor", &body, 400, "bad_request").await;
     }
+    let long_attempt = format!("?scope=s&sequence=t&attempt={long}");
     for query in [
+        &long_attempt,
         "",
         "?scope=s",
         "?scope=s&sequence=a%2Fb",

@@ -68,6 +68,13 @@ pub trait TestEngine: Engine {
         Box::pin(async move { on.execute(sql).await.map(drop) })
     }
 
+    /// The single number that a query answers with, on a connection of its own that knows nothing of MDB.
+    fn number_at<'e>(url: &'e str, sql: &'e str) -> BoxFuture<'e, Result<i64, sqlx::Error>>;
+
+    /// Runs statements in one transaction, on a connection of its own that knows nothing of MDB.
+    fn run_at<'e>(url: &'e str, statements: &'e [String])
+    -> BoxFuture<'e, Result<(), sqlx::Error>>;
+
     /// The accounts in the database `a0`, `a1` or `b0`, ascending; read on a connection past the store's pools.
     fn accounts_in<'e>(store: &'e Store<Self>, short: &'e str) -> BoxFuture<'e, Vec<Gdid>>;
 
@@ -149,6 +156,30 @@ macro_rules! account_statements {
             sql: &'e str,
         ) -> BoxStream<'e, Result<i64, sqlx::Error>> {
             from.fetch(sql).map(|row| row?.try_get(0)).boxed()
+        }
+
+        fn number_at<'e>(url: &'e str, sql: &'e str) -> BoxFuture<'e, Result<i64, sqlx::Error>> {
+            Box::pin(async move {
+                let mut connection = <Self as Database>::Connection::connect(url).await?;
+                let number = sqlx::query_scalar(sql).fetch_one(&mut connection).await;
+                connection.close().await?;
+                number
+            })
+        }
+
+        fn run_at<'e>(
+            url: &'e str,
+            statements: &'e [String],
+        ) -> BoxFuture<'e, Result<(), sqlx::Error>> {
+            Box::pin(async move {
+                let mut connection = <Self as Database>::Connection::connect(url).await?;
+                let mut transaction = connection.begin().await?;
+                for statement in statements {
+                    transaction.execute(statement.as_str()).await?;
+                }
+                transaction.commit().await?;
+                connection.close().await
+            })
         }
 
         fn accounts_in<'e>(store: &'e Store<Self>, short: &'e str) -> BoxFuture<'e, Vec<Gdid>> {

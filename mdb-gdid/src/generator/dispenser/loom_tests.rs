@@ -74,7 +74,10 @@ fn loom_takers_and_three_blocks_on_two_slots() {
             .collect();
         let mut dropped = dispenser.publish(&blocks[1], 0);
         dropped += dispenser.publish(&blocks[2], 0);
-        let results: Vec<_> = takers.into_iter().map(|taker| taker.join().unwrap()).collect();
+        let results: Vec<_> = takers
+            .into_iter()
+            .map(|taker| taker.join().unwrap())
+            .collect();
         dropped += dispenser.stop();
         check(&blocks, &results, dropped);
     });

@@ -101,7 +101,10 @@ fn those_who_come_too_late_never_reach_the_serial() {
 #[test]
 fn serials_start_over_after_the_last_one() {
     let dispenser = Dispenser::<2>::new();
-    dispenser.ticket.0.store(ticket_of(MAX_SERIAL, FULL), Relaxed);
+    dispenser
+        .ticket
+        .0
+        .store(ticket_of(MAX_SERIAL, FULL), Relaxed);
     let first = Gdid::new(0, 0, 1).unwrap();
     dispenser.publish(&Block::new(first, BlockSize::new(1).unwrap()).unwrap(), 0);
     assert_eq!(serial_of(dispenser.ticket.0.load(Relaxed)), 0);

@@ -49,6 +49,7 @@ fn requests() {
             scope,
             sequence,
             floor: "0:0:250000".to_owned(),
+            attempt: None,
         },
         r#"{"scope":"SHOP.MAIN","sequence":"user","floor":"0:0:250000"}"#,
     );
@@ -74,8 +75,9 @@ fn answers() {
     golden(
         &AuthoritiesAnswer {
             authorities: vec![authority],
+            attempt: Some("0f".to_owned()),
         },
-        r#"{"authorities":[{"last":"0:15:1152921504606846975","blocks":18446744073709551615,"outstanding":2,"lapses_after_ms":599999,"notes":["disk 2 lags"]}]}"#,
+        r#"{"authorities":[{"last":"0:15:1152921504606846975","blocks":18446744073709551615,"outstanding":2,"lapses_after_ms":599999,"notes":["disk 2 lags"]}],"attempt":"0f"}"#,
     );
 }
 

@@ -1,0 +1,127 @@
+//! Briefcases are moved while services use them.
+
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mdb_core::error::chain;
+use mdb_core::relocate::{MoveOptions, MovePhase, MoveProgress, MoveRequest, Selection};
+use mdb_core::{Gdid, Mdb};
+use mdb_tests::bank::{Bank, SUM, Teller, sum_of, transfer_of, transfers_of};
+use mdb_tests::store::TestEngine;
+use tokio::task::JoinSet;
+
+mod on_sqlite {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn briefcases_that_rest_are_moved_and_come_back() {
+        super::briefcases_that_rest_are_moved_and_come_back::<sqlx::Sqlite>().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nothing_is_lost_while_tellers_work() {
+        super::nothing_is_lost_while_tellers_work::<sqlx::Sqlite>().await;
+    }
+}
+
+async fn move_all<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb, ids: &[Gdid], to: usize) {
+    let relocator = mdb.relocator();
+    let selection = Selection::Briefcases(ids.to_vec());
+    let request = MoveRequest::new("user", selection, bank.shard(mdb, to));
+    let plan = relocator
+        .plan(&request)
+        .await
+        .unwrap_or_else(|e| panic!("{}", chain(&e)));
+    let options = MoveOptions::new().batch(3);
+    let progress = MoveProgress::new();
+    let reports = relocator.run(&plan, &options, &progress).await;
+    let reports = reports.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let moved: usize = reports.iter().map(|report| report.briefcases()).sum();
+    assert_eq!(moved, plan.briefcases());
+}
+
+async fn briefcases_that_rest_are_moved_and_come_back<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let teller = Teller::<DB>::new(&mdb);
+    let ids = bank.customers(&mdb, 0, 7).await;
+    for id in &ids {
+        teller.transfer(*id, bank.transfer()).await.unwrap();
+    }
+    for to in [1, 0, 1] {
+        move_all(&bank, &mdb, &ids, to).await;
+        for table in ["customer", "account", "transfer", "entry"] {
+            let rows = format!("SELECT count(*) FROM {table}");
+            assert_eq!(bank.count(1 - to, &rows).await, 0, "{table} at the source");
+            assert!(bank.count(to, &rows).await > 0, "{table} at the target");
+        }
+        for number in [0, 1] {
+            for table in ["mdb_fence", "mdb_mover"] {
+                assert_eq!(
+                    bank.count(number, &format!("SELECT count(*) FROM {table}"))
+                        .await,
+                    0
+                );
+            }
+        }
+        for id in &ids {
+            assert_eq!(teller.sum(*id).await.unwrap(), SUM);
+            assert_eq!(teller.transfers(*id).await.unwrap(), 1);
+            teller.area().briefcase(*id).unwrap();
+        }
+        assert!(
+            mdb.relocator()
+                .list()
+                .await
+                .unwrap()
+                .iter()
+                .all(|m| m.phase() == MovePhase::Done)
+        );
+    }
+}
+
+async fn nothing_is_lost_while_tellers_work<DB: TestEngine>() {
+    let bank = Arc::new(Bank::<DB>::start().await);
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 6).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let mut tellers = JoinSet::new();
+    for _ in 0..3 {
+        // A process of its own.
+        let (mdb, bank, over, ids) = (
+            bank.open(),
+            Arc::clone(&bank),
+            Arc::clone(&over),
+            ids.clone(),
+        );
+        tellers.spawn(async move {
+            let teller = Teller::<DB>::new(&mdb);
+            let mut acknowledged = Vec::new();
+            while !over.load(Ordering::Relaxed) {
+                let user = ids[fastrand::usize(..ids.len())];
+                let transfer = bank.transfer();
+                match teller.transfer(user, transfer).await {
+                    Ok(()) => acknowledged.push((user, transfer)),
+                    Err(error) => panic!("{}", chain(&error)),
+                }
+                assert_eq!(teller.sum(user).await.unwrap(), SUM);
+            }
+            acknowledged
+        });
+    }
+    for to in [1, 0, 1, 0, 1] {
+        move_all(&bank, &mdb, &ids, to).await;
+    }
+    over.store(true, Ordering::Relaxed);
+    let acknowledged: Vec<(Gdid, Gdid)> = tellers.join_all().await.into_iter().flatten().collect();
+    assert!(!acknowledged.is_empty());
+    for (user, transfer) in &acknowledged {
+        assert_eq!(bank.count(1, &transfer_of::<DB>(*user, *transfer)).await, 1);
+    }
+    let mut transfers = 0;
+    for id in &ids {
+        assert_eq!(bank.count(1, &sum_of::<DB>(*id)).await, SUM);
+        transfers += bank.count(1, &transfers_of::<DB>(*id)).await;
+    }
+    assert_eq!(usize::try_from(transfers).unwrap(), acknowledged.len());
+}
