@@ -24,6 +24,7 @@
 //! every transaction of a mover checks that token.
 
 mod batch;
+mod cleaning;
 mod error;
 mod fencing;
 mod journal;
@@ -34,6 +35,7 @@ mod relocator;
 mod report;
 mod steps;
 
+pub use cleaning::Leftover;
 pub use error::{MoveError, PlanError, Refusal};
 pub use journal::{MovePhase, MoveRecord};
 pub use plan::{MovePlan, MoveRequest, Selection};

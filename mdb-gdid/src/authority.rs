@@ -95,7 +95,7 @@ impl AuthorityIds {
     ///
     /// let [three, seven] = [3, 7].map(|number| AuthorityId::new(number).expect("below 16"));
     /// let ids = AuthorityIds::new(vec![three, seven]).expect("two different ones");
-    /// let hour = |n| SystemTime::UNIX_EPOCH + Duration::from_secs(n * 3600);
+    /// let hour = |n: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(n * 3600);
     /// assert_eq!([ids.at(hour(0)), ids.at(hour(1)), ids.at(hour(2))], [three, seven, three]);
     /// ```
     pub fn at(&self, time: SystemTime) -> AuthorityId {

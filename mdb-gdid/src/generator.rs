@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::authority::{AuthorityError, BlockSize, BlockSource};
+use crate::authority::{AuthorityError, BlockSource};
 use crate::gdid::Gdid;
 use crate::names::{ScopeName, SequenceName};
 use dispenser::Run;
@@ -134,9 +134,9 @@ impl Generator {
         }
     }
 
-    /// The next `count` ids, ascending within an authority, and consecutive where they can be: when
-    /// the present block has enough, or less than half of them, so that the rest of it is dropped for
-    /// a block that has enough. More than 1,024 never are, by intention.
+    /// The next `count` ids, ascending within an authority. They are consecutive where they can be: when
+    /// the present block has enough, or when less than half of them is left of it, which is then
+    /// dropped for a block that has enough. More than the largest block has are not.
     ///
     /// # Errors
     ///
@@ -146,35 +146,29 @@ impl Generator {
     ///
     /// Ids taken so far are lost; none is issued twice, and others that wait go on.
     pub async fn take(&self, count: usize) -> Result<Vec<Gdid>, AuthorityError> {
-        let mut ids = Vec::with_capacity(count);
-        // Twice at most, lest those who take together drop each other's blocks again and again.
-        let mut room = if count <= usize::from(BlockSize::MAX.get()) {
-            2
-        } else {
-            0
-        };
+        let largest = usize::from(self.shared.options.largest().get());
+        let mut ids = Vec::with_capacity(count.min(largest));
+        // Now, when the wait begins, and once a block has come that may be too small; not for ever,
+        // lest those who take together drop each other's blocks.
+        let mut times_to_make_room = if count <= largest { 3 } else { 0 };
         while ids.len() < count {
             let missing = count - ids.len();
-            if room > 0 && ids.is_empty() {
-                self.shared.make_room(missing);
-                room -= 1;
-            }
-            let run = match self.shared.try_run(|left| left.min(missing as u64)) {
-                Some(run) => run,
-                None => {
-                    let wait = self.shared.wait_for(|| {
-                        self.shared
-                            .try_run(|left| left.min(missing as u64))
-                            .ok_or(missing)
-                    });
-                    wait.await?
+            let mut attempt = || {
+                if times_to_make_room > 0 && missing == count {
+                    self.shared.make_room(missing);
+                    times_to_make_room -= 1;
                 }
+                let run = self.shared.try_run(|left| left.min(missing as u64));
+                run.ok_or(missing)
+            };
+            let run = match attempt() {
+                Ok(run) => run,
+                Err(_) => self.shared.wait_for(attempt).await?,
             };
             let Run {
                 era, first, count, ..
             } = run;
-            let ids_of_run = (0..count).map(|n| Gdid::from_era_and_id(era, first.wrapping_add(n)));
-            ids.extend(ids_of_run);
+            ids.extend((0..count).map(|n| Gdid::from_era_and_id(era, first.wrapping_add(n))));
         }
         Ok(ids)
     }

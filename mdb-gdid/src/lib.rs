@@ -69,6 +69,8 @@ pub use gdid::{EraError, EraZeroId, Gdid, GdidPartsError, LengthError};
 pub use generator::{Generator, GeneratorHandle, GeneratorMetrics, GeneratorOptions, LowWater};
 #[cfg(feature = "http")]
 pub use http::{HttpAuthorities, HttpOptions, HttpOptionsError, PlainHttp};
+#[cfg(feature = "generator")]
+pub use local::{LocalError, LocalGenerator};
 pub use names::{NameError, ScopeName, SequenceName};
 pub use parse::{GdidParseError, GdidParseErrorKind};
 pub use range_key::{RangeKey, StartError};

@@ -5,6 +5,7 @@
 )]
 
 mod gdid;
+mod moves;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use gdid::{FloorArguments, GdidCommand, ServeArguments, StatusArguments};
+pub(crate) use moves::{MoveCommand, Pacing, SelectionArguments};
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -114,6 +116,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Gdid(GdidCommand),
 
+    /// Move briefcases to another database while they are in use
+    #[command(subcommand)]
+    Move(MoveCommand),
+
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -124,7 +130,11 @@ pub(crate) enum Command {
 impl Command {
     /// Whether it ends in an orderly way by itself when a signal asks it to.
     pub(crate) fn heeds_signals(&self) -> bool {
-        matches!(self, Self::Gdid(GdidCommand::Serve(_)))
+        match self {
+            Self::Gdid(command) => matches!(command, GdidCommand::Serve(_)),
+            Self::Move(command) => command.heeds_signals(),
+            _ => false,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod gdid;
 mod init;
+mod moves;
 mod quickstart;
 mod route;
 mod show;
@@ -22,6 +23,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Show(show) => show::run(arguments, show).await,
         Command::Central(central) => central::run(arguments, central).await,
         Command::Gdid(gdid) => gdid::run(arguments, gdid).await,
+        Command::Move(moves) => moves::run(arguments, moves).await,
         Command::Completions { shell } => {
             completions::run(*shell);
             Ok(())

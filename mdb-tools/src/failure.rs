@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mdb_core::config::ConfigError;
 use mdb_core::error::chain;
+use mdb_core::relocate::{MoveError, PlanError};
 use mdb_core::routing::RouteError;
 use mdb_core::{
     AcquireError, AreaError, IndexError, InitError, OpenError, SequenceError, TransactError,
@@ -150,6 +151,32 @@ impl From<IndexError> for Failure {
             }
             IndexError::Database { source, .. } => Self::by_reach(&error, is_unreachable(source)),
             _ => Self::Failed(chain(&error)),
+        }
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        match &error {
+            PlanError::UnknownArea { .. }
+            | PlanError::UnknownShard { .. }
+            | PlanError::NoManifest { .. } => Self::input(&error),
+            PlanError::Database(source) => Self::by_reach(&error, is_unreachable(source)),
+            PlanError::Acquire(source) => Self::by_reach(&error, source.is_unreachable()),
+            _ => Self::Failed(chain(&error)),
+        }
+    }
+}
+
+impl From<MoveError> for Failure {
+    fn from(error: MoveError) -> Self {
+        match error {
+            MoveError::Plan(error) => error.into(),
+            error => {
+                let unreachable = driver_error(&error).is_some_and(is_unreachable)
+                    || matches!(&error, MoveError::Acquire(source) if source.is_unreachable());
+                Self::by_reach(&error, unreachable)
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The catalog's tables on CENTRAL's first shard.
 
+use std::fmt;
 use std::time::Duration;
 
 use mdb_gdid::Gdid;
@@ -35,6 +36,26 @@ pub(crate) struct RelocationRow {
     pub(crate) home: Option<String>,
     /// The shard that it leaves, while it is in motion.
     pub(crate) source: String,
+}
+
+/// A router that does not know of an epoch yet.
+pub(crate) struct BehindRouter {
+    pub(crate) router: String,
+    /// Whether its lease holds.
+    pub(crate) is_alive: bool,
+    waits_for: String,
+    place: String,
+}
+
+impl fmt::Display for BehindRouter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match (self.is_alive, self.waits_for.as_str()) {
+            (false, _) => "has not been heard of since its lease ran out",
+            (true, "") => "has not answered yet",
+            (true, waits_for) => waits_for,
+        };
+        write!(f, "{} ({}): {state}", self.place, self.router)
+    }
 }
 
 impl<'s> Home<'s> {
@@ -117,6 +138,26 @@ impl<'s> Home<'s> {
             Value::from(router),
         ];
         Ok(self.pool.execute(&update, &values).await? == 1)
+    }
+
+    /// The routers that have not acknowledged `epoch`.
+    pub(crate) async fn behind(self, epoch: Epoch) -> Result<Vec<BehindRouter>, HomeError> {
+        let query = format!(
+            "SELECT router, CASE WHEN lease_until > {} THEN 1 ELSE 0 END, waits_for, place \
+             FROM mdb_router WHERE acknowledged < ?",
+            self.pool.now()
+        );
+        let number = i64::try_from(epoch.get()).unwrap_or(i64::MAX);
+        let rows = self.pool.query(&query, &[Value::Integer(number)]).await?;
+        let read = |row: &Values| -> Result<BehindRouter, sqlx::Error> {
+            Ok(BehindRouter {
+                router: row.text(0)?.to_owned(),
+                is_alive: row.integer(1)? == 1,
+                waits_for: row.optional_text(2)?.unwrap_or_default().to_owned(),
+                place: row.text(3)?.to_owned(),
+            })
+        };
+        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
     }
 
     /// Takes a router's registration back.

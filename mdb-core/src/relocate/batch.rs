@@ -197,7 +197,9 @@ pub(super) async fn open_pair<DB: Relocating>(
     })
 }
 
-async fn open<DB: Relocating>(pool: &ShardPool<DB>) -> Result<DB::Connection, MoveError> {
+pub(super) async fn open<DB: Relocating>(
+    pool: &ShardPool<DB>,
+) -> Result<DB::Connection, MoveError> {
     let source = pool.source();
     let mut spec = source.spec(Target::Database(&source.database), Access::ReadWrite);
     // Not the name of this process' other connections: those may be ended.

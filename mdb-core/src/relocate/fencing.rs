@@ -60,7 +60,7 @@ impl<DB: Relocating> Batch<'_, DB> {
     /// deadline.
     async fn fence(&mut self) -> Result<(), StepError> {
         let (id, ids) = (Value::from(&self.record.id), self.ids.clone());
-        let pause = i64::try_from(self.options.pause().as_millis()).unwrap_or(i64::MAX);
+        let pause = i64::try_from(self.options.longest_pause().as_millis()).unwrap_or(i64::MAX);
         self.owned(Side::Source, async |connection| {
             DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
             let update = format!(
@@ -83,7 +83,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         &mut self,
         fenced_at: Instant,
     ) -> Result<Option<Vec<TableSum>>, StepError> {
-        let until = fenced_at + self.options.pause();
+        let until = fenced_at + self.options.longest_pause();
         self.drain(until).await?;
         let (manifest, id) = (self.manifest, self.record.id.clone());
         let (here, there) = tokio::join!(

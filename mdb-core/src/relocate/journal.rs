@@ -6,6 +6,7 @@ use std::time::Duration;
 use mdb_gdid::Gdid;
 
 use super::error::MoveError;
+use super::report::TableReceipt;
 use crate::catalog::{Epoch, Home};
 use crate::engine::relocating::{MoveId, OwnerToken};
 use crate::engine::{Step, Value, Values};
@@ -143,9 +144,9 @@ impl MoveRecord {
         self.runs_for
     }
 
-    /// The receipt as JSON, once it was verified; empty before.
-    pub fn receipt(&self) -> &str {
-        &self.detail
+    /// What was verified, table by table; empty before.
+    pub fn receipt(&self) -> Vec<TableReceipt> {
+        serde_json::from_str(&self.detail).unwrap_or_default()
     }
 }
 

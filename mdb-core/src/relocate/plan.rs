@@ -98,6 +98,35 @@ impl MovePlan {
     }
 }
 
+/// How many rows the briefcases of a plan have, by source shard.
+pub(super) async fn count_rows(
+    servers: &Servers,
+    plan: &MovePlan,
+) -> Result<BTreeMap<ShardId, u64>, PlanError> {
+    const IDS_AT_ONCE: usize = 200;
+    let mut counts = BTreeMap::new();
+    for (shard, ids) in plan.sources() {
+        let pool = servers.pool(shard);
+        let mut rows = 0;
+        for ids in ids.chunks(IDS_AT_ONCE) {
+            let places = vec!["?"; ids.len()].join(", ");
+            let values: Vec<Value> = ids.iter().map(|id| Value::from(*id)).collect();
+            for table in plan.manifest.tables() {
+                let condition = pool.condition(&plan.manifest, table, &places);
+                let query = format!(
+                    "SELECT count(*) FROM {} t WHERE {condition}",
+                    pool.quote(&table.name)
+                );
+                let found = pool.query(&query, &values).await?;
+                let count = found.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)?;
+                rows += count.unsigned_abs();
+            }
+        }
+        counts.insert(shard, rows);
+    }
+    Ok(counts)
+}
+
 /// What a plan is made from.
 pub(super) struct Planner<'p> {
     pub(super) servers: &'p Servers,

@@ -32,26 +32,12 @@ impl<DB: Relocating> Batch<'_, DB> {
         let mut patience = self.patience("hear of all processes");
         let mut all_know = true;
         loop {
-            let home = self.home.pool();
-            let query = format!(
-                "SELECT router, CASE WHEN lease_until > {} THEN 1 ELSE 0 END, waits_for, place \
-                 FROM mdb_router WHERE acknowledged < ?",
-                home.now()
-            );
-            let number = i64::try_from(epoch.get()).unwrap_or(i64::MAX);
-            let rows = home.query(&query, &[Value::Integer(number)]).await?;
             let mut waiting = Vec::new();
-            for row in &rows {
-                let router = row.text(0)?;
-                if row.integer(1)? == 1 {
-                    let reason = row.optional_text(2)?.filter(|text| !text.is_empty());
-                    waiting.push(format!(
-                        "{} ({router}): {}",
-                        row.text(3)?,
-                        reason.unwrap_or("has not answered yet")
-                    ));
+            for router in self.home.behind(epoch).await? {
+                if router.is_alive {
+                    waiting.push(router.to_string());
                 } else if until == Until::Purge {
-                    self.evict(router).await?;
+                    self.evict(&router.router).await?;
                     all_know = false;
                 }
             }

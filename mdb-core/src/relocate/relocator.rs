@@ -1,14 +1,17 @@
 //! Planning, running, resuming and undoing moves.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::StreamExt;
 use mdb_gdid::Gdid;
 use sqlx::Sqlite;
 
 use super::batch::{Batch, open_pair};
+use super::cleaning::{self, Leftover};
 use super::error::{MoveError, PlanError};
 use super::journal::{Journal, MovePhase, MoveRecord, TakeOver};
-use super::plan::{MovePlan, MoveRequest, Planner, Selection};
+use super::plan::{self, MovePlan, MoveRequest, Planner, Selection};
 use super::report::{MoveOptions, MoveProgress, MoveReport};
 use crate::catalog::{Epoch, Home, LiveRouter};
 use crate::config::{Config, EngineKind};
@@ -122,13 +125,26 @@ impl Relocator {
         options: &MoveOptions,
         progress: &MoveProgress,
     ) -> Result<Vec<MoveReport>, MoveError> {
-        let mut reports = Vec::new();
-        for (source, ids) in plan.sources() {
-            for ids in ids.chunks(options.batch_size()) {
-                reports.push(self.run_batch(plan, source, ids, options, progress).await?);
+        let size = options.briefcases_in_a_batch();
+        let batches = plan
+            .sources()
+            .flat_map(|(source, ids)| ids.chunks(size).map(move |ids| (source, ids)));
+        let mut running = futures_util::stream::iter(batches)
+            .map(|(source, ids)| self.run_batch(plan, source, ids, options, progress))
+            .buffer_unordered(options.batches_at_once());
+        let (mut reports, mut failure) = (Vec::new(), None);
+        while let Some(end) = running.next().await {
+            match end {
+                Ok(report) => reports.push(report),
+                Err(error) if failure.is_none() => {
+                    // The others stop where they can be resumed.
+                    progress.stop();
+                    failure = Some(error);
+                }
+                Err(_) => {}
             }
         }
-        Ok(reports)
+        failure.map_or(Ok(reports), Err)
     }
 
     async fn run_batch(
@@ -253,6 +269,40 @@ impl Relocator {
     /// As [`list`](Self::list).
     pub async fn briefcases(&self, record: &MoveRecord) -> Result<Vec<Gdid>, MoveError> {
         self.journal().briefcases(&record.id).await
+    }
+
+    /// How many rows the briefcases of a plan have, by source shard. Reads them all.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::Database`]: a shard could not be asked.
+    pub async fn count_rows(&self, plan: &MovePlan) -> Result<BTreeMap<ShardId, u64>, PlanError> {
+        plan::count_rows(&self.servers, plan).await
+    }
+
+    /// The processes that do not know of the present epoch yet, with what they wait for.
+    ///
+    /// # Errors
+    ///
+    /// [`MoveError::Catalog`], [`MoveError::Database`]: the catalog could not be asked.
+    pub async fn waits_for(&self) -> Result<Vec<String>, MoveError> {
+        let epoch = self.home().epoch().await?;
+        let routers = self.home().behind(epoch).await?;
+        Ok(routers.iter().map(ToString::to_string).collect())
+    }
+
+    /// Removes what moves that are over have left on the area's shards, and names what is still
+    /// needed.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list), and [`MoveError::Acquire`]: a shard can't be reached.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what was removed is removed.
+    pub async fn clean(&self) -> Result<Vec<Leftover>, MoveError> {
+        cleaning::clean(&self.servers, self.home()).await
     }
 
     /// The record of a move, and the tables that it is about.

@@ -11,13 +11,14 @@ use crate::engine::relocating::{Amount, Pace};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MoveOptions {
     batch: usize,
+    parallel: usize,
     max_rows_per_second: Option<u64>,
     pause_target: Duration,
     patience: Duration,
 }
 
 impl MoveOptions {
-    /// Up to 100 briefcases in a batch, as many rows a second as the servers take, briefcases fenced
+    /// Up to 100 briefcases in a batch, one batch after another, as many rows a second as the servers take, briefcases fenced
     /// for 1 s at the most, and 60 s of patience.
     #[expect(
         clippy::new_without_default,
@@ -26,6 +27,7 @@ impl MoveOptions {
     pub const fn new() -> Self {
         Self {
             batch: 100,
+            parallel: 1,
             max_rows_per_second: None,
             pause_target: Duration::from_secs(1),
             patience: Duration::from_mins(1),
@@ -37,6 +39,13 @@ impl MoveOptions {
     #[must_use]
     pub fn batch(mut self, briefcases: usize) -> Self {
         self.batch = briefcases.clamp(1, 1000);
+        self
+    }
+
+    /// Sets how many batches are under way at the same time, 1 to 16.
+    #[must_use]
+    pub fn parallel(mut self, batches: usize) -> Self {
+        self.parallel = batches.clamp(1, 16);
         self
     }
 
@@ -63,12 +72,18 @@ impl MoveOptions {
         self
     }
 
-    pub(super) fn batch_size(&self) -> usize {
+    /// How many briefcases are moved together.
+    pub fn briefcases_in_a_batch(&self) -> usize {
         self.batch
     }
 
-    pub(super) fn pause(&self) -> Duration {
+    /// For how long a briefcase may be fenced.
+    pub fn longest_pause(&self) -> Duration {
         self.pause_target
+    }
+
+    pub(super) fn batches_at_once(&self) -> usize {
+        self.parallel
     }
 
     pub(super) fn waits(&self) -> Duration {
@@ -195,7 +210,7 @@ impl Pace for BatchPace<'_> {
 }
 
 /// What was counted and summed on both sides of one table before the flip.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TableReceipt {
     pub(super) table: String,
     pub(super) rows: u64,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::error::AcquireError;
 use super::pool::{Lane, PoolParts, PoolStatus, ShardPool};
 use crate::config::EngineKind;
+use crate::engine::relocating::{Manifest, MovedTable};
 use crate::engine::{
     Engine, ErrorClass, Step, Table, TableSize, TransactionOptions, Value, Values,
 };
@@ -171,6 +172,19 @@ impl AnyPool {
             DB::now()
         }
         on_each!(AnyPool, self, pool => of(pool))
+    }
+
+    /// A condition on a row `t` of `table` that its briefcase's key is one of `keys`.
+    pub(crate) fn condition(&self, manifest: &Manifest, table: &MovedTable, keys: &str) -> String {
+        fn of<DB: Engine>(
+            _: &ShardPool<DB>,
+            manifest: &Manifest,
+            table: &MovedTable,
+            keys: &str,
+        ) -> String {
+            manifest.condition::<DB>(table, "t", keys)
+        }
+        on_each!(AnyPool, self, pool => of(pool, manifest, table, keys))
     }
 
     /// Quotes an identifier.

@@ -87,8 +87,8 @@ impl Block {
 
     /// A block as an authority elsewhere has handed it out: `size` ids from `first` on.
     ///
-    /// It is for [`BlockSource`]s that receive blocks from another process. An authority that
-    /// keeps its own count gets its blocks from [`SequenceState::advance`].
+    /// It is for [`BlockSource`](super::BlockSource)s that receive blocks from another process. An authority that
+    /// keeps its own count gets its blocks from [`SequenceState::advance`](super::SequenceState::advance).
     ///
     /// # Errors
     ///

@@ -95,15 +95,7 @@ async fn run(guard: Guard) {
                 let Some(fetched) = fetch(shared, size).await else {
                     return;
                 };
-                let arrived = fetched.and_then(|block| {
-                    shared.stock().block_came(
-                        &shared.dispenser,
-                        &shared.name,
-                        block,
-                        now,
-                        Instant::now(),
-                    )
-                });
+                let arrived = fetched.and_then(|block| receive(shared, block, now));
                 match arrived {
                     Ok(()) => {
                         pauses = Pauses::default();
@@ -120,6 +112,23 @@ async fn run(guard: Guard) {
             }
         }
     }
+}
+
+/// Takes a block in that was asked for at `asked_at`.
+fn receive(shared: &Shared, block: Block, asked_at: Instant) -> Result<(), AuthorityError> {
+    let mut stock = shared.stock();
+    let was_near_the_end = stock.near_the_end;
+    let (dispenser, now) = (&shared.dispenser, Instant::now());
+    stock.block_came(dispenser, &shared.name, block, asked_at, now)?;
+    if stock.near_the_end && !was_near_the_end {
+        tracing::error!(
+            scope = %shared.scope,
+            sequence = %shared.name,
+            id = %block.last(),
+            "the eras of this sequence are running out: 16 or fewer are left",
+        );
+    }
+    Ok(())
 }
 
 async fn rest(shared: &Shared, until: Option<Instant>) {

@@ -4,8 +4,9 @@
 //! Vocabulary:
 //!
 //! - **reserve**: blocks that came and are dealt later, in the order in which they came.
-//! - **lapse**: the moment from which nothing of a block is dealt any more. Lapses of blocks that
-//!   come soon after one another are moved to the earliest of them, so that there are only a few.
+//! - **lapse**: the moment from which nothing of a block is dealt any more: a little before its life
+//!   is over, for timers are late and clocks differ. Lapses of blocks that come soon after one another
+//!   are moved to the earliest of them, so that there are only a few.
 //! - **dormant**: the last block lapsed without anybody having taken of it. No other is fetched until
 //!   somebody asks, so that a process that needs no ids has none outstanding.
 
@@ -22,6 +23,8 @@ use crate::names::SequenceName;
 
 /// Into how many parts a block's life is divided, each of which has one lapse.
 const LAPSES_IN_A_LIFE: u32 = 8;
+/// The last part of a block's life, in which nothing of it is dealt.
+const MARGIN: u32 = 16;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -186,7 +189,8 @@ impl Stock {
         let taken = self.taken(dispenser);
         self.pace.fetch_begins(now - self.made_at, taken);
         let size = self.pace.size();
-        Step::Fetch(BlockSize::clamped(self.wanted).map_or(size, |wanted| size.max(wanted)))
+        let wanted = BlockSize::clamped(self.wanted).map_or(size, |wanted| size.max(wanted));
+        Step::Fetch(wanted.min(self.options.largest()))
     }
 
     /// A block has come that was asked for at `asked_at`.
@@ -218,7 +222,8 @@ impl Stock {
         *seen = Some(block.state_after());
         self.pace.block_came(now - asked_at);
         self.near_the_end = block.state_after().is_near_the_end();
-        let lapses = self.lapse_of(asked_at + self.options.block_life().get());
+        let life = self.options.block_life().get();
+        let lapses = self.lapse_of(asked_at + (life - life / MARGIN));
         self.reserve.push_back(Held { block, lapses });
         self.counts.blocks += 1;
         self.last_failure = None;

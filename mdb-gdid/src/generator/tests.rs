@@ -1,7 +1,7 @@
 //! Generators with a source that waits, fails, goes back or panics when it is told to.
 
 use super::*;
-use crate::authority::{AllocateFuture, AuthorityId, Place, SequenceState, StatusFuture};
+use crate::authority::{AllocateFuture, AuthorityId, BlockSize, Place, SequenceState, StatusFuture};
 use std::collections::HashSet;
 use std::error::Error;
 use std::sync::Mutex;
@@ -160,12 +160,17 @@ async fn many_tasks_never_get_one_id_twice() {
     let mut seen = HashSet::new();
     for task in tasks {
         let (shared, own) = task.await.unwrap();
-        assert!(shared.is_sorted() && own.is_sorted(), "each sees ids ascend");
+        assert!(
+            shared.is_sorted() && own.is_sorted(),
+            "each sees ids ascend"
+        );
         assert!(shared.into_iter().chain(own).all(|id| seen.insert(id)));
     }
     assert_eq!(seen.len(), 8 * 250 * 5);
     let metrics = generator.metrics();
-    assert!(metrics.issued() >= seen.len() as u64 && metrics.issued() <= seen.len() as u64 + 8 * 64);
+    assert!(
+        metrics.issued() >= seen.len() as u64 && metrics.issued() <= seen.len() as u64 + 8 * 64
+    );
     assert!(metrics.blocks() > 0 && metrics.waits() > 0 && metrics.fetch_failures() == 0);
 }
 
@@ -227,7 +232,10 @@ async fn waiters_share_one_fetch_and_a_cancelled_one_lets_others_go_on() {
 #[tokio::test]
 async fn a_block_is_dealt_in_order() {
     let (source, generator) = generator(4, 1);
-    assert_eq!(counters(&generator.take(6).await.unwrap()), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(
+        counters(&generator.take(6).await.unwrap()),
+        [1, 2, 3, 4, 5, 6]
+    );
     assert_eq!(source.fetches(), 1, "asked for all six at once");
     assert_eq!(generator.take(0).await.unwrap(), []);
     assert_eq!(generator.next().await.unwrap().counter(), 7);

@@ -23,7 +23,11 @@ fn stalls(pace: &mut Pace, rate: f64, latency: f64, blocks: usize, warm_up: usiz
         now += until_low / rate;
         taken += until_low;
         left -= until_low;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "positive"
+        )]
         pace.fetch_begins(Duration::from_secs_f64(now), taken as u64);
         let size = f64::from(pace.size().get());
         let meanwhile = left.min(rate * latency);

@@ -49,7 +49,10 @@ async fn failed_fetches_are_repeated_while_ids_are_left() {
     let took = began.elapsed();
     assert_eq!(source.fetches(), 8);
     // 50, 100, … 1,600 ms, each at random down to half of it.
-    assert!(took >= Duration::from_millis(1_575) && took <= Duration::from_millis(3_300), "{took:?}");
+    assert!(
+        took >= Duration::from_millis(1_575) && took <= Duration::from_millis(3_300),
+        "{took:?}"
+    );
     assert_eq!(generator.metrics().fetch_failures(), 6);
 }
 

@@ -16,7 +16,10 @@ fn a_generator_goes_on_in_another_runtime() {
         let runtime = runtime();
         assert!(seen.insert(runtime.block_on(generator.next()).unwrap()));
         assert!(seen.insert(runtime.block_on(handle.next()).unwrap()));
-        assert!(seen.insert(generator.try_next().unwrap()), "outside, while it runs");
+        assert!(
+            seen.insert(generator.try_next().unwrap()),
+            "outside, while it runs"
+        );
         drop(runtime);
         assert_eq!(generator.try_next(), None, "nobody would drop it in time");
         assert_eq!(handle.try_next(), None);

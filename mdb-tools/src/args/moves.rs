@@ -1,0 +1,166 @@
+//! The arguments of `mdb move`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// What `mdb move` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MoveCommand {
+    /// Say what a move would do, and whether it can be done; changes nothing
+    ///
+    /// Compares the tables of source and target, and refuses what could lose rows: tables without a
+    /// primary key, numbered by the server, or carrying the key but in no briefcase type.
+    ///
+    /// JSON, a line a source shard: {"area","source","target","briefcases","rows","batches","seconds",
+    /// "worst_pause_ms","tables"}; seconds is an estimate.
+    Plan(SelectionArguments),
+
+    /// Move briefcases to another shard while they are in use
+    ///
+    /// Rows are copied while services go on; for the last changes the briefcases are fenced for some
+    /// milliseconds, which services see as latency. Both sides are counted and summed before the move
+    /// is decided. Ctrl-C stops it at a place where it can be resumed.
+    ///
+    /// JSON, a line a batch: {"move","briefcases","rows","pause_ms","tables":[{"table","rows","checksum"}]}.
+    Run(RunArguments),
+
+    /// Say how far moves are that are not over
+    ///
+    /// JSON: as `list`.
+    Status {
+        /// Moves, by the beginning of their ids; all that are not over without one
+        #[arg(value_name = "MOVE")]
+        moves: Vec<String>,
+    },
+
+    /// Take moves over that have stopped, and bring them to their end
+    Resume(ResumeArguments),
+
+    /// Take a move over that has stopped before its commit point, and undo it
+    Abort {
+        /// The move, by the beginning of its id
+        #[arg(value_name = "MOVE")]
+        id: String,
+    },
+
+    /// Move the briefcases of a finished move back to where they were
+    ///
+    /// It is a move like any other: verified, and while they are in use. JSON: as `run`.
+    Revert(ResumeOne),
+
+    /// List all moves
+    ///
+    /// JSON: {"move","area","source","target","phase","briefcases","created_ms","changed_ms","runs_for_ms"};
+    /// runs_for_ms is null where no mover is alive.
+    List,
+
+    /// Show what was verified before a move was decided
+    ///
+    /// JSON, a line a table: {"table","rows","checksum"}.
+    Receipt {
+        /// The move, by the beginning of its id
+        #[arg(value_name = "MOVE")]
+        id: String,
+    },
+
+    /// Remove what moves that are over have left: triggers, fences, change tables
+    ///
+    /// JSON: {"shard","server","database","what","outcome"}.
+    Clean,
+}
+
+/// Which briefcases, and where to.
+#[derive(Debug, Args)]
+pub(crate) struct SelectionArguments {
+    /// The area
+    pub(crate) area: String,
+
+    /// The shard to move to: SERVER/DATABASE, as `mdb show` prints them
+    #[arg(long, value_name = "SHARD")]
+    pub(crate) to: String,
+
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+/// Which briefcases.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Which {
+    /// These briefcases
+    #[arg(long, value_name = "GDID", num_args = 1..)]
+    pub(crate) gdid: Vec<String>,
+
+    /// The briefcases in a file, one a line; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from_file: Option<PathBuf>,
+
+    /// All with rows from a start up to another: 0:0:1000..0:0:2000, the second one not included
+    #[arg(long, value_name = "A..B")]
+    pub(crate) range: Option<String>,
+
+    /// All that live on a shard: SERVER/DATABASE
+    #[arg(long, value_name = "SHARD")]
+    pub(crate) shard: Option<String>,
+}
+
+/// How moves are run.
+#[derive(Debug, Args)]
+pub(crate) struct Pacing {
+    /// How many briefcases are moved together: more are faster, and fenced for longer
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) batch: u16,
+
+    /// How many batches are under way at the same time
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) parallel: u8,
+
+    /// Copy that many rows a second at the most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_rows_per_second: Option<u64>,
+
+    /// For how long briefcases may be fenced, 50 to 10000 ms
+    #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u64).range(50..=10_000))]
+    pub(crate) pause_target: u64,
+
+    /// How long locks and acknowledgements are waited for before the move stops
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub(crate) patience: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) selection: SelectionArguments,
+
+    #[command(flatten)]
+    pub(crate) pacing: Pacing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArguments {
+    /// Moves, by the beginning of their ids; all that have stopped without one
+    #[arg(value_name = "MOVE")]
+    pub(crate) moves: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) pacing: Pacing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeOne {
+    /// The move, by the beginning of its id
+    #[arg(value_name = "MOVE")]
+    pub(crate) id: String,
+
+    #[command(flatten)]
+    pub(crate) pacing: Pacing,
+}
+
+impl MoveCommand {
+    /// Whether it ends in an orderly way by itself when a signal asks it to.
+    pub(crate) fn heeds_signals(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Resume(_) | Self::Revert(_))
+    }
+}

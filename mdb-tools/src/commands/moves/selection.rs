@@ -1,0 +1,107 @@
+//! Which briefcases, and where to, in the words of the command line.
+
+use mdb_core::relocate::{MoveRecord, MoveRequest, Selection};
+use mdb_core::topology::{AreaIndex, ShardId, Topology};
+use mdb_core::{Gdid, Mdb};
+use mdb_gdid::RangeKey;
+
+use super::briefcases;
+use crate::args::SelectionArguments;
+use crate::failure::Failure;
+use crate::store;
+
+pub(super) fn request(mdb: &Mdb, asked: &SelectionArguments) -> Result<MoveRequest, Failure> {
+    let topology = mdb.topology();
+    let area = topology.area_index(&asked.area).ok_or_else(|| {
+        Failure::Input(format!(
+            "there is no area called `{}`; see `mdb show`",
+            asked.area
+        ))
+    })?;
+    let target = shard(topology, area, &asked.to)?;
+    let which = &asked.which;
+    let selection = if let Some(file) = &which.from_file {
+        let lines = if file.as_os_str() == "-" {
+            store::texts_or_stdin(&[])?
+        } else {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                Failure::Input(format!("can't read {}: {error}", file.display()))
+            })?;
+            text.lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
+        briefcases(ids(&lines)?)
+    } else if let Some(range) = &which.range {
+        read_range(range)?
+    } else if let Some(from) = &which.shard {
+        Selection::Shard(shard(topology, area, from)?)
+    } else {
+        briefcases(ids(&which.gdid)?)
+    };
+    Ok(MoveRequest::new(asked.area.clone(), selection, target))
+}
+
+/// The way back of a move.
+pub(super) fn back(mdb: &Mdb, record: &MoveRecord, ids: Vec<Gdid>) -> Result<MoveRequest, Failure> {
+    let topology = mdb.topology();
+    let source = topology
+        .area_index(record.area())
+        .and_then(|area| topology.shard_named(area, record.source()))
+        .ok_or_else(|| {
+            Failure::Failed(format!(
+                "the configuration no longer has shard {} of area `{}`",
+                record.source(),
+                record.area()
+            ))
+        })?;
+    Ok(MoveRequest::new(record.area(), briefcases(ids), source))
+}
+
+fn ids(texts: &[String]) -> Result<Vec<Gdid>, Failure> {
+    texts.iter().map(|text| store::read_id(text)).collect()
+}
+
+fn read_range(text: &str) -> Result<Selection, Failure> {
+    let refused = |reason: &str| {
+        Failure::Input(format!(
+            "`{text}` is no range: {reason}; write for example 0:0:1000..0:0:2000"
+        ))
+    };
+    let (from, until) = text
+        .split_once("..")
+        .ok_or_else(|| refused("`..` is missing"))?;
+    let read = |end: &str| RangeKey::from_start(end).map_err(|error| refused(&error.to_string()));
+    let (from, until) = (read(from)?, read(until)?);
+    if from >= until {
+        return Err(refused("it ends before it begins"));
+    }
+    Ok(Selection::Range { from, until })
+}
+
+/// The shard of an area that is written SERVER/DATABASE, or by its name.
+fn shard(topology: &Topology, area: AreaIndex, text: &str) -> Result<ShardId, Failure> {
+    let by_place = |id: &ShardId| {
+        let shard = topology.shard(*id);
+        format!("{}/{}", shard.server(), shard.database()) == text
+    };
+    topology
+        .area(area)
+        .shards()
+        .find(by_place)
+        .or_else(|| topology.shard_named(area, text))
+        .ok_or_else(|| {
+            Failure::Input(format!(
+                "area `{}` has no shard `{text}`; write SERVER/DATABASE, as `mdb show` prints them",
+                topology.area(area).name()
+            ))
+        })
+}
+
+/// A shard as the command line writes it.
+pub(super) fn named(mdb: &Mdb, id: ShardId) -> String {
+    let shard = mdb.topology().shard(id);
+    format!("{}/{}", shard.server(), shard.database())
+}
