@@ -18,6 +18,7 @@ use crate::gdid::Gdid;
 use crate::names::{ScopeName, SequenceName};
 use dispenser::Run;
 use shared::Shared;
+use stock::Filler;
 
 pub use handle::GeneratorHandle;
 pub use metrics::GeneratorMetrics;
@@ -78,7 +79,7 @@ struct Alive(Arc<Shared>);
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        self.0.stock().closed = true;
+        self.0.stock().filler = Filler::Dismissed;
         self.0.wake.notify_one();
     }
 }

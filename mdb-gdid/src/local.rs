@@ -16,8 +16,8 @@ use crate::authority::{AuthorityId, BlockSize};
 use crate::gdid::Gdid;
 use crate::names::{ScopeName, SequenceName};
 
-/// 2020-01-01 in UTC, in seconds since 1970.
-const BEGINNING: Duration = Duration::from_secs(1_577_836_800);
+/// 2020-01-01 in UTC, since 1970.
+const BEGINNING: Duration = Duration::from_hours(18_262 * 24);
 const NUMBER_BITS: u32 = 28;
 const NUMBERS: u64 = 1 << NUMBER_BITS;
 /// How many ids there are in one second.
@@ -85,7 +85,7 @@ pub enum LocalError {
         /// The second that it is by the clock.
         now: u64,
     },
-    /// The clock is before 2020 or after 2156.
+    /// The clock is before 2020 at the first use, or after 2156.
     #[error("ids of sequence `{sequence}` need a clock between 2020 and 2156; set the clock right")]
     ClockOutOfRange {
         /// The sequence.
@@ -190,8 +190,7 @@ impl LocalGenerator {
     }
 
     /// The next id, unless it had to be waited for: `None` for 1.5 seconds from the first use on, when
-    /// the ids of a second are used up, and while the clock is not between 2020 and 2156. Takes no
-    /// lock.
+    /// the ids of a second are used up, and where [`next`](Self::next) would fail. Takes no lock.
     pub fn try_next(&self) -> Option<Gdid> {
         let counter = self.reserve(1).ok()??;
         Some(self.id(counter))
@@ -202,7 +201,7 @@ impl LocalGenerator {
     /// # Errors
     ///
     /// - [`LocalError::ClockDrift`]: the ids of a second are used up, and the clock does not go on.
-    /// - [`LocalError::ClockOutOfRange`]: the clock is before 2020 or after 2156.
+    /// - [`LocalError::ClockOutOfRange`]: the clock is before 2020 at the first use, or after 2156.
     ///
     /// # Cancel safety
     ///
@@ -232,7 +231,9 @@ impl LocalGenerator {
             return Ok(Vec::new());
         }
         let first = self.wait_for(count).await?;
-        Ok((first..first + count).map(|counter| self.id(counter)).collect())
+        Ok((first..first + count)
+            .map(|counter| self.id(counter))
+            .collect())
     }
 
     fn id(&self, counter: u64) -> Gdid {
@@ -240,31 +241,33 @@ impl LocalGenerator {
         Gdid::from_era_and_id(era, u64::from(authority.get()) << 60 | counter)
     }
 
-    /// The second that it is.
-    fn stamp(&self) -> Result<u64, LocalError> {
-        let since_1970 = self.inner.clock.now().duration_since(SystemTime::UNIX_EPOCH);
-        since_1970
-            .ok()
-            .and_then(|since| since.checked_sub(BEGINNING))
-            .map(|since| since.as_secs())
-            .filter(|stamp| (1..STAMPS).contains(stamp))
-            .ok_or_else(|| LocalError::ClockOutOfRange {
+    /// The second that it is, and how it was at first use. A clock that was set to before 2020 later is
+    /// one that jumped back.
+    fn time(&self) -> Result<(u64, FirstUse), LocalError> {
+        let since_1970 = self
+            .inner
+            .clock
+            .now()
+            .duration_since(SystemTime::UNIX_EPOCH);
+        let since_2020 = since_1970.unwrap_or_default().saturating_sub(BEGINNING);
+        let stamp = since_2020.as_secs();
+        let first_use = &self.inner.first_use;
+        if stamp >= STAMPS || (stamp == 0 && first_use.get().is_none()) {
+            return Err(LocalError::ClockOutOfRange {
                 sequence: self.name().clone(),
-            })
-    }
-
-    fn first_use(&self, stamp: u64) -> FirstUse {
-        *self.inner.first_use.get_or_init(|| FirstUse {
+            });
+        }
+        let now = || FirstUse {
             at: Instant::now(),
             stamp,
-        })
+        };
+        Ok((stamp, *first_use.get_or_init(now)))
     }
 
     /// The first of `count` consecutive counters, which belong to the caller from now on; `None` when
     /// it has to wait.
     fn reserve(&self, count: u64) -> Result<Option<u64>, LocalError> {
-        let stamp = self.stamp()?;
-        let first_use = self.first_use(stamp);
+        let (stamp, first_use) = self.time()?;
         if first_use.at.elapsed() < FIRST_WAIT {
             return Ok(None);
         }
@@ -293,8 +296,8 @@ impl LocalGenerator {
             if let Some(first) = self.reserve(count)? {
                 return Ok(first);
             }
-            let stamp = self.stamp()?;
-            let ready_at = self.first_use(stamp).at + FIRST_WAIT;
+            let (stamp, first_use) = self.time()?;
+            let ready_at = first_use.at + FIRST_WAIT;
             let now = Instant::now();
             if now < ready_at {
                 tokio::time::sleep_until(ready_at).await;
@@ -304,7 +307,7 @@ impl LocalGenerator {
                 let used = self.inner.last.load(Ordering::Relaxed) >> NUMBER_BITS;
                 return Err(LocalError::ClockDrift {
                     sequence: self.name().clone(),
-                    stamp: used.max(self.first_use(stamp).stamp),
+                    stamp: used.max(first_use.stamp),
                     now: stamp,
                 });
             }

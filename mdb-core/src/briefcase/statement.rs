@@ -33,25 +33,30 @@ impl<'c, DB: Engine> Executor<'c> for &'c Briefcase<DB> {
                 Path::Guarded => {
                     drop(operation);
                     let (first, again) = Statement::split(self.pool()?, query)?;
-                    let mut transaction = self.begin_for(again.is_some()).await?;
-                    let mut steps = Executor::fetch_many(&transaction, first);
-                    let mut next = steps.next().await.transpose();
-                    if let (Err(error), Some(again)) = (&next, again)
-                        && DB::error_class(error) == ErrorClass::ReadOnly
-                    {
+                    let (mut statement, mut again) = (first, again);
+                    loop {
+                        let transaction = self.begin_for(again.is_some()).await?;
+                        let mut steps = Executor::fetch_many(&transaction, statement);
+                        let mut next = steps.next().await.transpose();
+                        if let Err(error) = &next
+                            && DB::error_class(error) == ErrorClass::ReadOnly
+                            && let Some(writing) = again.take()
+                        {
+                            drop(steps);
+                            // Given back first: the writer may need its place.
+                            transaction.rollback().await?;
+                            self.pool()?.remember_writer(writing.fingerprint());
+                            statement = writing;
+                            continue;
+                        }
+                        while let Some(step) = next? {
+                            yield step;
+                            next = steps.next().await.transpose();
+                        }
                         drop(steps);
-                        self.pool()?.remember_writer(again.fingerprint());
-                        transaction = self.begin_for(false).await?;
-                        steps = Executor::fetch_many(&transaction, again);
-                        next = steps.next().await.transpose();
+                        transaction.commit().await?;
+                        break;
                     }
-                    let mut step = next?;
-                    while let Some(found) = step {
-                        yield found;
-                        step = steps.next().await.transpose()?;
-                    }
-                    drop(steps);
-                    transaction.commit().await?;
                 }
             }
         })
@@ -104,7 +109,7 @@ impl<'c, DB: Engine> Executor<'c> for &'c Briefcase<DB> {
 impl<DB: Engine> Briefcase<DB> {
     /// A transaction for one statement; one that is tried on a reader may only read.
     async fn begin_for(&self, on_reader: bool) -> Result<Transaction<DB>, sqlx::Error> {
-        let options = TransactionOptions::new();
+        let options = TransactionOptions::new().single_statement();
         if on_reader {
             self.begin_with(&options.read_only()).await
         } else {

@@ -40,6 +40,15 @@ pub struct TransactionOptions {
     isolation: Isolation,
     writes: Writes,
     timeout: Option<Duration>,
+    extent: Extent,
+}
+
+/// What the time-out is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Extent {
+    Whole,
+    /// Each statement for itself: the transaction is there for one of them.
+    Statement,
 }
 
 impl TransactionOptions {
@@ -56,6 +65,21 @@ impl TransactionOptions {
             isolation: Isolation::ReadCommitted,
             writes: Writes::Allowed,
             timeout: None,
+            extent: Extent::Whole,
+        }
+    }
+
+    /// For a single statement, whose time counts from when it is sent.
+    pub(crate) const fn single_statement(mut self) -> Self {
+        self.extent = Extent::Statement;
+        self
+    }
+
+    /// How long the whole may take, if a statement may take `statement`.
+    pub(crate) fn limit(&self, statement: Duration) -> Duration {
+        match self.extent {
+            Extent::Whole => self.timeout_or(statement),
+            Extent::Statement => Self::MAX_TIMEOUT,
         }
     }
 

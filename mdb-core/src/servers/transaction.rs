@@ -71,7 +71,7 @@ impl<DB: Engine> Transaction<DB> {
         pool: &ShardPool<DB>,
         options: &TransactionOptions,
     ) -> Result<Self, sqlx::Error> {
-        let limit = options.timeout_or(pool.source().limits.statement_timeout());
+        let limit = options.limit(pool.source().limits.statement_timeout());
         let deadline = Instant::now() + limit;
         let lane = match options.writes() {
             Writes::Allowed => Lane::Write,

@@ -275,7 +275,5 @@ const fn ticket_of(serial: u64, place: u64) -> u64 {
     serial << PLACE_BITS | place
 }
 
-#[cfg(all(test, mdb_loom))]
-mod loom_tests;
 #[cfg(test)]
 mod tests;

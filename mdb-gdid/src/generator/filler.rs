@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::shared::Shared;
-use super::stock::Step;
+use super::stock::{Filler, Step};
 use crate::authority::{AuthorityError, Block, BlockSize, Place};
 
 /// How long a fetch takes at most; less when blocks live shorter than twice as long.
@@ -38,11 +38,11 @@ enum GivenUp {
 pub(super) fn ensure(shared: &Arc<Shared>) -> Result<(), AuthorityError> {
     let runtime = {
         let mut stock = shared.stock();
-        if stock.filler_runs {
+        if stock.filler != Filler::Absent {
             return Ok(());
         }
         let runtime = Handle::try_current().map_err(|_| given_up(shared, GivenUp::NoRuntime))?;
-        stock.filler_runs = true;
+        stock.filler = Filler::Running;
         runtime
     };
     // Made before it is spawned, so that it is dropped even if the runtime is ending.
@@ -60,7 +60,9 @@ impl Drop for Guard {
         shared.drop_all();
         {
             let mut stock = shared.stock();
-            stock.filler_runs = false;
+            if stock.filler == Filler::Running {
+                stock.filler = Filler::Absent;
+            }
             if std::thread::panicking() {
                 stock.fetch_failed(given_up(shared, GivenUp::Panic));
             }
@@ -148,7 +150,7 @@ async fn fetch(shared: &Shared, size: BlockSize) -> Option<Result<Block, Authori
     loop {
         let now = Instant::now();
         let lapse = shared.drop_lapsed(now);
-        if shared.stock().closed {
+        if shared.stock().filler == Filler::Dismissed {
             return None;
         }
         let until = lapse.map_or(end, |lapse| lapse.min(end));

@@ -87,9 +87,14 @@ impl Shared {
     #[cold]
     fn try_next_slowly(self: &Arc<Self>, mut taken: Take<Taken>) -> Option<Gdid> {
         loop {
-            if let Some(Taken { id, at_mark }) = self.settle(taken)? {
-                self.wake_if(at_mark);
-                return Some(id);
+            match taken {
+                Take::Got(Taken { id, at_mark }) => {
+                    self.wake_if(at_mark);
+                    return Some(id);
+                }
+                Take::Lost(ids) => self.count_lost(ids),
+                Take::Empty if self.go_on() => {}
+                Take::Empty => return None,
             }
             taken = self.dispenser.next();
         }
@@ -99,9 +104,14 @@ impl Shared {
     /// empty.
     pub(super) fn try_run(self: &Arc<Self>, wanted: impl Fn(u64) -> u64) -> Option<Run> {
         loop {
-            if let Some(run) = self.settle(self.dispenser.run(&wanted))? {
-                self.wake_if(run.at_mark);
-                return Some(run);
+            match self.dispenser.run(&wanted) {
+                Take::Got(run) => {
+                    self.wake_if(run.at_mark);
+                    return Some(run);
+                }
+                Take::Lost(ids) => self.count_lost(ids),
+                Take::Empty if self.go_on() => {}
+                Take::Empty => return None,
             }
         }
     }
@@ -111,25 +121,19 @@ impl Shared {
         self.stock().make_room(&self.dispenser, count as u64);
     }
 
-    /// What was taken; `Some(None)` when it has to be tried again, `None` when memory is empty.
-    fn settle<T>(self: &Arc<Self>, taken: Take<T>) -> Option<Option<T>> {
-        match taken {
-            Take::Got(taken) => Some(Some(taken)),
-            Take::Lost(ids) => {
-                self.lost.fetch_add(ids, Ordering::Relaxed);
-                Some(None)
-            }
-            Take::Empty => {
-                if self.stock().go_on(&self.dispenser) {
-                    self.wake.notify_one();
-                    return Some(None);
-                }
-                // Without a runtime there is nobody who could fetch, and nobody waits.
-                let _ = filler::ensure(self);
-                self.wake.notify_one();
-                None
-            }
+    /// Goes on with the next block; false when memory is empty.
+    fn go_on(self: &Arc<Self>) -> bool {
+        let goes_on = self.stock().go_on(&self.dispenser);
+        if !goes_on {
+            // Without a runtime there is nobody who could fetch, and nobody waits.
+            let _ = filler::ensure(self);
         }
+        self.wake.notify_one();
+        goes_on
+    }
+
+    fn count_lost(&self, ids: u64) {
+        self.lost.fetch_add(ids, Ordering::Relaxed);
     }
 
     fn wake_if(&self, at_mark: bool) {

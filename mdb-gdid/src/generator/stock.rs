@@ -23,8 +23,8 @@ use crate::names::SequenceName;
 
 /// Into how many parts a block's life is divided, each of which has one lapse.
 const LAPSES_IN_A_LIFE: u32 = 8;
-/// The last part of a block's life, in which nothing of it is dealt.
-const MARGIN: u32 = 16;
+/// In how many sixteenths of its life a block is dealt from.
+const DEALT_SIXTEENTHS: u32 = 15;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -47,8 +47,16 @@ pub(super) struct Stock {
     taken_when_it_came: u64,
     pub(super) last_failure: Option<AuthorityError>,
     pub(super) near_the_end: bool,
-    pub(super) filler_runs: bool,
-    pub(super) closed: bool,
+    pub(super) filler: Filler,
+}
+
+/// Whether the filler runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filler {
+    Absent,
+    Running,
+    /// No generator is left, so it ends, and never runs again.
+    Dismissed,
 }
 
 /// What has happened so far.
@@ -95,8 +103,7 @@ impl Stock {
             taken_when_it_came: 0,
             last_failure: None,
             near_the_end: false,
-            filler_runs: false,
-            closed: false,
+            filler: Filler::Absent,
         }
     }
 
@@ -174,7 +181,7 @@ impl Stock {
         now: Instant,
         retry_at: Option<Instant>,
     ) -> Step {
-        if self.closed {
+        if self.filler == Filler::Dismissed {
             return Step::End;
         }
         if self.wanted == 0 {
@@ -222,8 +229,8 @@ impl Stock {
         *seen = Some(block.state_after());
         self.pace.block_came(now - asked_at);
         self.near_the_end = block.state_after().is_near_the_end();
-        let life = self.options.block_life().get();
-        let lapses = self.lapse_of(asked_at + (life - life / MARGIN));
+        let dealt_for = self.options.block_life().get() / 16 * DEALT_SIXTEENTHS;
+        let lapses = self.lapse_of(asked_at + dealt_for);
         self.reserve.push_back(Held { block, lapses });
         self.counts.blocks += 1;
         self.last_failure = None;

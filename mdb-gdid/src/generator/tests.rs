@@ -1,7 +1,9 @@
 //! Generators with a source that waits, fails, goes back or panics when it is told to.
 
 use super::*;
-use crate::authority::{AllocateFuture, AuthorityId, BlockSize, Place, SequenceState, StatusFuture};
+use crate::authority::{
+    AllocateFuture, AuthorityId, BlockSize, Place, SequenceState, StatusFuture,
+};
 use std::collections::HashSet;
 use std::error::Error;
 use std::sync::Mutex;

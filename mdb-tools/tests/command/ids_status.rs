@@ -36,8 +36,8 @@ fn every_sequence_is_shown() {
     same_lines(
         json.out(),
         r#"
-    {"sequence":"user","scope":"quickstart.main.user","authority":0,"place":"central","kind":"central","next":"0:0:1","remaining":1152921504606846975,"remaining_percent":100.0,"blocks":0,"outstanding":0,"lapse_in_ms":0,"notes":[],"alarm":null,"error":null}
-    {"sequence":"order","scope":"quickstart.main.user","authority":0,"place":"central","kind":"central","next":"0:0:1","remaining":1152921504606846975,"remaining_percent":100.0,"blocks":0,"outstanding":0,"lapse_in_ms":0,"notes":[],"alarm":null,"error":null}
+    {"sequence":"user","scope":"QUICKSTART.MAIN.USER","authority":0,"place":"central","kind":"central","next":"0:0:1","remaining":1152921504606846975,"remaining_percent":100.0,"blocks":0,"outstanding":0,"lapse_in_ms":0,"notes":[],"alarm":null,"error":null}
+    {"sequence":"order","scope":"QUICKSTART.MAIN.USER","authority":0,"place":"central","kind":"central","next":"0:0:1","remaining":1152921504606846975,"remaining_percent":100.0,"blocks":0,"outstanding":0,"lapse_in_ms":0,"notes":[],"alarm":null,"error":null}
     "#,
     );
     let table = store.run(["gdid", "status"]).ends_with(status::DONE);

@@ -1,8 +1,11 @@
-//! What the dispenser does for one thread; `loom_tests` has every interleaving of several.
+//! What the dispenser does for one thread; `interleaved` has every interleaving of several.
 
 use super::*;
 use crate::authority::{AuthorityId, BlockSize, SequenceState};
 use proptest::prelude::*;
+
+#[cfg(mdb_loom)]
+mod interleaved;
 
 fn one<const SLOTS: usize>(dispenser: &Dispenser<SLOTS>) -> Option<Taken> {
     match dispenser.next() {

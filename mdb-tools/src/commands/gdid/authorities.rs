@@ -55,12 +55,7 @@ impl Authority {
     }
 
     fn named(_mdb: &Mdb, _name: &str) -> Result<Self, Failure> {
-        Ok(Self {
-            name: "central".into(),
-            kind: "central",
-            ids: vec![AuthorityId::new(0).unwrap()],
-            source: Arc::new(Temporary(Default::default())),
-        })
+        unimplemented!()
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -180,52 +175,4 @@ pub(crate) fn named<'a>(answers: impl Iterator<Item = &'a Answer>) -> String {
         .map(|(place, ids)| format!("`{place}` ({})", ids.join(", ")))
         .collect();
     named.join(", ")
-}
-
-#[derive(Debug)]
-struct Temporary(std::sync::Mutex<std::collections::HashMap<String, mdb_gdid::Ledger>>);
-impl BlockSource for Temporary {
-    fn allocate<'a>(
-        &'a self,
-        _: &'a mdb_gdid::ScopeName,
-        s: &'a mdb_gdid::SequenceName,
-        size: BlockSize,
-    ) -> mdb_gdid::AllocateFuture<'a> {
-        let mut map = self.0.lock().unwrap();
-        let l = map.entry(s.to_string()).or_insert(mdb_gdid::Ledger::START);
-        let (b, n) = l
-            .issue(
-                AuthorityId::new(0).unwrap(),
-                size,
-                std::time::SystemTime::now().into(),
-                mdb_gdid::BlockLife::USUAL,
-            )
-            .unwrap();
-        *l = n;
-        Box::pin(async move { Ok(b) })
-    }
-    fn raise<'a>(
-        &'a self,
-        _: &'a mdb_gdid::ScopeName,
-        s: &'a mdb_gdid::SequenceName,
-        floor: RangeKey,
-    ) -> StatusFuture<'a> {
-        let mut map = self.0.lock().unwrap();
-        let l = map.entry(s.to_string()).or_insert(mdb_gdid::Ledger::START);
-        *l = l.raised(SequenceState::before(floor));
-        let st = AuthorityStatus::of(
-            AuthorityId::new(0).unwrap(),
-            l,
-            std::time::SystemTime::now().into(),
-            mdb_gdid::BlockLife::USUAL,
-        );
-        Box::pin(async move { Ok(vec![st]) })
-    }
-    fn status<'a>(
-        &'a self,
-        a: &'a mdb_gdid::ScopeName,
-        s: &'a mdb_gdid::SequenceName,
-    ) -> StatusFuture<'a> {
-        self.raise(a, s, RangeKey::MIN)
-    }
 }
