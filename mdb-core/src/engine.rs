@@ -119,6 +119,10 @@ pub trait Engine: Database + sealed::Sealed {
     #[doc(hidden)]
     const TIMEOUT: TimeoutScope;
 
+    /// The function of the greater of two values.
+    #[doc(hidden)]
+    const GREATEST: &'static str;
+
     #[doc(hidden)]
     fn fetch_many<'c, 'q: 'c, E>(connection: &'c mut Self::Connection, query: E) -> Steps<'c, Self>
     where
@@ -211,6 +215,24 @@ pub trait Engine: Database + sealed::Sealed {
     /// Makes sure that only one connection at a time runs MDB's table definitions.
     #[doc(hidden)]
     fn definition_lock() -> Option<&'static str>;
+
+    /// Adds the first value to a column of the one row that `update` is about, and says what it is
+    /// then; `None` when there is no such row. `{sum}` is where the sum belongs. One atomic statement.
+    #[doc(hidden)]
+    fn add<'c>(
+        connection: &'c mut Self::Connection,
+        update: &'c str,
+        column: &'c str,
+        values: &'c [Value],
+    ) -> BoxFuture<'c, Result<Option<i64>, sqlx::Error>> {
+        Box::pin(async move {
+            let update = update.replace("{sum}", &format!("{column} + ?"));
+            let update = format!("{update} RETURNING {column}");
+            // The sum comes before the key in the statement.
+            let rows = Self::query_own(connection, &update, values).await?;
+            rows.first().map(|row| row.integer(0)).transpose()
+        })
+    }
 
     /// Inside a transaction, on the guarded path: keeps the fence of a briefcase as it is until the
     /// transaction ends. Readers and writers share it; only movers are kept waiting.

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use mdb_gdid::BlockSource;
+
 use crate::area::Area;
 use crate::catalog::{LiveRouter, Session};
 use crate::central::Central;
@@ -119,7 +121,7 @@ impl Mdb {
         let live = LiveRouter::new(Router::with_relocations(topology, &HashMap::new()));
         let session = Session::start(&live, &servers);
         let central = Central::new(config.central(), Arc::clone(&live), servers.clone());
-        let sequences = Sequences::new(config.sequences(), servers.clone());
+        let sequences = Sequences::new(config.sequences(), &servers);
         Ok(Self {
             inner: Arc::new(Inner {
                 config: Arc::new(config),
@@ -201,6 +203,21 @@ impl Mdb {
     /// second run of the same ids.
     pub fn sequence(&self, name: &str) -> StoreSequence {
         self.inner.sequences.get(name)
+    }
+
+    /// The names of the declared sequences, in the order of the configuration.
+    pub fn sequence_names(&self) -> impl Iterator<Item = &str> {
+        let declared = self.inner.config.sequences().declared();
+        declared.iter().map(|declared| declared.name().as_str())
+    }
+
+    /// The place of the configuration, called `name`, where authorities count; to hand out its blocks
+    /// to others, or to look after it.
+    ///
+    /// It is opened when it is first used. Authorities on disks can be held by one process only.
+    pub fn authority(&self, name: &str) -> Option<Arc<dyn BlockSource>> {
+        let (_, source) = self.inner.sequences.authority(name)?;
+        Some(Arc::clone(source))
     }
 
     /// Makes every shard's database ready: the database where the user may create it, MDB's tables,

@@ -49,8 +49,6 @@ mod local;
 mod names;
 mod parse;
 mod range_key;
-#[cfg(feature = "generator")]
-mod sequence;
 #[cfg(feature = "serde")]
 mod serde_text;
 #[cfg(feature = "serve")]
@@ -58,6 +56,7 @@ mod serve;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod sql;
 
+pub use authorities::Authorities;
 pub use authority::{
     AdvanceError, AllocateFuture, AuthorityError, AuthorityId, AuthorityIds, AuthorityStatus,
     Block, BlockError, BlockIds, BlockLife, BlockSize, BlockSource, Cause, Ledger, Place,
@@ -74,8 +73,6 @@ pub use local::{LocalError, LocalGenerator};
 pub use names::{NameError, ScopeName, SequenceName};
 pub use parse::{GdidParseError, GdidParseErrorKind};
 pub use range_key::{RangeKey, StartError};
-#[cfg(feature = "generator")]
-pub use sequence::Sequence;
 #[cfg(feature = "serve")]
 pub use serve::{
     ServeError, ServeOptions, ServeOptionsError, ServeTls, ServeTlsError, ServeTransport, serve,

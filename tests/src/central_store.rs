@@ -107,7 +107,8 @@ impl CentralStore {
             name = "shop"
 
             [sequences]
-            block_size = 100
+            smallest_block = 100
+            largest_block = 100
 
             [[sequence]]
             name = "user"

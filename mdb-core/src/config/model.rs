@@ -8,9 +8,12 @@ mod briefcases;
 mod placement;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use mdb_gdid::{AuthorityId, BlockSize, ScopeName, SequenceName};
+use mdb_gdid::{AuthorityId, AuthorityIds, GeneratorOptions, ScopeName, SequenceName};
+use secrecy::SecretString;
+use url::Url;
 
 pub use briefcases::{BriefcaseConfig, Reach, TableConfig};
 pub use placement::{
@@ -152,8 +155,8 @@ impl Config {
 /// Which sequences exist and how their ids are issued.
 #[derive(Clone, Debug)]
 pub struct SequenceConfig {
-    pub(super) authority: AuthorityId,
-    pub(super) block_size: BlockSize,
+    pub(super) options: GeneratorOptions,
+    pub(super) authorities: Vec<AuthorityConfig>,
     pub(super) sequences: Vec<DeclaredSequence>,
 }
 
@@ -177,20 +180,93 @@ impl DeclaredSequence {
 }
 
 impl SequenceConfig {
-    /// The authority that this installation's CENTRAL is.
-    pub fn authority(&self) -> AuthorityId {
-        self.authority
+    /// How ids are fetched and dealt.
+    pub fn options(&self) -> GeneratorOptions {
+        self.options
     }
 
-    /// How many ids an authority hands out at a time.
-    pub fn block_size(&self) -> BlockSize {
-        self.block_size
+    /// Where the authorities count, the nearest first; at least one, and no number twice.
+    pub fn authorities(&self) -> &[AuthorityConfig] {
+        &self.authorities
     }
 
     /// The declared sequences, in the order of the file. No other may be used: a misspelt name
     /// would begin a second run of the same ids.
     pub fn declared(&self) -> &[DeclaredSequence] {
         &self.sequences
+    }
+}
+
+/// A place where authorities count.
+#[derive(Clone, Debug)]
+pub struct AuthorityConfig {
+    pub(super) name: String,
+    pub(super) ids: AuthorityIds,
+    pub(super) kind: AuthorityKind,
+}
+
+impl AuthorityConfig {
+    /// The one that there is when the file names none: authority 0, on CENTRAL's first shard.
+    pub(super) fn only_central() -> Self {
+        Self {
+            name: "central".to_owned(),
+            ids: AuthorityIds::new(vec![AuthorityId::new(0).expect("below 16")])
+                .expect("one number"),
+            kind: AuthorityKind::Central { shard: 0 },
+        }
+    }
+
+    /// Its name, of which the configuration has no second one.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The numbers of its authorities.
+    pub fn ids(&self) -> &AuthorityIds {
+        &self.ids
+    }
+
+    /// How it counts.
+    pub fn kind(&self) -> &AuthorityKind {
+        &self.kind
+    }
+}
+
+/// How authorities count.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum AuthorityKind {
+    /// In a row for each sequence on one of CENTRAL's shards.
+    Central {
+        /// The shard's place in CENTRAL's list.
+        shard: usize,
+    },
+    /// In files. Only one process at a time can hold them.
+    Disk {
+        /// Directories, best on different disks.
+        paths: Vec<PathBuf>,
+    },
+    /// Another process counts, and is asked over HTTP.
+    Http {
+        /// Hosts that serve the same authorities, the nearest first.
+        urls: Vec<Url>,
+        /// What they know this store by.
+        token: SecretString,
+        /// A file with the certificates to trust, instead of the public ones.
+        ca: Option<PathBuf>,
+        /// How long an answer may take.
+        timeout: Duration,
+    },
+}
+
+impl AuthorityKind {
+    /// The word of the configuration: `central`, `disk` or `http`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Central { .. } => "central",
+            Self::Disk { .. } => "disk",
+            Self::Http { .. } => "http",
+        }
     }
 }
 

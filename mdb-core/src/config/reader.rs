@@ -6,6 +6,7 @@
 //! found is there a [`Config`].
 
 mod areas;
+mod authorities;
 mod briefcases;
 mod central;
 mod context;
@@ -34,6 +35,7 @@ pub(super) const SCHEMAS: &[&Schema] = &[
     &STORE,
     &sequences::SEQUENCES,
     &sequences::SEQUENCE,
+    &authorities::AUTHORITY,
     &servers::DEFAULTS,
     &servers::TEMPLATE,
     &servers::SERVER,
@@ -54,6 +56,7 @@ const ROOT: Schema = Schema {
         "store",
         "sequences",
         "sequence",
+        "authority",
         "defaults",
         "template",
         "server",
@@ -104,7 +107,8 @@ fn read_root(context: &Context<'_>, tree: &Spanned<DeTable<'_>>) -> Option<Confi
     let mut shards = shards::Shards::new(context, &servers);
     let central = central::read(&root, &mut shards);
     let (areas, area_names) = areas::read(&root, &mut shards);
-    let sequences = sequences::read(&root, store.as_ref(), &area_names);
+    let authorities = authorities::read(&root, central.as_ref().map(|c| c.shards().len()));
+    let sequences = sequences::read(&root, store.as_ref(), &area_names, authorities);
     Some(Config {
         store: store?.value,
         sequences: sequences?,

@@ -41,6 +41,7 @@ impl Engine for MySql {
     const KIND: EngineKind = EngineKind::MySql;
     const LANES: Lanes = Lanes::One;
     const TIMEOUT: TimeoutScope = TimeoutScope::Session;
+    const GREATEST: &'static str = "GREATEST";
 
     super::shared_methods!();
 
@@ -183,6 +184,22 @@ impl Engine for MySql {
     fn definition_lock() -> Option<&'static str> {
         // The statements that follow are repeatable one by one here, and commit by themselves.
         None
+    }
+
+    fn add<'c>(
+        connection: &'c mut MySqlConnection,
+        update: &'c str,
+        column: &'c str,
+        values: &'c [Value],
+    ) -> BoxFuture<'c, Result<Option<i64>, sqlx::Error>> {
+        Box::pin(async move {
+            // The server answers with the expression's value as if it had numbered a row by it.
+            let update = update.replace("{sum}", &format!("LAST_INSERT_ID({column} + ?)"));
+            let query = super::bind_values!(sqlx::query::<Self>(&update), values);
+            let done = query.execute(connection).await?;
+            let sum = i64::try_from(done.last_insert_id()).ok();
+            Ok(sum.filter(|_| done.rows_affected() > 0))
+        })
     }
 
     fn keep_fence(

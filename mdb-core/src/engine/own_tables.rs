@@ -13,7 +13,7 @@
 //!
 //! On CENTRAL's shards besides:
 //!
-//! - `mdb_sequence`: how far this installation's authorities are.
+//! - `mdb_sequence`: the authorities' ledgers; see [`mdb_gdid::Ledger`].
 //! - `mdb_index`: the named indexes. `state` is 0 for an entry that is found, 1 for a claim, 2 for a
 //!   rename's new key before the commit point, 3 for its old key before it, and 4 for its old key
 //!   after it; `operation` is the token of the claim or rename, and `peer` the rename's other key.
@@ -99,6 +99,8 @@ fn on_central(types: &ColumnTypes) -> (Vec<String>, &'static str) {
         format!(
             "CREATE TABLE IF NOT EXISTS mdb_sequence (scope {name} NOT NULL, name {name} NOT NULL, \
              authority {integer} NOT NULL, era {integer} NOT NULL, counter {integer} NOT NULL, \
+             blocks {integer} NOT NULL, last_at {integer} NOT NULL, window_at {integer} NOT NULL, \
+             window_blocks {integer} NOT NULL, earlier_blocks {integer} NOT NULL, \
              PRIMARY KEY (scope, name, authority)){suffix}"
         ),
         format!(

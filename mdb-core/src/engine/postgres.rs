@@ -24,6 +24,7 @@ impl Engine for Postgres {
     const KIND: EngineKind = EngineKind::Postgres;
     const LANES: Lanes = Lanes::One;
     const TIMEOUT: TimeoutScope = TimeoutScope::Transaction;
+    const GREATEST: &'static str = "GREATEST";
 
     super::shared_methods!();
 

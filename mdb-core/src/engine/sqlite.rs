@@ -26,6 +26,7 @@ impl Engine for Sqlite {
     const KIND: EngineKind = EngineKind::Sqlite;
     const LANES: Lanes = Lanes::WriterAndReaders;
     const TIMEOUT: TimeoutScope = TimeoutScope::Transaction;
+    const GREATEST: &'static str = "max";
 
     super::shared_methods!();
 

@@ -150,6 +150,49 @@ impl AnyPool {
         on_each!(AnyPool, self, pool => on(pool, steps).await)
     }
 
+    /// Adds the first value to a column of one row, and says what it is then; `None` when no row was
+    /// changed. `{sum}` in the statement is where the sum belongs.
+    pub(crate) async fn add(
+        &self,
+        update: &str,
+        column: &str,
+        values: &[Value],
+    ) -> Result<Option<i64>, sqlx::Error> {
+        async fn on<DB: Engine>(
+            pool: &ShardPool<DB>,
+            update: &str,
+            column: &str,
+            values: &[Value],
+        ) -> Result<Option<i64>, sqlx::Error> {
+            let deadline = Instant::now() + pool.source().limits.acquire_timeout();
+            loop {
+                let mut lease = pool.acquire(Lane::Write).await?;
+                let result = lease
+                    .run(pool.statement_limit(), async |c| {
+                        DB::add(c, update, column, values).await
+                    })
+                    .await;
+                match result {
+                    Err(error)
+                        if DB::error_class(&error) == ErrorClass::Conflict
+                            && Instant::now() < deadline => {}
+                    result => return result,
+                }
+                drop(lease);
+                tokio::time::sleep(CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
+            }
+        }
+        on_each!(AnyPool, self, pool => on(pool, update, column, values).await)
+    }
+
+    /// An expression for the greater of two.
+    pub(crate) fn greatest(&self, a: &str, b: &str) -> String {
+        fn of<DB: Engine>(_: &ShardPool<DB>, a: &str, b: &str) -> String {
+            format!("{}({a}, {b})", DB::GREATEST)
+        }
+        on_each!(AnyPool, self, pool => of(pool, a, b))
+    }
+
     /// Whether the error is a taken unique key.
     pub(crate) fn is_unique_violation(&self, error: &sqlx::Error) -> bool {
         fn of<DB: Engine>(_: &ShardPool<DB>, error: &sqlx::Error) -> bool {

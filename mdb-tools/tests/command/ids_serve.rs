@@ -304,7 +304,7 @@ ids = [2]
     refuses(
         &two,
         &["127.0.0.1:0", "--authority", "there"],
-        &["`there`", "http"],
+        &["`there`", "HTTP"],
     );
     let serving = serve(&two, &["127.0.0.1:0", "--authority", "here"]);
     assert_eq!(serving.said()["ids"], Value::from(vec![1]));

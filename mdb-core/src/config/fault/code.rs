@@ -74,6 +74,12 @@ codes! {
     UnsetVariable = "unset_variable",
     /// A setting that the server's engine doesn't have.
     NotForEngine = "not_for_engine",
+    /// A setting that this kind of authority doesn't have.
+    NotForKind = "not_for_kind",
+    /// A number of an authority that another one has.
+    DuplicateAuthority = "duplicate_authority",
+    /// A URL that would send a token over a network without TLS.
+    UnprotectedUrl = "unprotected_url",
     /// A start or breakpoint that is no id.
     BadStart = "bad_start",
     /// A start or breakpoint with an authority.

@@ -71,7 +71,7 @@ fn reference(text: &str) -> Option<usize> {
 /// Whether a key's value must never be shown.
 pub(in crate::config) fn sounds_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    ["pass", "pwd", "secret"]
+    ["pass", "pwd", "secret", "token"]
         .iter()
         .any(|word| key.contains(word))
 }

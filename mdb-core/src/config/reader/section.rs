@@ -4,7 +4,7 @@ use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::context::{Context, quoted};
 use super::is_placeholder;
@@ -199,18 +199,25 @@ impl<'c, 'a> Section<'c, 'a> {
             self.wrong(value, key, "a whole number");
             return None;
         };
+        self.in_range(value.span(), key, written, &range)
+    }
+
+    fn in_range(
+        &self,
+        at: Range<usize>,
+        key: &str,
+        written: &DeInteger<'_>,
+        range: &RangeInclusive<u64>,
+    ) -> Option<u64> {
         let number = u64::from_str_radix(written.as_str(), written.radix()).ok();
         let number = number.filter(|number| range.contains(number));
         if number.is_none() {
-            let (least, most) = range.into_inner();
+            let (least, most) = (range.start(), range.end());
+            let message = format!("`{key}` is out of range");
             self.context.report(
-                Found::new(
-                    FaultCode::OutOfRange,
-                    value.span(),
-                    format!("`{key}` is out of range"),
-                )
-                .label("out of range")
-                .help(format!("`{key}` is {least} to {most}")),
+                Found::new(FaultCode::OutOfRange, at, message)
+                    .label("out of range")
+                    .help(format!("`{key}` is {least} to {most}")),
             );
         }
         number
@@ -311,6 +318,32 @@ impl<'c, 'a> Section<'c, 'a> {
             }
         };
         values.iter().filter_map(text).collect()
+    }
+
+    /// The whole numbers of a list, those out of `range` left out.
+    pub(super) fn integers(&self, key: &str, range: &RangeInclusive<u64>) -> Vec<Written<u64>> {
+        let Some(value) = self.get(key) else {
+            return Vec::new();
+        };
+        let DeValue::Array(values) = value.get_ref() else {
+            self.wrong(value, key, "a list of whole numbers");
+            return Vec::new();
+        };
+        let number = |value: &'c Spanned<DeValue<'c>>| {
+            if is_placeholder(value) {
+                return None;
+            }
+            let DeValue::Integer(written) = value.get_ref() else {
+                self.wrong(value, key, "a whole number");
+                return None;
+            };
+            let number = self.in_range(value.span(), key, written, range)?;
+            Some(Written {
+                value: number,
+                at: value.span(),
+            })
+        };
+        values.iter().filter_map(number).collect()
     }
 
     /// The pairs of a table whose keys are free, by position.

@@ -3,18 +3,25 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use mdb_gdid::{AuthorityId, BlockSize, ScopeName, SequenceName};
+use mdb_gdid::{BlockLife, BlockSize, GeneratorOptions, LowWater, ScopeName, SequenceName};
 
 use super::areas::AreaNames;
 use super::context::quoted;
 use super::section::{Schema, Section, Written};
 use crate::config::fault::{FaultCode, Found};
-use crate::config::model::{DeclaredSequence, SequenceConfig};
+use crate::config::model::{AuthorityConfig, DeclaredSequence, SequenceConfig};
 use crate::config::names::StoreName;
 
 pub(super) const SEQUENCES: Schema = Schema {
     name: "sequences",
-    keys: &["schema", "bank", "authority", "block_size"],
+    keys: &[
+        "schema",
+        "bank",
+        "smallest_block",
+        "largest_block",
+        "low_water_percent",
+        "block_life_ms",
+    ],
 };
 
 pub(super) const SEQUENCE: Schema = Schema {
@@ -23,7 +30,9 @@ pub(super) const SEQUENCE: Schema = Schema {
 };
 
 const BANK: &str = "main";
-const BLOCK_SIZE: u64 = 256;
+const SMALLEST_BLOCK: u64 = 8;
+const LARGEST_BLOCK: u64 = 1024;
+const LOW_WATER_PERCENT: u64 = 25;
 
 /// The last part of the scope of a sequence that is no area's.
 const NO_AREA: &str = "central";
@@ -32,27 +41,68 @@ pub(super) fn read(
     root: &Section<'_, '_>,
     store: Option<&Written<StoreName>>,
     areas: &AreaNames,
+    authorities: Vec<AuthorityConfig>,
 ) -> Option<SequenceConfig> {
     let section = root.section("sequences", &SEQUENCES);
     let section = section.as_ref();
-    let authority = section
-        .and_then(|s| s.integer("authority", 0..=15))
-        .unwrap_or(0);
-    let block_size = section
-        .and_then(|s| s.integer("block_size", 1..=1024))
-        .unwrap_or(BLOCK_SIZE);
+    let options = read_options(section);
     let prefix = read_scope(root, section, store);
     let sequences = read_sequences(root, prefix.as_ref(), areas);
     prefix?;
     Some(SequenceConfig {
-        authority: authority_id(authority)?,
-        block_size: size_of_block(block_size)?,
+        options: options?,
+        authorities: if authorities.is_empty() && !root.has("authority") {
+            vec![AuthorityConfig::only_central()]
+        } else {
+            authorities
+        },
         sequences,
     })
 }
 
-fn authority_id(number: u64) -> Option<AuthorityId> {
-    AuthorityId::new(u8::try_from(number).ok()?)
+/// How ids are fetched and dealt.
+fn read_options(section: Option<&Section<'_, '_>>) -> Option<GeneratorOptions> {
+    let number = |key, range, otherwise| {
+        section.map_or(Some(otherwise), |section| {
+            if section.has(key) {
+                section.integer(key, range)
+            } else {
+                Some(otherwise)
+            }
+        })
+    };
+    let smallest = number("smallest_block", 1..=1024, SMALLEST_BLOCK);
+    let largest = number("largest_block", 1..=1024, LARGEST_BLOCK);
+    let low_water = number("low_water_percent", 1..=90, LOW_WATER_PERCENT);
+    let life = section.map_or(Some(BlockLife::USUAL), |section| {
+        if !section.has("block_life_ms") {
+            return Some(BlockLife::USUAL);
+        }
+        BlockLife::new(section.milliseconds("block_life_ms", 1000)?)
+    });
+    let (smallest, largest) = (size_of_block(smallest?)?, size_of_block(largest?)?);
+    let low_water = LowWater::new(u8::try_from(low_water?).ok()?)?;
+    let Some(options) = GeneratorOptions::new(smallest, largest) else {
+        let section = section?;
+        let at = section
+            .key("smallest_block")
+            .or(section.key("largest_block"))?;
+        section.context().report(
+            Found::new(
+                FaultCode::OutOfRange,
+                at,
+                "the smallest block is larger than the largest",
+            )
+            .label("these contradict each other")
+            .help(format!(
+                "`smallest_block` is {} and `largest_block` {}",
+                smallest.get(),
+                largest.get()
+            )),
+        );
+        return None;
+    };
+    Some(options.with_low_water(low_water).with_block_life(life?))
 }
 
 fn size_of_block(number: u64) -> Option<BlockSize> {

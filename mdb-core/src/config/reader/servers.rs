@@ -355,7 +355,10 @@ fn whole(section: &Section<'_, '_>, url: &Written<&str>) -> Option<Endpoint> {
     }
 }
 
-fn cut<'t>(section: &Section<'_, '_>, text: &Written<&'t str>) -> Option<expand::Written<'t>> {
+pub(super) fn cut<'t>(
+    section: &Section<'_, '_>,
+    text: &Written<&'t str>,
+) -> Option<expand::Written<'t>> {
     match expand::cut(text.value, section.context().environment()) {
         Ok(written) => Some(written),
         Err(problems) => {
@@ -367,7 +370,7 @@ fn cut<'t>(section: &Section<'_, '_>, text: &Written<&'t str>) -> Option<expand:
     }
 }
 
-fn report(section: &Section<'_, '_>, text: &Written<&str>, problem: Problem) {
+pub(super) fn report(section: &Section<'_, '_>, text: &Written<&str>, problem: Problem) {
     let at = inside(section.context().text(), text, &problem.at);
     section.context().report(
         Found::new(problem.code, at, problem.message)

@@ -18,6 +18,7 @@ fn cases() -> Vec<(FaultCode, String)> {
     let with = |rest: &str| format!("{BASE}{CENTRAL}{rest}");
     let server = |rest: &str| with(&format!("[[server]]\nname = \"s\"\n{rest}\n"));
     let template = |url: &str| with(&format!("[[template]]\nname = \"t\"\nurl = {url}\n"));
+    let authority = |rest: &str| with(&format!("[[authority]]\nname = \"a\"\n{rest}\n"));
     let index = |rest: &str| with(&format!("[[central.index]]\nname = \"i\"\n{rest}\n"));
     let area = |rest: &str| with(&format!("{AREA}{rest}"));
     let partition = |start: &str, shards: &str| {
@@ -70,6 +71,49 @@ fn cases() -> Vec<(FaultCode, String)> {
             with("[[server]]\nname = \"../east\"\nurl = \"sqlite:x\"\n"),
         ),
         (F::BadName, with("[[sequence]]\nname = \"\"\n")),
+        (
+            F::OutOfRange,
+            with("[sequences]\nsmallest_block = 9\nlargest_block = 8\n"),
+        ),
+        (
+            F::OutOfRange,
+            authority("kind = \"central\"\nids = [1, 16]"),
+        ),
+        (F::OutOfRange, authority("kind = \"central\"\nids = []")),
+        (
+            F::OutOfRange,
+            authority("kind = \"central\"\nids = [1]\nshard = 1"),
+        ),
+        (
+            F::MissingKey,
+            authority("kind = \"http\"\nids = [1]\nurls = [\"https://h\"]"),
+        ),
+        (
+            F::NotForKind,
+            authority("kind = \"disk\"\nids = [1]\npaths = [\"a\"]\ntimeout_ms = 5"),
+        ),
+        (
+            F::DuplicateName,
+            authority("kind = \"disk\"\nids = [1]\npaths = [\"a\", \"a\"]"),
+        ),
+        (
+            F::DuplicateAuthority,
+            authority(
+                "kind = \"central\"\nids = [1]\n[[authority]]\nname = \"b\"\nkind = \"central\"\nids = [2, 1]",
+            ),
+        ),
+        (
+            F::UnprotectedUrl,
+            authority(
+                "kind = \"http\"\nids = [1]\nurls = [\"http://ids.example.org\"]\ntoken = \"${SET}\"",
+            ),
+        ),
+        (
+            F::MalformedUrl,
+            authority(
+                "kind = \"http\"\nids = [1]\nurls = [\"https://user:secret@h\"]\ntoken = \"${SET}\"",
+            ),
+        ),
         (F::BadName, with("").replace("\"shop\"", "\"shop-\"")),
         (
             F::DuplicateName,
@@ -272,7 +316,7 @@ fn every_kind_of_fault_has_its_report() {
 const BROKEN: &str = r#"[store]
 name = "my shop"
 [sequences]
-authority = 16
+low_water_percent = 95
 [[server]]
 name = "east"
 url = "postgres://mdb:${NOT_SET}@h/{database}"
@@ -304,7 +348,7 @@ fn all_faults_come_in_one_go_and_by_position() {
     assert_eq!(
         list(BROKEN),
         "2:8 bad_name `\"my shop\"`\n\
-         4:13 out_of_range `16`\n\
+         4:21 out_of_range `95`\n\
          7:23 unset_variable `${NOT_SET}`\n\
          8:19 out_of_range `0`\n\
          10:8 duplicate_name `\"east\"`\n\
@@ -325,7 +369,7 @@ fn all_faults_come_in_one_go_and_by_position() {
 fn a_syntax_error_hides_no_other_fault_and_causes_no_nonsense() {
     let text = BROKEN
         .replace("name = \"my shop\"", "name = \"my shop")
-        .replace("authority = 16", "authority = = 16");
+        .replace("low_water_percent = 95", "low_water_percent = = 95");
     let list = list(&text);
     assert_eq!(
         list.lines().filter(|line| line.contains("syntax")).count(),

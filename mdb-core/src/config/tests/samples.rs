@@ -8,7 +8,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::environment;
 use crate::config::reader::SCHEMAS;
-use crate::config::{Config, ConfigError, EngineKind, KeyKind, Normalization, Reach};
+use crate::config::{
+    Config, ConfigError, EngineKind, KeyKind, Normalization, Reach, SequenceConfig,
+};
 
 pub(super) const REFERENCE: &str = include_str!("../../../../config/mdb.reference.toml");
 const QUICKSTART: &str = include_str!("../../../../config/quickstart.toml");
@@ -82,8 +84,19 @@ fn the_reference_shows_no_default() {
         ["SHOP_EU.SECOND.USER", "SHOP_EU.SECOND.CENTRAL"]
     );
     assert_eq!(b.declared(), []);
-    assert_ne!(a.authority(), b.authority());
-    assert_ne!(a.block_size(), b.block_size());
+    assert_ne!(a.options().smallest(), b.options().smallest());
+    assert_ne!(a.options().largest(), b.options().largest());
+    assert_ne!(a.options().low_water(), b.options().low_water());
+    assert_ne!(a.options().block_life(), b.options().block_life());
+    let kinds = |sequences: &SequenceConfig| -> Vec<&str> {
+        sequences
+            .authorities()
+            .iter()
+            .map(|a| a.kind().as_str())
+            .collect()
+    };
+    assert_eq!(kinds(a), ["central", "disk", "http"]);
+    assert_eq!(kinds(b), ["central"]);
     let default = plain.servers()[0].limits();
     for server in [&reference.servers()[0], &reference.servers()[1]] {
         let limits = server.limits();

@@ -4,22 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use mdb_core::config::DeclaredSequence;
+use mdb_core::config::{AuthorityConfig, AuthorityKind, DeclaredSequence};
 use mdb_core::error::chain;
 use mdb_core::{Mdb, SequenceError};
 use mdb_gdid::{
     AuthorityError, AuthorityId, AuthorityStatus, BlockSize, BlockSource, Gdid, RangeKey,
-    SequenceState, StatusFuture,
+    SequenceState,
 };
 
 use crate::failure::{self, Failure};
 
 /// A place of the configuration where authorities count: an `[[authority]]`.
-pub(crate) struct Authority {
-    name: String,
-    kind: &'static str,
-    ids: Vec<AuthorityId>,
-    source: Arc<dyn BlockSource>,
+#[derive(Clone, Copy)]
+pub(crate) struct Authority<'m> {
+    mdb: &'m Mdb,
+    config: &'m AuthorityConfig,
 }
 
 /// What one authority said of one sequence.
@@ -46,53 +45,58 @@ impl From<&AuthorityError> for Trouble {
     }
 }
 
-impl Authority {
+impl<'m> Authority<'m> {
     /// All of a store, in the order of its configuration.
-    pub(crate) fn all(mdb: &Mdb) -> Result<Vec<Self>, Failure> {
-        [""].into_iter()
-            .map(|name| Self::named(mdb, name))
+    pub(crate) fn all(mdb: &'m Mdb) -> Vec<Self> {
+        let configured = mdb.config().sequences().authorities();
+        configured
+            .iter()
+            .map(|config| Self { mdb, config })
             .collect()
     }
 
-    fn named(_mdb: &Mdb, _name: &str) -> Result<Self, Failure> {
-        unimplemented!()
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+    pub(crate) fn name(&self) -> &'m str {
+        self.config.name()
     }
 
     pub(crate) fn kind(&self) -> &'static str {
-        self.kind
+        self.config.kind().as_str()
     }
 
     /// Whether this machine, or a database that it uses, keeps the count.
-    pub(crate) fn is_here(&self) -> bool {
-        self.kind != "http"
+    pub(crate) fn counts_here(&self) -> bool {
+        !matches!(self.config.kind(), AuthorityKind::Http { .. })
     }
 
-    pub(crate) fn ids(&self) -> &[AuthorityId] {
-        &self.ids
+    pub(crate) fn ids(&self) -> &'m [AuthorityId] {
+        self.config.ids().as_slice()
     }
 
-    pub(crate) fn source(&self) -> &Arc<dyn BlockSource> {
-        &self.source
+    /// Whom to ask; opened by the first question.
+    pub(crate) fn source(&self) -> Arc<dyn BlockSource> {
+        self.mdb
+            .authority(self.name())
+            .expect("a store has what its configuration names")
     }
 
-    async fn answers(&self, asked: StatusFuture<'_>) -> Vec<Answer> {
+    /// What each of the place's authorities answers, or why none does.
+    async fn answers(
+        self,
+        ask: impl AsyncFnOnce(&dyn BlockSource) -> Result<Vec<AuthorityStatus>, AuthorityError>,
+    ) -> Vec<Answer> {
         let answer = |id, status| Answer {
-            place: self.name.clone(),
-            kind: self.kind,
+            place: self.name().to_owned(),
+            kind: self.kind(),
             id,
             status,
         };
-        match asked.await {
+        match ask(&*self.source()).await {
             Ok(all) => all
                 .into_iter()
                 .map(|status| answer(status.authority(), Ok(status)))
                 .collect(),
             Err(error) => self
-                .ids
+                .ids()
                 .iter()
                 .map(|id| answer(*id, Err(Trouble::from(&error))))
                 .collect(),
@@ -101,22 +105,22 @@ impl Authority {
 }
 
 /// How far each authority is with a sequence.
-pub(crate) async fn status(authorities: &[Authority], of: &DeclaredSequence) -> Vec<Answer> {
-    let asked = authorities
-        .iter()
-        .map(|authority| authority.answers(authority.source.status(of.scope(), of.name())));
+pub(crate) async fn status(authorities: &[Authority<'_>], of: &DeclaredSequence) -> Vec<Answer> {
+    let asked = authorities.iter().map(|authority| {
+        authority.answers(async |source| source.status(of.scope(), of.name()).await)
+    });
     join_all(asked).await.into_iter().flatten().collect()
 }
 
 /// Raises a sequence on each authority, and tells how far each is then.
 pub(crate) async fn raise(
-    authorities: &[Authority],
+    authorities: &[Authority<'_>],
     of: &DeclaredSequence,
     floor: RangeKey,
 ) -> Vec<Answer> {
-    let asked = authorities
-        .iter()
-        .map(|authority| authority.answers(authority.source.raise(of.scope(), of.name(), floor)));
+    let asked = authorities.iter().map(|authority| {
+        authority.answers(async |source| source.raise(of.scope(), of.name(), floor).await)
+    });
     join_all(asked).await.into_iter().flatten().collect()
 }
 

@@ -108,7 +108,7 @@ pub(crate) async fn run(arguments: &Arguments, asked: &FloorArguments) -> Result
     }
     let mdb = store::open(arguments).await?;
     let sequence = authorities::declared(&mdb, &asked.sequence)?;
-    let all = Authority::all(&mdb)?;
+    let all = Authority::all(&mdb);
     let before = authorities::status(&all, &sequence).await;
     if !asked.yes {
         leaves_no_era_out(&before, floor)?;

@@ -44,6 +44,7 @@ pub(crate) async fn run(arguments: &Arguments, asked: &ServeArguments) -> Result
         .map_err(|error| Failure::Input(format!("{place}: {error}")))?;
     let mdb = store::open(arguments).await?;
     let authority = chosen(&mdb, asked.authority.as_deref())?;
+    let source = Arc::new(Logged::new(authority.source()));
 
     let cannot_listen =
         |error| Failure::Failed(format!("can't listen on {}: {error}", asked.listen));
@@ -65,7 +66,6 @@ pub(crate) async fn run(arguments: &Arguments, asked: &ServeArguments) -> Result
             url: format!("{scheme}://{address}"),
         },
     );
-    let source = Arc::new(Logged::new(Arc::clone(authority.source())));
     let (told, is_told) = tokio::sync::oneshot::channel::<()>();
     let serving = mdb_gdid::serve(listener, source, options, async {
         // Its end says as much as its message.
@@ -160,34 +160,31 @@ fn tokens(file: Option<&Path>) -> Result<(String, Vec<SecretString>), Failure> {
 }
 
 /// The authority of that name, or the only one that is counted here.
-fn chosen(mdb: &Mdb, name: Option<&str>) -> Result<Authority, Failure> {
-    let all = Authority::all(mdb)?;
-    let here: Vec<&str> = all
-        .iter()
-        .filter(|authority| authority.is_here())
-        .map(Authority::name)
-        .collect();
-    let here = format!("`{}`", here.join("`, `"));
-    if let Some(name) = name {
-        let found = all.into_iter().find(|authority| authority.name() == name);
-        return match found {
-            Some(authority) if authority.is_here() => Ok(authority),
-            Some(_) => Err(Failure::Input(format!(
-                "authority `{name}` is asked over HTTP itself; serve it where it counts; counted here: {here}"
-            ))),
-            None => Err(Failure::Input(format!(
-                "there is no authority called `{name}`; counted here: {here}"
-            ))),
-        };
-    }
-    let mut counted_here = all.into_iter().filter(Authority::is_here);
-    match (counted_here.next(), counted_here.next()) {
-        (Some(only), None) => Ok(only),
-        (None, _) => Err(Failure::Input(
-            "no authority of the configuration counts here: all are asked over HTTP".to_owned(),
+fn chosen<'m>(mdb: &'m Mdb, name: Option<&str>) -> Result<Authority<'m>, Failure> {
+    let all = Authority::all(mdb);
+    let here: Vec<_> = all.iter().copied().filter(Authority::counts_here).collect();
+    let names: Vec<&str> = here.iter().map(Authority::name).collect();
+    let names = format!("`{}`", names.join("`, `"));
+    let found = match (name, here.as_slice()) {
+        (None, [only]) => Ok(only),
+        (None, []) => {
+            Err("no authority of the configuration counts here: all are asked over HTTP".to_owned())
+        }
+        (None, _) => Err(format!(
+            "several authorities count here; name one with --authority: {names}"
         )),
-        (Some(_), Some(_)) => Err(Failure::Input(format!(
-            "several authorities are counted here; name one with --authority: {here}"
-        ))),
-    }
+        (Some(name), here) => here
+            .iter()
+            .find(|authority| authority.name() == name)
+            .ok_or_else(|| {
+                if all.iter().any(|authority| authority.name() == name) {
+                    format!(
+                        "authority `{name}` is itself asked over HTTP; what counts here is {names}"
+                    )
+                } else {
+                    format!("there is no authority called `{name}`; what counts here is {names}")
+                }
+            }),
+    };
+    found.copied().map_err(Failure::Input)
 }

@@ -110,7 +110,7 @@ pub(crate) async fn run(arguments: &Arguments, status: &StatusArguments) -> Resu
             .map(|name| authorities::declared(&mdb, name))
             .collect::<Result<_, _>>()?,
     };
-    let all = Authority::all(&mdb)?;
+    let all = Authority::all(&mdb);
     let mut table = output::table([
         "sequence",
         "authority",

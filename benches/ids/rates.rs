@@ -1,0 +1,3 @@
+//! Ids at a sustained rate.
+
+pub(crate) fn sustained() {}

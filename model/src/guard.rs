@@ -1,0 +1,64 @@
+//! Guards: the rules that keep a relocation true, each of which can be taken away.
+
+/// A rule of the protocol.
+///
+/// A model [without](crate::Relocation::without) one of them must break a property;
+/// otherwise the rule protects nothing, or the model can't see what it protects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Guard {
+    /// The mover waits after **announce** until every live router has acknowledged.
+    AcknowledgementWait,
+    /// A router acknowledges only when no operation of an older snapshot is left.
+    AcknowledgeWhenQuiet,
+    /// A guarded read looks at the fence row, like a guarded write.
+    FenceOnReads,
+    /// **Purge** waits for the routers at all.
+    PurgeGrace,
+    /// **Purge** waits also for registered routers whose lease is over.
+    PurgeDistrustsExpiredLease,
+    /// Every transaction of a mover checks the fence row's move and owner.
+    OwnerToken,
+    /// **Flip** is refused when the fence's deadline has passed.
+    FlipDeadline,
+    /// The source's least epoch is raised before the tombstone is dropped.
+    LeastEpoch,
+    /// The source's least epoch is raised before a router is evicted.
+    LeastEpochBeforeEviction,
+    /// Where sessions can't be ended, fence and triggers outlive an eviction.
+    TriggersOutliveSessions,
+    /// An unguarded read's answer is thrown away if the lease ran out meanwhile.
+    ReadLeaseCheck,
+    /// A lease that ran out and was renewed meanwhile counts as run out.
+    LeaseHeldThroughout,
+    /// A lease that ran out is given again only together with the newest snapshot.
+    RenewalRefreshes,
+    /// A trigger holds the fence row in share mode until its transaction ends.
+    TriggerLocksFence,
+    /// The fence row is read after its lock was granted, not before.
+    LockBeforeLook,
+    /// A change record is deleted after the change was applied at the target.
+    ChangesKeptUntilApplied,
+    /// A `receiving` row lets those through whom the source has redirected.
+    ReceivingAdmitsRedirected,
+    /// A write whose answer was lost is reported, not run again.
+    RerunOnlyRefused,
+}
+
+/// Which guards hold: all, or all but one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Guards {
+    missing: Option<Guard>,
+}
+
+impl Guards {
+    pub(crate) const ALL: Self = Self { missing: None };
+
+    pub(crate) fn without(guard: Guard) -> Self {
+        Self { missing: Some(guard) }
+    }
+
+    pub(crate) fn hold(self, guard: Guard) -> bool {
+        self.missing != Some(guard)
+    }
+}
