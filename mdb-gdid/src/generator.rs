@@ -27,6 +27,7 @@ pub use options::{GeneratorOptions, LowWater};
 mod dispenser;
 mod filler;
 mod handle;
+mod lane;
 mod metrics;
 mod options;
 mod pace;

@@ -46,6 +46,9 @@ impl CentralTimes {
 pub struct CentralStore {
     text: String,
     directory: TempDir,
+    /// URLs of the servers, with `{database}` where the database belongs.
+    urls: [String; 2],
+    name: String,
     _shared: Vec<SharedServer>,
 }
 
@@ -152,7 +155,22 @@ impl CentralStore {
         Self {
             text,
             directory,
+            urls: [east, west].map(str::to_owned),
+            name,
             _shared: shared,
+        }
+    }
+
+    /// The URL of CENTRAL's shard at that position, for a client that knows nothing of MDB.
+    pub fn url(&self, position: usize) -> String {
+        let database = format!("{}_{position}", self.name);
+        let url = &self.urls[position % 2];
+        match url.strip_prefix("sqlite:") {
+            Some(directory) => format!(
+                "sqlite:{}/{directory}/{database}.db",
+                self.directory.path().display()
+            ),
+            None => url.replace("{database}", &database),
         }
     }
 

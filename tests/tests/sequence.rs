@@ -57,7 +57,7 @@ async fn no_id_is_issued_twice<DB: TestEngine>() {
     assert_eq!(all.len(), 20_000);
     let last = all.iter().map(|id| id.counter()).max().unwrap();
     assert!(
-        last <= 20_000 + 4 * BLOCK,
+        last <= 20_000 + 4 * 20 * BLOCK,
         "only the rests of blocks are lost, not up to {last}"
     );
 }

@@ -223,8 +223,8 @@ impl CentralAuthority {
         for row in &rows {
             let ledger = read_ledger(row).map_err(unavailable)?;
             let ledger = ledger.map_err(|error| self.corrupt(sequence, error))?;
-            let now = UnixMillis::new(row.integer(6).map_err(unavailable)?.unsigned_abs());
-            let number = row.integer(7).map_err(unavailable)?;
+            let now = UnixMillis::new(row.integer(7).map_err(unavailable)?.unsigned_abs());
+            let number = row.integer(8).map_err(unavailable)?;
             let authority = u8::try_from(number).ok().and_then(AuthorityId::new);
             let Some(authority) = authority else { continue };
             let mut status = AuthorityStatus::of(authority, &ledger, now, self.life);

@@ -8,7 +8,7 @@
 //! - **ticket**: serial and place in one word. Taking an id is adding 1 to it.
 //! - **slot**: where the block of a serial is described. A few slots are used in turn.
 //! - **mark**: the place whose taker is told that memory runs low.
-//! - **lapses**: how often ids have lapsed. Who has taken some for later drops them when it changes.
+//! - **lapses**: how often ids have lapsed. A handle drops those that it holds when it changes.
 //!
 //! Why no id is dealt twice: a place of a serial is given to one taker only, for it comes out of an
 //! atomic addition, and a ticket never returns to a place of the same serial below [`FULL`]. The
@@ -62,6 +62,8 @@ struct Slot {
 /// An id that was taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Taken {
+    /// The ticket that it was taken with.
+    pub(super) ticket: u64,
     pub(super) id: Gdid,
     /// Whether memory runs low from here on; one taker is told so.
     pub(super) at_mark: bool,
@@ -70,6 +72,8 @@ pub(super) struct Taken {
 /// Consecutive ids that were taken together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
+    /// The ticket that the first one was taken with.
+    pub(super) ticket: u64,
     pub(super) era: u32,
     /// The lower 64 bits of the first id.
     pub(super) first: u64,
@@ -113,6 +117,7 @@ impl<const SLOTS: usize> Dispenser<SLOTS> {
         }
         match self.look_up(ticket) {
             Some((era, base, mark)) => Take::Got(Taken {
+                ticket,
                 id: Gdid::from_era_and_id(era, base.wrapping_add(place)),
                 at_mark: place == mark,
             }),
@@ -139,6 +144,7 @@ impl<const SLOTS: usize> Dispenser<SLOTS> {
                 Ok(_) => {
                     return match self.look_up(ticket) {
                         Some((era, base, mark)) => Take::Got(Run {
+                            ticket,
                             era,
                             first: base.wrapping_add(place),
                             count,
@@ -214,7 +220,8 @@ impl<const SLOTS: usize> Dispenser<SLOTS> {
 
     /// Deals nothing from now on. Returns how many ids are lost by it.
     pub(super) fn stop(&self) -> u64 {
-        let serial = serial_of(self.ticket.0.load(Relaxed));
+        // Another serial, so that the ticket is another one even if the block was used up.
+        let serial = (serial_of(self.ticket.0.load(Relaxed)) + 1) & MAX_SERIAL;
         left_at(self.ticket.0.swap(ticket_of(serial, FULL), AcqRel))
     }
 
@@ -226,6 +233,13 @@ impl<const SLOTS: usize> Dispenser<SLOTS> {
         // As an addition it is in one order with all takers': those before it are counted, those
         // after it see the mark.
         left_at(self.ticket.0.fetch_add(0, AcqRel))
+    }
+
+    /// Whether nobody has taken an id, and nothing was published or stopped, since the ticket was this.
+    #[inline]
+    pub(super) fn is_at(&self, ticket: u64) -> bool {
+        // What another thread did before it told this one of it, in whatever way, is seen here.
+        self.ticket.0.load(Relaxed) == ticket
     }
 
     /// Makes ids void that were taken for later; after [`stop`](Self::stop), if that is called for.

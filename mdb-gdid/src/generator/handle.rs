@@ -1,16 +1,16 @@
 //! A thread's or task's own ids, taken from the generator a few at a time.
 
 use super::Generator;
-use super::dispenser::Run;
+use super::lane::Lane;
 use crate::authority::AuthorityError;
 use crate::gdid::Gdid;
 
 /// How many ids a handle holds at most.
-const HELD: u64 = 64;
+const HELD: u64 = 256;
 
-/// One thread's or task's way to a [`Generator`]: it takes up to 64 ids at a time and deals them with
-/// nothing that other threads write. Its ids ascend within an authority; those of two handles are
-/// mixed.
+/// One thread's or task's way to a [`Generator`]: it takes more ids at a time the more it deals, up to
+/// 256, and deals them with nothing that other threads write. Its ids ascend within an authority;
+/// those of two handles are mixed.
 ///
 /// Ids that it holds when it is dropped are lost, never issued again.
 ///
@@ -20,58 +20,33 @@ const HELD: u64 = 64;
 #[derive(Debug)]
 pub struct GeneratorHandle {
     generator: Generator,
-    era: u32,
-    /// The lower 64 bits of the next id.
-    next: u64,
-    held: u64,
-    /// How often something had lapsed before the held ids were taken.
-    lapses: u64,
+    lane: Lane,
 }
 
 impl GeneratorHandle {
     pub(super) fn new(generator: Generator) -> Self {
-        Self {
-            generator,
-            era: 0,
-            next: 0,
-            held: 0,
-            lapses: 0,
-        }
+        let lane = Lane::new();
+        Self { generator, lane }
     }
 
     /// The next id, if one is in memory. Never waits for an authority.
     #[inline]
     pub fn try_next(&mut self) -> Option<Gdid> {
-        if self.held > 0 && self.generator.shared.dispenser.is_unlapsed(self.lapses) {
-            return Some(self.deal());
-        }
-        self.refill().then(|| self.deal())
-    }
-
-    #[inline]
-    fn deal(&mut self) -> Gdid {
-        let id = Gdid::from_era_and_id(self.era, self.next);
-        self.next = self.next.wrapping_add(1);
-        self.held -= 1;
-        id
-    }
-
-    /// Takes ids from the generator; false when it has none in memory.
-    #[cold]
-    fn refill(&mut self) -> bool {
         let shared = &self.generator.shared;
-        self.held = 0;
+        self.lane
+            .deal(shared.id, |lapses| shared.dispenser.is_unlapsed(lapses))
+            .or_else(|| self.refill())
+    }
+
+    #[inline(never)]
+    fn refill(&self) -> Option<Gdid> {
+        let shared = &self.generator.shared;
+        let length = self.lane.length(shared.id, HELD);
         // Read before they are taken: what lapses from here on makes them void.
-        self.lapses = shared.dispenser.lapses();
-        // Fewer near a block's end, so that one handle does not take all of a small block.
-        let Some(run) = shared.try_run(|left| (left / 4).clamp(1, HELD)) else {
-            return false;
-        };
-        let Run {
-            era, first, count, ..
-        } = run;
-        (self.era, self.next, self.held) = (era, first, count);
-        true
+        let lapses = shared.dispenser.lapses();
+        let run = shared.try_run(|left| length.min(left))?;
+        self.lane.fill(&run, lapses, lapses);
+        self.lane.deal(shared.id, |_| true)
     }
 
     /// The next id; waits for a block when memory holds none.

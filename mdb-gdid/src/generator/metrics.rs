@@ -18,7 +18,8 @@ pub struct GeneratorMetrics {
 }
 
 impl GeneratorMetrics {
-    /// How many ids were issued, those that [handles](super::GeneratorHandle) hold included.
+    /// How many ids were issued. Those count that threads and [handles](super::GeneratorHandle) have taken
+    /// for later, up to 64 and 256 each; some of them are never seen.
     pub fn issued(&self) -> u64 {
         self.issued
     }

@@ -7,16 +7,25 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::dispenser::{Dispenser, Run, Take, Taken};
+use super::dispenser::{Dispenser, Run, Take};
 use super::filler;
+use super::lane::{self, Lane};
 use super::options::GeneratorOptions;
 use super::stock::Stock;
 use crate::authority::{AuthorityError, BlockSource};
 use crate::gdid::Gdid;
 use crate::names::{ScopeName, SequenceName};
 
+/// How many ids a thread holds at most.
+const HELD_BY_THREAD: u64 = 64;
+
+/// Every generator's number; 0 is none's.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
 #[derive(Debug)]
 pub(super) struct Shared {
+    /// Tells it from all other generators of the process.
+    pub(super) id: u64,
     pub(super) dispenser: Dispenser,
     stock: Mutex<Stock>,
     /// Held by the one who waits for the filler; others wait for it in the order of their calls.
@@ -56,6 +65,7 @@ impl Shared {
         options: GeneratorOptions,
     ) -> Self {
         Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             dispenser: Dispenser::new(),
             stock: Mutex::new(Stock::new(options)),
             turn: tokio::sync::Mutex::new(()),
@@ -78,25 +88,31 @@ impl Shared {
 
     #[inline]
     pub(super) fn try_next(self: &Arc<Self>) -> Option<Gdid> {
-        match self.dispenser.next() {
-            Take::Got(Taken { id, at_mark: false }) => Some(id),
-            taken => self.try_next_slowly(taken),
-        }
+        lane::with_lane_of_thread(self.id, |lane| {
+            lane.deal(self.id, |ticket| self.dispenser.is_at(ticket))
+                .or_else(|| self.try_next_of_block(lane))
+        })
     }
 
-    #[cold]
-    fn try_next_slowly(self: &Arc<Self>, mut taken: Take<Taken>) -> Option<Gdid> {
+    #[inline(never)]
+    fn try_next_of_block(self: &Arc<Self>, lane: &Lane) -> Option<Gdid> {
+        let length = lane.length(self.id, HELD_BY_THREAD);
+        if length > 1 {
+            let run = self.try_run(|left| length.min(left))?;
+            lane.fill(&run, run.ticket, run.ticket + run.count);
+            return lane.deal(self.id, |_| true);
+        }
         loop {
-            match taken {
-                Take::Got(Taken { id, at_mark }) => {
-                    self.wake_if(at_mark);
-                    return Some(id);
+            match self.dispenser.next() {
+                Take::Got(taken) => {
+                    lane.note_single(taken.ticket, taken.ticket + 1);
+                    self.wake_if(taken.at_mark);
+                    return Some(taken.id);
                 }
                 Take::Lost(ids) => self.count_lost(ids),
                 Take::Empty if self.go_on() => {}
                 Take::Empty => return None,
             }
-            taken = self.dispenser.next();
         }
     }
 
@@ -122,13 +138,19 @@ impl Shared {
     }
 
     /// Goes on with the next block; false when memory is empty.
+    #[cold]
     fn go_on(self: &Arc<Self>) -> bool {
-        let goes_on = self.stock().go_on(&self.dispenser);
+        let (goes_on, is_low) = {
+            let mut stock = self.stock();
+            let goes_on = stock.go_on(&self.dispenser);
+            (goes_on, stock.is_low(&self.dispenser))
+        };
         if !goes_on {
             // Without a runtime there is nobody who could fetch, and nobody waits.
             let _ = filler::ensure(self);
         }
-        self.wake.notify_one();
+        // Else whoever takes the id at the mark wakes it.
+        self.wake_if(is_low);
         goes_on
     }
 

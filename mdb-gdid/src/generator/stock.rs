@@ -124,6 +124,11 @@ impl Stock {
         self.counts.published - self.counts.dropped - dispenser.left()
     }
 
+    /// Whether the next block is to be fetched.
+    pub(super) fn is_low(&self, dispenser: &Dispenser) -> bool {
+        self.left(dispenser) <= self.pace.low_water()
+    }
+
     /// Deals from the next block of the reserve from now on; false when there is none.
     fn publish_next(&mut self, dispenser: &Dispenser) -> bool {
         let Some(held) = self.reserve.pop_front() else {

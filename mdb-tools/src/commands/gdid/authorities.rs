@@ -36,6 +36,16 @@ pub(crate) struct Trouble {
     pub(crate) is_unreachable: bool,
 }
 
+impl Trouble {
+    /// An authority that answers, but not as it should.
+    fn of(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            is_unreachable: false,
+        }
+    }
+}
+
 impl From<&AuthorityError> for Trouble {
     fn from(error: &AuthorityError) -> Self {
         Self {
@@ -91,10 +101,18 @@ impl<'m> Authority<'m> {
             status,
         };
         match ask(&*self.source()).await {
-            Ok(all) => all
-                .into_iter()
-                .map(|status| answer(status.authority(), Ok(status)))
-                .collect(),
+            Ok(told) => {
+                let silent = self
+                    .ids()
+                    .iter()
+                    .filter(|id| told.iter().all(|status| status.authority() != **id))
+                    .map(|id| answer(*id, Err(Trouble::of("nothing was said of it"))))
+                    .collect::<Vec<_>>();
+                let told = told.into_iter();
+                told.map(|status| answer(status.authority(), Ok(status)))
+                    .chain(silent)
+                    .collect()
+            }
             Err(error) => self
                 .ids()
                 .iter()
@@ -112,7 +130,7 @@ pub(crate) async fn status(authorities: &[Authority<'_>], of: &DeclaredSequence)
     join_all(asked).await.into_iter().flatten().collect()
 }
 
-/// Raises a sequence on each authority, and tells how far each is then.
+/// Raises a sequence on each authority, and tells how far each is then: at the floor or above, or there is trouble.
 pub(crate) async fn raise(
     authorities: &[Authority<'_>],
     of: &DeclaredSequence,
@@ -121,7 +139,16 @@ pub(crate) async fn raise(
     let asked = authorities.iter().map(|authority| {
         authority.answers(async |source| source.raise(of.scope(), of.name(), floor).await)
     });
-    join_all(asked).await.into_iter().flatten().collect()
+    let mut answers: Vec<Answer> = join_all(asked).await.into_iter().flatten().collect();
+    for answer in &mut answers {
+        // Whoever asked relies on it, so nobody's word is taken for it.
+        let below = answer.status.as_ref().ok().map(next_id);
+        if let Some(next) = below.filter(|next| next.range_key() < floor) {
+            let message = format!("it should have been raised, but goes on with {next}");
+            answer.status = Err(Trouble::of(message));
+        }
+    }
+    answers
 }
 
 /// The declared sequence of that name, letter case ignored.

@@ -1,0 +1,110 @@
+//! Ids that one thread, or one handle, has taken for later, so that most ids cost no atomic operation
+//! that other processors notice.
+//!
+//! A **lane** holds a few consecutive ids. It takes more at a time the longer it is left alone:
+//!
+//! - The lane of a thread is used only as long as nobody else has taken an id since it was filled,
+//!   which the ticket tells; else its ids are dropped, because a higher one is out. So ids ascend over all
+//!   threads as if each was taken from the block, and threads that take turns take single ones.
+//! - The lane of a handle is used until something lapses. Its ids ascend by themselves.
+
+use std::cell::Cell;
+
+use super::dispenser::Run;
+use crate::gdid::Gdid;
+
+/// How many fills in a row have to go undisturbed before more than one id is taken.
+const SINGLE: u32 = 4;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// Whose ids they are; 0 for nobody's.
+    generator: Cell<u64>,
+    /// What must not have changed since it was filled.
+    seen: Cell<u64>,
+    era: Cell<u32>,
+    /// The lower 64 bits of the next id.
+    next: Cell<u64>,
+    left: Cell<u64>,
+    /// How often in a row it was filled undisturbed.
+    undisturbed: Cell<u32>,
+}
+
+/// How many generators a thread has lanes for. With more, some take single ids.
+const LANES: usize = 8;
+
+thread_local! {
+    static OF_THREAD: [Lane; LANES] = const { [const { Lane::new() }; LANES] };
+}
+
+/// Does something with this thread's lane for a generator, which may be another one's as yet.
+#[inline]
+pub(super) fn with_lane_of_thread<T>(generator: u64, act: impl FnOnce(&Lane) -> T) -> T {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a remainder of the number of lanes"
+    )]
+    OF_THREAD.with(|lanes| act(&lanes[(generator % LANES as u64) as usize]))
+}
+
+impl Lane {
+    pub(super) const fn new() -> Self {
+        Self {
+            generator: Cell::new(0),
+            seen: Cell::new(0),
+            era: Cell::new(0),
+            next: Cell::new(0),
+            left: Cell::new(0),
+            undisturbed: Cell::new(0),
+        }
+    }
+
+    /// The next id of `generator` that it holds, if `is_current` says so of what was seen when it was
+    /// filled.
+    #[inline]
+    pub(super) fn deal(
+        &self,
+        generator: u64,
+        is_current: impl FnOnce(u64) -> bool,
+    ) -> Option<Gdid> {
+        let left = self.left.get();
+        if left == 0 || self.generator.get() != generator || !is_current(self.seen.get()) {
+            return None;
+        }
+        let next = self.next.get();
+        self.left.set(left - 1);
+        self.next.set(next.wrapping_add(1));
+        Some(Gdid::from_era_and_id(self.era.get(), next))
+    }
+
+    /// Drops what it holds, and says how many ids to take next for `generator`: at most `most`.
+    pub(super) fn length(&self, generator: u64, most: u64) -> u64 {
+        if self.left.replace(0) > 0 || self.generator.replace(generator) != generator {
+            self.undisturbed.set(0);
+        }
+        let doublings = self.undisturbed.get().saturating_sub(SINGLE - 1);
+        most.min(1 << doublings.min(63))
+    }
+
+    /// A single id was taken; `before` is what was seen before, `seen` what is to be seen from now on.
+    pub(super) fn note_single(&self, before: u64, seen: u64) {
+        self.note(self.seen.replace(seen) == before);
+    }
+
+    /// Fills it.
+    pub(super) fn fill(&self, run: &Run, before: u64, seen: u64) {
+        self.note(self.seen.replace(seen) == before);
+        self.era.set(run.era);
+        self.next.set(run.first);
+        self.left.set(run.count);
+    }
+
+    fn note(&self, undisturbed: bool) {
+        self.undisturbed.set(if undisturbed {
+            self.undisturbed.get().saturating_add(1)
+        } else {
+            0
+        });
+    }
+}
