@@ -219,19 +219,13 @@ pub trait Engine: Database + sealed::Sealed {
     /// Adds the first value to a column of the one row that `update` is about, and says what it is
     /// then; `None` when there is no such row. `{sum}` is where the sum belongs. One atomic statement.
     #[doc(hidden)]
-    fn add<'c>(
+    fn add_to_column<'c>(
         connection: &'c mut Self::Connection,
         update: &'c str,
         column: &'c str,
         values: &'c [Value],
     ) -> BoxFuture<'c, Result<Option<i64>, sqlx::Error>> {
-        Box::pin(async move {
-            let update = update.replace("{sum}", &format!("{column} + ?"));
-            let update = format!("{update} RETURNING {column}");
-            // The sum comes before the key in the statement.
-            let rows = Self::query_own(connection, &update, values).await?;
-            rows.first().map(|row| row.integer(0)).transpose()
-        })
+        Box::pin(step::add_returning::<Self>(connection, update, column, values))
     }
 
     /// Inside a transaction, on the guarded path: keeps the fence of a briefcase as it is until the
@@ -251,6 +245,13 @@ pub trait Engine: Database + sealed::Sealed {
     /// An expression for the server's clock, in milliseconds since 1970.
     #[doc(hidden)]
     fn now() -> &'static str;
+
+    /// As [`now`](Self::now), but the same wherever it stands in one statement, which may have waited
+    /// for others since.
+    #[doc(hidden)]
+    fn statement_now() -> &'static str {
+        Self::now()
+    }
 
     /// The user's tables of the connected database, with their columns.
     #[doc(hidden)]

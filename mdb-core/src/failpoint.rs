@@ -1,7 +1,7 @@
-//! Failing on purpose, so that tests see what a change to an index leaves when it breaks off.
+//! Failing on purpose, so that tests see what a change leaves when it breaks off.
 //!
 //! Built with the cargo feature `failpoints` only. Every statement by which an index changes its
-//! rows passes through here. A test says at which of them, counted from 1, one future is to fail,
+//! rows, and every step of a move, passes through here. A test says at which of them, counted from 1, one future is to fail,
 //! and how; no other future is concerned, also in the same process.
 
 use std::future::{Future, pending};
@@ -77,18 +77,18 @@ pub fn fail_at<T>(
     }
 }
 
-/// Passes a statement that changes rows.
-pub(crate) async fn pass<T>(
-    statement: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, sqlx::Error> {
+/// Passes a statement that changes rows, or a step of several.
+pub(crate) async fn pass<T, E: From<sqlx::Error>>(
+    statement: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     let Ok(fault) = FAULT.try_with(Arc::clone) else {
         return statement.await;
     };
     let number = 1 + fault.passed.fetch_add(1, Ordering::Relaxed);
     match fault.failure {
-        Failure::Outage if number >= fault.at => Err(lost()),
+        Failure::Outage if number >= fault.at => Err(lost().into()),
         _ if number != fault.at => statement.await,
-        Failure::LostAnswer => statement.await.and(Err(lost())),
+        Failure::LostAnswer => statement.await.and(Err(lost().into())),
         Failure::Death | Failure::Outage => {
             let _unseen = statement.await;
             fault.dead.notify_one();

@@ -13,7 +13,7 @@ use mdb_gdid::Gdid;
 use crate::area::Area;
 use crate::catalog::{Epoch, Operation, Path};
 use crate::engine::relocating::FenceState;
-use crate::engine::{Engine, Step, TransactionOptions, Value};
+use crate::engine::{Engine, Isolation, Lanes, Step, TransactionOptions, Value};
 use crate::servers::{Companion, ShardPool, Transaction, TransactionError};
 use crate::topology::ShardId;
 
@@ -21,6 +21,7 @@ use crate::topology::ShardId;
 const HOPS: u32 = 16;
 
 /// What a fence says to somebody who wants to use the briefcase on that shard.
+#[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     /// Go on; the fence stays as it is until the transaction ends.
     Here,
@@ -96,6 +97,10 @@ pub(crate) async fn begin<DB: Engine>(
         let verdict = transaction
             .own(async |connection| look::<DB>(connection, id, epoch).await)
             .await?;
+        if is_snapshot::<DB>(options) && look_apart(pool, id, epoch).await? != verdict {
+            transaction.rollback().await?;
+            continue;
+        }
         match verdict {
             Verdict::Here => {
                 transaction.accompany(Arc::new(Guarded {
@@ -118,7 +123,17 @@ pub(crate) async fn begin<DB: Engine>(
                 land(area, shard, id, &by).await?;
                 continue;
             }
-            Verdict::Coming { .. } | Verdict::Wait => transaction.rollback().await?,
+            Verdict::Coming { .. } => transaction.rollback().await?,
+            Verdict::Wait => {
+                transaction.rollback().await?;
+                // By reading alone, so that those who wait don't keep the mover from writing.
+                while began.elapsed() < patience {
+                    waits.wait().await;
+                    if look_apart(pool, id, epoch).await? != Verdict::Wait {
+                        break;
+                    }
+                }
+            }
             Verdict::Outdated { least } => {
                 transaction.rollback().await?;
                 tracing::debug!(%id, %least, known = %epoch, "waiting for newer relocations");
@@ -135,6 +150,26 @@ pub(crate) async fn begin<DB: Engine>(
             shard = operation.shard();
         }
     }
+}
+
+/// Whether the transaction reads a snapshot that may be older than the lock on the fence: the lock was
+/// waited for after the snapshot had been taken. On SQLite they are one.
+fn is_snapshot<DB: Engine>(options: &TransactionOptions) -> bool {
+    DB::LANES == Lanes::One && options.level() != Isolation::ReadCommitted
+}
+
+/// Looks at the fence in a transaction of its own, which sees what holds now.
+async fn look_apart<DB: Engine>(
+    pool: &ShardPool<DB>,
+    id: Gdid,
+    epoch: Epoch,
+) -> Result<Verdict, sqlx::Error> {
+    let transaction = pool.begin(&TransactionOptions::new().read_only()).await?;
+    let verdict = transaction
+        .own(async |connection| look::<DB>(connection, id, epoch).await)
+        .await;
+    transaction.rollback().await?;
+    verdict
 }
 
 /// Completes the arrival of a briefcase, which its source has decided: whoever comes first does it.
@@ -172,13 +207,7 @@ pub(crate) async fn confirm<DB: Engine>(
     if operation.was_in_time() {
         return Ok(());
     }
-    let transaction = pool.begin(&TransactionOptions::new().read_only()).await?;
-    let epoch = operation.epoch();
-    let verdict = transaction
-        .own(async |connection| look::<DB>(connection, id, epoch).await)
-        .await;
-    transaction.rollback().await?;
-    match verdict? {
+    match look_apart(pool, id, operation.epoch()).await? {
         Verdict::Here => Ok(()),
         _ => Err(TransactionError::Outdated { id }.into_sqlx()),
     }

@@ -26,6 +26,7 @@
 mod batch;
 mod cleaning;
 mod error;
+mod fail;
 mod fencing;
 mod journal;
 mod manifest;
@@ -37,7 +38,7 @@ mod steps;
 
 pub use cleaning::Leftover;
 pub use error::{MoveError, PlanError, Refusal};
-pub use journal::{MovePhase, MoveRecord};
+pub use journal::{MovePhase, MoveRecord, TakeOver};
 pub use plan::{MovePlan, MoveRequest, Selection};
 pub use relocator::Relocator;
 pub use report::{MoveOptions, MoveProgress, MoveReport, TableReceipt};

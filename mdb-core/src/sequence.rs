@@ -5,6 +5,7 @@
 //! ids out of them.
 
 mod central;
+mod late;
 mod sources;
 
 use std::collections::HashMap;

@@ -20,6 +20,7 @@ const REST: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Authorities {
     places: Vec<Place>,
+    passed_over: fn(&AuthorityError),
     origin: Instant,
 }
 
@@ -32,7 +33,13 @@ struct Place {
 
 impl Authorities {
     /// Places in the order in which they are asked; `None` without any.
-    pub fn new(sources: Vec<Arc<dyn BlockSource>>) -> Option<Self> {
+    ///
+    /// `passed_over` is told why a place handed out no block, to log it: if the next one does, nobody
+    /// else hears of it.
+    pub fn new(
+        sources: Vec<Arc<dyn BlockSource>>,
+        passed_over: fn(&AuthorityError),
+    ) -> Option<Self> {
         let places: Vec<Place> = sources
             .into_iter()
             .map(|source| Place {
@@ -42,6 +49,7 @@ impl Authorities {
             .collect();
         (!places.is_empty()).then(|| Self {
             places,
+            passed_over,
             origin: Instant::now(),
         })
     }
@@ -92,6 +100,7 @@ impl BlockSource for Authorities {
                     Err(error) => {
                         let until = self.now() + u64::try_from(REST.as_millis()).unwrap_or(0);
                         place.rests_until.store(until, Ordering::Relaxed);
+                        (self.passed_over)(&error);
                         failures.push(error);
                     }
                 }
@@ -125,6 +134,7 @@ impl BlockSource for Authorities {
 mod tests {
     use super::*;
     use crate::authority::{AuthorityId, Block, BlockLife, Cause, Ledger, UnixMillis};
+    use std::cell::Cell;
     use std::future::Future;
     use std::sync::Mutex;
     use std::sync::atomic::AtomicBool;
@@ -214,10 +224,18 @@ mod tests {
         }
     }
 
+    thread_local! {
+        static PASSED_OVER: Cell<usize> = const { Cell::new(0) };
+    }
+
+    fn passed_over(_: &AuthorityError) {
+        PASSED_OVER.set(PASSED_OVER.get() + 1);
+    }
+
     fn two() -> ([Arc<InMemory>; 2], Authorities) {
         let places = [InMemory::new(3), InMemory::new(7)];
         let sources = places.iter().map(|p| Arc::clone(p) as Arc<dyn BlockSource>);
-        let authorities = Authorities::new(sources.collect()).unwrap();
+        let authorities = Authorities::new(sources.collect(), passed_over).unwrap();
         (places, authorities)
     }
 
@@ -232,6 +250,11 @@ mod tests {
         assert_eq!(allocate(&authorities).unwrap().first().authority().get(), 3);
         near.fails.store(true, Ordering::Relaxed);
         assert_eq!(allocate(&authorities).unwrap().first().authority().get(), 7);
+        assert_eq!(
+            PASSED_OVER.get(),
+            1,
+            "whoever asked gets an id, so it is told elsewhere"
+        );
         let asked = near.asked.load(Ordering::Relaxed);
         assert_eq!(allocate(&authorities).unwrap().first().authority().get(), 7);
         assert_eq!(near.asked.load(Ordering::Relaxed), asked, "it rests");
@@ -271,6 +294,6 @@ mod tests {
             .collect();
         assert_eq!(numbers, [3, 7]);
         assert_eq!(allocate(&authorities).unwrap().first().counter(), 1000);
-        assert!(Authorities::new(Vec::new()).is_none());
+        assert!(Authorities::new(Vec::new(), passed_over).is_none());
     }
 }

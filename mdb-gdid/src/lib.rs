@@ -62,6 +62,13 @@ pub use authority::{
     Block, BlockError, BlockIds, BlockLife, BlockSize, BlockSource, Cause, Ledger, Place,
     SequenceState, StatusFuture, UnixMillis,
 };
+#[cfg(all(feature = "disk", feature = "failpoints"))]
+pub use disk::FailPoints;
+#[cfg(feature = "disk")]
+pub use disk::{
+    DiskAuthority, DiskOpenError, DiskOptions, FileError, FileStep, LocationError, RecordError,
+    Restored,
+};
 pub use elink::{ELink, ELinkError, MAX_LINK_CHARACTERS, MAX_METADATA_BYTES};
 pub use gdid::{EraError, EraZeroId, Gdid, GdidPartsError, LengthError};
 #[cfg(feature = "generator")]

@@ -10,7 +10,7 @@ use mdb_core::{
     AcquireError, AreaError, IndexError, InitError, OpenError, SequenceError, TransactError,
     cause_of,
 };
-use mdb_gdid::AuthorityError;
+use mdb_gdid::{AuthorityError, DiskOpenError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +117,16 @@ impl From<AreaError> for Failure {
     }
 }
 
+impl From<DiskOpenError> for Failure {
+    fn from(error: DiskOpenError) -> Self {
+        if error.is_transient() {
+            Self::Unreachable(chain(&error))
+        } else {
+            Self::input(&error)
+        }
+    }
+}
+
 impl From<RouteError> for Failure {
     fn from(error: RouteError) -> Self {
         Self::input(&error)
@@ -185,10 +195,10 @@ impl From<SequenceError> for Failure {
     fn from(error: SequenceError) -> Self {
         match &error {
             SequenceError::Unknown { .. } => Self::input(&error),
-            error => {
-                let unreachable = driver_error(error).is_some_and(is_unreachable);
-                Self::by_reach(error, unreachable)
+            SequenceError::Allocate(source) => {
+                Self::by_reach(source, is_authority_unreachable(source))
             }
+            error => Self::by_reach(error, false),
         }
     }
 }

@@ -21,11 +21,15 @@ pub enum Guard {
     OwnerToken,
     /// **Flip** is refused when the fence's deadline has passed.
     FlipDeadline,
-    /// The source's least epoch is raised before the tombstone is dropped.
+    /// The source's least epoch is raised at all.
     LeastEpoch,
-    /// The source's least epoch is raised before a router is evicted.
-    LeastEpochBeforeEviction,
-    /// Where sessions can't be ended, fence and triggers outlive an eviction.
+    /// It is raised before sessions are ended and triggers dropped, not just before the
+    /// tombstone is.
+    LeastEpochBeforeSessionsEnd,
+    /// Not only the sessions of those whom this move has evicted are ended, but of
+    /// everyone who is not registered.
+    UnregisteredSessionsEnd,
+    /// Where sessions can't be ended, fence and triggers outlive the move.
     TriggersOutliveSessions,
     /// An unguarded read's answer is thrown away if the lease ran out meanwhile.
     ReadLeaseCheck,
@@ -35,6 +39,13 @@ pub enum Guard {
     RenewalRefreshes,
     /// A trigger holds the fence row in share mode until its transaction ends.
     TriggerLocksFence,
+    /// A trigger refuses under `receiving`, too, not only under `fenced` and `moved`.
+    TriggerRefusesReceiving,
+    /// A session is refused by the epoch of the operation that wants it, not by the
+    /// newest one that the router has loaded since.
+    OperationsOwnEpoch,
+    /// Fence rows with the owner's token exist from **plan** on; no later phase makes one.
+    TokenFromPlanOn,
     /// The fence row is read after its lock was granted, not before.
     LockBeforeLook,
     /// A change record is deleted after the change was applied at the target.
@@ -55,7 +66,9 @@ impl Guards {
     pub(crate) const ALL: Self = Self { missing: None };
 
     pub(crate) fn without(guard: Guard) -> Self {
-        Self { missing: Some(guard) }
+        Self {
+            missing: Some(guard),
+        }
     }
 
     pub(crate) fn hold(self, guard: Guard) -> bool {

@@ -102,8 +102,11 @@ pub(crate) struct Fence {
 }
 
 impl Fence {
-    pub(crate) const ABSENT: Self =
-        Self { state: FenceState::Absent, journey: 0, owner: MoverId::First };
+    pub(crate) const ABSENT: Self = Self {
+        state: FenceState::Absent,
+        journey: 0,
+        owner: MoverId::First,
+    };
 }
 
 /// The change records of the row.
@@ -167,7 +170,7 @@ pub(crate) struct Catalog {
     pub(crate) registrations: [Registration; 2],
 }
 
-/// What a mover does next. The name before the dot in the comment is the phase.
+/// What a mover does next. Each comment begins with the phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Not started, or it has found out that it was replaced, or it has ended.
@@ -204,12 +207,14 @@ pub enum Step {
     Admit,
     /// Purge: wait for every registered router; evict the silent ones.
     AwaitGrace,
+    /// Purge: raise the source's least epoch.
+    RaiseLeastEpoch,
+    /// Purge: end the sessions of everyone who has not acknowledged.
+    EndSessions,
     /// Purge: delete the rows at the source.
     PurgeRows,
     /// Purge: drop the triggers.
     DropTriggers,
-    /// Purge: raise the source's least epoch.
-    RaiseLeastEpoch,
     /// Purge: drop the tombstone.
     DropTombstone,
     /// Purge: close the journal.
@@ -246,6 +251,7 @@ pub(crate) enum Stage {
     Answered,
 }
 
+/// What an operation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Reads the row.

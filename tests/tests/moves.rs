@@ -9,20 +9,12 @@ use mdb_core::error::chain;
 use mdb_core::relocate::{MoveOptions, MovePhase, MoveProgress, MoveRequest, Selection};
 use mdb_core::{Gdid, Mdb};
 use mdb_tests::bank::{Bank, SUM, Teller, sum_of, transfer_of, transfers_of};
+use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
 use tokio::task::JoinSet;
 
-mod on_sqlite {
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn briefcases_that_rest_are_moved_and_come_back() {
-        super::briefcases_that_rest_are_moved_and_come_back::<sqlx::Sqlite>().await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn nothing_is_lost_while_tellers_work() {
-        super::nothing_is_lost_while_tellers_work::<sqlx::Sqlite>().await;
-    }
-}
+on_all_engines!(@module on_sqlite, Sqlite, [briefcases_that_rest_are_moved_and_come_back, nothing_is_lost_while_tellers_work]);
+on_all_engines!(@module on_postgres, Postgres, [briefcases_that_rest_are_moved_and_come_back, nothing_is_lost_while_tellers_work]);
 
 async fn move_all<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb, ids: &[Gdid], to: usize) {
     let relocator = mdb.relocator();

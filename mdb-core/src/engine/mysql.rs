@@ -186,7 +186,7 @@ impl Engine for MySql {
         None
     }
 
-    fn add<'c>(
+    fn add_to_column<'c>(
         connection: &'c mut MySqlConnection,
         update: &'c str,
         column: &'c str,

@@ -176,6 +176,10 @@ impl Engine for Postgres {
         "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
     }
 
+    fn statement_now() -> &'static str {
+        "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)"
+    }
+
     async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, sqlx::Error> {
         let rows = sqlx::query(
             "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, \

@@ -10,15 +10,17 @@
 //! - **pair**: a connection to each of the two shards, used by nobody else.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mdb_gdid::Gdid;
 
-use super::{Engine, Value};
+use super::{Engine, ErrorClass, TransactionOptions, Value};
 
 pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
 
 mod manifest;
+mod mysql;
+mod postgres;
 mod sqlite;
 
 /// The id of a move: 32 hexadecimal digits, made at random.
@@ -67,11 +69,21 @@ pub(crate) fn stripe(id: Gdid) -> i64 {
     i64::from(last)
 }
 
+/// The first number of PostgreSQL's advisory locks that are MDB's.
+pub(crate) const ADVISORY_CLASS: i32 = 0x6d64_6200;
+
+/// How many advisory locks stand for all briefcases. A transaction that writes a hundred thousand
+/// briefcases must not fill the server's lock table, which has room for some 7,000 as it comes.
+pub(crate) const ADVISORY_SLOTS: i32 = 4_096;
+
 /// The two numbers of PostgreSQL's advisory lock that stands for a briefcase: one that is MDB's own,
-/// and the last four bytes of the id.
+/// and the last bits of the id.
 pub(crate) fn advisory_key(id: Gdid) -> [i32; 2] {
-    let [.., a, b, c, d] = id.to_bytes();
-    [0x6d64_6200, i32::from_be_bytes([a, b, c, d])]
+    let [.., a, b] = id.to_bytes();
+    [
+        ADVISORY_CLASS,
+        i32::from(u16::from_be_bytes([a, b])) % ADVISORY_SLOTS,
+    ]
 }
 
 /// What holds for a briefcase on a shard; the number in `mdb_fence`.
@@ -119,6 +131,29 @@ pub(crate) enum StepError {
     /// A lock could not be had in the time that was allowed; nothing was changed.
     #[error("others hold locks that the move needs")]
     Busy,
+}
+
+/// How long a mover tries for an embedded database's one write lock.
+const WRITE_LOCK_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often it tries. Whoever sleeps for longer hardly ever meets the moment between two busy writers,
+/// since nobody queues for that lock.
+const WRITE_LOCK_POLL: Duration = Duration::from_micros(300);
+
+/// Begins a mover's transaction.
+pub(crate) async fn begin<DB: Engine>(connection: &mut DB::Connection) -> Result<(), StepError> {
+    let began = Instant::now();
+    loop {
+        match DB::begin(connection, &TransactionOptions::new()).await {
+            Err(error) if DB::error_class(&error) == ErrorClass::Conflict => {
+                if began.elapsed() >= WRITE_LOCK_LIMIT {
+                    return Err(StepError::Busy);
+                }
+                tokio::time::sleep(WRITE_LOCK_POLL).await;
+            }
+            begun => return Ok(begun?),
+        }
+    }
 }
 
 /// How much was copied or applied.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_core::future::BoxFuture;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions, Row, Sqlite, TransactionManager, TypeInfo, ValueRef};
 
 use super::begin::Writes;
@@ -53,7 +55,10 @@ impl Engine for Sqlite {
                 Target::Server(_) => options.in_memory(true),
             };
             let options = match spec.access {
-                Access::ReadWrite => options.journal_mode(SqliteJournalMode::Wal),
+                // What was committed must not be forgotten when power fails: ids hang on it.
+                Access::ReadWrite => options
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Full),
                 Access::ReadOnly => options.pragma("query_only", "1"),
             };
             let mut connection = options.connect().await?;

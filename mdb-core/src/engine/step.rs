@@ -1,4 +1,4 @@
-//! MDB's own statements that are done together or not at all.
+//! MDB's own statements that are done together or not at all, and one that answers with a sum.
 
 use super::{Engine, Value};
 
@@ -37,4 +37,17 @@ impl Step {
         }
         Ok(true)
     }
+}
+
+/// [`Engine::add_to_column`] where an `UPDATE` can answer with the rows that it has changed.
+pub(super) async fn add_returning<DB: Engine>(
+    connection: &mut DB::Connection,
+    update: &str,
+    column: &str,
+    values: &[Value],
+) -> Result<Option<i64>, sqlx::Error> {
+    let update = update.replace("{sum}", &format!("{column} + ?"));
+    let update = format!("{update} RETURNING {column}");
+    let rows = DB::query_own(connection, &update, values).await?;
+    rows.first().map(|row| row.integer(0)).transpose()
 }

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use mdb_gdid::Gdid;
 
 use super::error::{MoveError, Trouble};
+use super::fail::pass;
 use super::journal::{Journal, MovePhase, MoveRecord};
 use super::report::{MoveOptions, MoveProgress};
 use crate::catalog::Home;
-use crate::engine::relocating::{Manifest, OwnerToken, Pair, Relocating, Side, StepError};
-use crate::engine::{Access, ErrorClass, Lanes, Target, TransactionOptions, Value};
+use crate::engine::relocating::{Manifest, OwnerToken, Pair, Relocating, Side, StepError, begin};
+use crate::engine::{Access, ErrorClass, Lanes, Target, Value};
 use crate::servers::{Servers, ShardPool};
 use crate::topology::ShardId;
 
@@ -81,9 +82,7 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
     ) -> Result<T, StepError> {
         let (id, owner) = (self.record.id.clone(), self.owner);
         let connection = self.connection(side);
-        DB::begin(connection, &TransactionOptions::new())
-            .await
-            .map_err(busy::<DB>)?;
+        begin::<DB>(connection).await?;
         let done = async {
             DB::check_owner(connection, &id, owner).await?;
             DB::enter_as_mover(connection, &id, LOCK_LIMIT).await?;
@@ -93,7 +92,7 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
         };
         match done.await {
             Ok(value) => {
-                DB::commit(connection).await.map_err(busy::<DB>)?;
+                pass(DB::commit(connection)).await.map_err(busy::<DB>)?;
                 Ok(value)
             }
             Err(error) => {
@@ -138,10 +137,20 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
             loop {
                 let connection = self.connection(side);
                 let claimed = async {
-                    DB::execute_own(connection, &insert, &values).await?;
-                    DB::execute_own(connection, update, &turned).await
+                    begin::<DB>(connection).await?;
+                    let claimed = async {
+                        DB::execute_own(connection, &insert, &values).await?;
+                        DB::execute_own(connection, update, &turned).await
+                    };
+                    match claimed.await {
+                        Ok(_) => DB::commit(connection).await.map_err(busy::<DB>),
+                        Err(error) => {
+                            DB::rollback(connection).await?;
+                            Err(busy::<DB>(error))
+                        }
+                    }
                 };
-                match claimed.await.map_err(busy::<DB>) {
+                match pass(claimed).await {
                     Ok(_) => break,
                     Err(error) => patience.after::<DB>(error).await?,
                 }
@@ -205,6 +214,8 @@ pub(super) async fn open<DB: Relocating>(
     // Not the name of this process' other connections: those may be ended.
     spec.application = "mdb-mover";
     spec.statement_timeout = STATEMENT_LIMIT;
+    // Locks are tried for here, more often than the engine does.
+    spec.busy_timeout = Duration::from_millis(1);
     Ok(source.connect_checked::<DB>(&spec).await?)
 }
 

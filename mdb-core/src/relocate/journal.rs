@@ -6,6 +6,7 @@ use std::time::Duration;
 use mdb_gdid::Gdid;
 
 use super::error::MoveError;
+use super::fail::pass;
 use super::report::TableReceipt;
 use crate::catalog::{Epoch, Home};
 use crate::engine::relocating::{MoveId, OwnerToken};
@@ -199,7 +200,7 @@ impl<'s> Journal<'s> {
                 values,
             )
         }));
-        self.home.together(&steps).await?;
+        pass(self.home.together(&steps)).await?;
         Ok(())
     }
 
@@ -234,7 +235,8 @@ impl<'s> Journal<'s> {
             self.home.pool().now()
         );
         let values = [Self::lease(), Value::from(id), Value::Integer(owner.get())];
-        self.owned(&[Step::new(update, values).expecting(1)]).await
+        self.home.together(&[Step::new(update, values)]).await?;
+        Ok(())
     }
 
     /// Keeps the receipt.
@@ -255,7 +257,7 @@ impl<'s> Journal<'s> {
 
     /// All or nothing; nothing means that somebody else runs the move.
     async fn owned(self, steps: &[Step]) -> Result<(), MoveError> {
-        if self.home.together(steps).await? {
+        if pass(self.home.together(steps)).await? {
             Ok(())
         } else {
             Err(MoveError::NotOwner)
@@ -294,7 +296,7 @@ impl<'s> Journal<'s> {
             values.push(Value::from(&record.id));
             steps.push(Step::new(insert, values));
         }
-        match self.home.together(&steps).await {
+        match pass(self.home.together(&steps)).await {
             Ok(true) => Ok(self.find(record.id()).await?.announced),
             Ok(false) => Err(MoveError::NotOwner),
             Err(crate::catalog::HomeError::Database(error))
@@ -389,11 +391,12 @@ impl<'s> Journal<'s> {
 }
 
 /// From whom a move may be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TakeOver {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TakeOver {
     /// Only from one who has not been heard of for some time, or has given it up.
     FromDead,
-    /// From anybody.
+    /// From anybody, at once. It is safe, for whoever ran it can do nothing more; but if it still
+    /// runs, it was in vain until now.
     FromAnybody,
 }
 

@@ -2,6 +2,7 @@
 
 use super::batch::{Batch, LOCK_LIMIT};
 use super::error::MoveError;
+use super::fail::pass;
 use super::journal::MovePhase;
 use super::report::BatchPace;
 use crate::catalog::Epoch;
@@ -144,8 +145,12 @@ impl<DB: Relocating> Batch<'_, DB> {
     async fn forget_mover(&mut self) -> Result<(), MoveError> {
         let id = Value::from(&self.record.id);
         for side in [Side::Target, Side::Source] {
-            let forget = "DELETE FROM mdb_mover WHERE move = ?";
-            DB::execute_own(self.connection(side), forget, &[id.clone()]).await?;
+            self.owned_patiently(side, "take the mover's mark away", async |connection| {
+                let forget = "DELETE FROM mdb_mover WHERE move = ?";
+                DB::execute_own(connection, forget, &[id.clone()]).await?;
+                Ok(())
+            })
+            .await?;
         }
         Ok(())
     }
@@ -167,7 +172,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             return Ok(());
         }
         let manifest = self.manifest;
-        if let Err(error) = DB::disarm(&mut self.pair.source, manifest, LOCK_LIMIT).await {
+        if let Err(error) = pass(DB::disarm(&mut self.pair.source, manifest, LOCK_LIMIT)).await {
             tracing::info!(error = %error, "the triggers stay until the next move or `mdb move clean`");
         }
         Ok(())

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use mdb_gdid::Gdid;
-use sqlx::Sqlite;
+use sqlx::{Postgres, Sqlite};
 
 use super::batch::{Batch, open_pair};
 use super::cleaning::{self, Leftover};
 use super::error::{MoveError, PlanError};
-use super::journal::{Journal, MovePhase, MoveRecord, TakeOver};
+use super::journal::{Journal, MovePhase, MoveRecord};
 use super::plan::{self, MovePlan, MoveRequest, Planner, Selection};
 use super::report::{MoveOptions, MoveProgress, MoveReport};
 use crate::catalog::{Epoch, Home, LiveRouter};
@@ -329,7 +329,7 @@ impl Relocator {
         let area = self.area(&record)?;
         let owner = OwnerToken::random();
         self.journal()
-            .take_over(record.id(), owner, TakeOver::FromDead)
+            .take_over(record.id(), owner, options.takes_over())
             .await?;
         let job = Job {
             ids: self.journal().briefcases(&record.id).await?,
@@ -378,9 +378,8 @@ impl Relocator {
         let (id, owner) = (job.record.id.clone(), job.owner);
         let end = match self.servers.config_of(job.source).engine() {
             EngineKind::Sqlite => self.work_on::<Sqlite>(job, aim).await,
-            engine @ (EngineKind::Postgres | EngineKind::MySql) => {
-                Err(MoveError::Unsupported { engine })
-            }
+            EngineKind::Postgres => self.work_on::<Postgres>(job, aim).await,
+            engine @ EngineKind::MySql => Err(MoveError::Unsupported { engine }),
         };
         if end.is_err() {
             // Best effort: otherwise the lease runs out by itself.

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::journal::MovePhase;
+use super::journal::{MovePhase, TakeOver};
 use crate::engine::relocating::{Amount, Pace};
 
 /// How moves are run.
@@ -15,6 +15,7 @@ pub struct MoveOptions {
     max_rows_per_second: Option<u64>,
     pause_target: Duration,
     patience: Duration,
+    take_over: TakeOver,
 }
 
 impl MoveOptions {
@@ -31,6 +32,7 @@ impl MoveOptions {
             max_rows_per_second: None,
             pause_target: Duration::from_secs(1),
             patience: Duration::from_mins(1),
+            take_over: TakeOver::FromDead,
         }
     }
 
@@ -70,6 +72,17 @@ impl MoveOptions {
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
+    }
+
+    /// Sets from whom a move may be taken when it is resumed or aborted.
+    #[must_use]
+    pub fn take_over(mut self, from: TakeOver) -> Self {
+        self.take_over = from;
+        self
+    }
+
+    pub(super) fn takes_over(&self) -> TakeOver {
+        self.take_over
     }
 
     /// How many briefcases are moved together.

@@ -6,6 +6,7 @@ use mdb_gdid::Gdid;
 
 use super::batch::{Batch, LOCK_LIMIT, count_fences};
 use super::error::MoveError;
+use super::fail::pass;
 use super::journal::MovePhase;
 use super::report::{BatchPace, MoveReport, TableReceipt};
 use crate::engine::Value;
@@ -117,7 +118,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         let mut patience = self.patience("install triggers");
         let manifest = self.manifest;
         loop {
-            match DB::arm(&mut self.pair.source, manifest, LOCK_LIMIT).await {
+            match pass(DB::arm(&mut self.pair.source, manifest, LOCK_LIMIT)).await {
                 Ok(()) => return Ok(()),
                 Err(error) => patience.after::<DB>(error).await?,
             }
@@ -149,7 +150,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         let (manifest, owner) = (self.manifest, self.owner);
         let id = self.record.id.clone();
         loop {
-            match DB::copy(&mut self.pair, manifest, &id, owner, &pace).await {
+            match pass(DB::copy(&mut self.pair, manifest, &id, owner, &pace)).await {
                 Ok(_) => return Ok(()),
                 Err(error) => patience.after::<DB>(error).await?,
             }
@@ -165,7 +166,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         let id = self.record.id.clone();
         let mut rounds = 0;
         while rounds < ROUNDS {
-            match DB::catch_up(&mut self.pair, manifest, &id, owner, &pace).await {
+            match pass(DB::catch_up(&mut self.pair, manifest, &id, owner, &pace)).await {
                 Ok(taken) if taken <= FEW_CHANGES => return Ok(()),
                 Ok(_) => rounds += 1,
                 Err(error) => patience.after::<DB>(error).await?,
@@ -181,7 +182,8 @@ impl<DB: Relocating> Batch<'_, DB> {
         let (manifest, owner) = (self.manifest, self.owner);
         let id = self.record.id.clone();
         loop {
-            let taken = DB::catch_up(&mut self.pair, manifest, &id, owner, &pace).await?;
+            let caught_up = DB::catch_up(&mut self.pair, manifest, &id, owner, &pace);
+            let taken = pass(caught_up).await?;
             if taken == 0 {
                 return Ok(());
             }

@@ -169,7 +169,7 @@ impl AnyPool {
                 let mut lease = pool.acquire(Lane::Write).await?;
                 let result = lease
                     .run(pool.statement_limit(), async |c| {
-                        DB::add(c, update, column, values).await
+                        DB::add_to_column(c, update, column, values).await
                     })
                     .await;
                 match result {
@@ -213,6 +213,15 @@ impl AnyPool {
     pub(crate) fn now(&self) -> &'static str {
         fn of<DB: Engine>(_: &ShardPool<DB>) -> &'static str {
             DB::now()
+        }
+        on_each!(AnyPool, self, pool => of(pool))
+    }
+
+    /// As [`now`](Self::now), but the same wherever it stands in one statement, which may have waited
+    /// for others since.
+    pub(crate) fn statement_now(&self) -> &'static str {
+        fn of<DB: Engine>(_: &ShardPool<DB>) -> &'static str {
+            DB::statement_now()
         }
         on_each!(AnyPool, self, pool => of(pool))
     }

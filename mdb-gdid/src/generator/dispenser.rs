@@ -25,7 +25,6 @@ use loom::sync::atomic::{AtomicU64, fence};
 use std::sync::atomic::{AtomicU64, fence};
 
 use crate::authority::Block;
-use crate::gdid::Gdid;
 
 const PLACE_BITS: u32 = 24;
 const PLACES: u64 = 1 << PLACE_BITS;
@@ -64,7 +63,9 @@ struct Slot {
 pub(super) struct Taken {
     /// The ticket that it was taken with.
     pub(super) ticket: u64,
-    pub(super) id: Gdid,
+    pub(super) era: u32,
+    /// Its lower 64 bits.
+    pub(super) id: u64,
     /// Whether memory runs low from here on; one taker is told so.
     pub(super) at_mark: bool,
 }
@@ -118,7 +119,8 @@ impl<const SLOTS: usize> Dispenser<SLOTS> {
         match self.look_up(ticket) {
             Some((era, base, mark)) => Take::Got(Taken {
                 ticket,
-                id: Gdid::from_era_and_id(era, base.wrapping_add(place)),
+                era,
+                id: base.wrapping_add(place),
                 at_mark: place == mark,
             }),
             None => Take::Lost(1),
@@ -240,6 +242,11 @@ impl<const SLOTS: usize> Dispenser<SLOTS> {
     pub(super) fn is_at(&self, ticket: u64) -> bool {
         // What another thread did before it told this one of it, in whatever way, is seen here.
         self.ticket.0.load(Relaxed) == ticket
+    }
+
+    /// Whether nobody took an id of the same block between two tickets.
+    pub(super) fn is_undisturbed(before: u64, after: u64) -> bool {
+        before == after || serial_of(before) != serial_of(after)
     }
 
     /// Makes ids void that were taken for later; after [`stop`](Self::stop), if that is called for.

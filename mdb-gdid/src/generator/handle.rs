@@ -25,7 +25,7 @@ pub struct GeneratorHandle {
 
 impl GeneratorHandle {
     pub(super) fn new(generator: Generator) -> Self {
-        let lane = Lane::new();
+        let lane = Lane::new(0);
         Self { generator, lane }
     }
 
@@ -33,19 +33,22 @@ impl GeneratorHandle {
     #[inline]
     pub fn try_next(&mut self) -> Option<Gdid> {
         let shared = &self.generator.shared;
-        self.lane
+        let (era, id) = self
+            .lane
             .deal(shared.id, |lapses| shared.dispenser.is_unlapsed(lapses))
-            .or_else(|| self.refill())
+            .or_else(|| self.refill())?;
+        Some(Gdid::from_era_and_id(era, id))
     }
 
     #[inline(never)]
-    fn refill(&self) -> Option<Gdid> {
+    fn refill(&self) -> Option<(u32, u64)> {
         let shared = &self.generator.shared;
         let length = self.lane.length(shared.id, HELD);
         // Read before they are taken: what lapses from here on makes them void.
         let lapses = shared.dispenser.lapses();
         let run = shared.try_run(|left| length.min(left))?;
-        self.lane.fill(&run, lapses, lapses);
+        self.lane.note(lapses, |before| before == lapses);
+        self.lane.fill(&run);
         self.lane.deal(shared.id, |_| true)
     }
 

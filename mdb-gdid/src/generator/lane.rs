@@ -11,10 +11,6 @@
 use std::cell::Cell;
 
 use super::dispenser::Run;
-use crate::gdid::Gdid;
-
-/// How many fills in a row have to go undisturbed before more than one id is taken.
-const SINGLE: u32 = 4;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -27,15 +23,21 @@ pub(super) struct Lane {
     /// The lower 64 bits of the next id.
     next: Cell<u64>,
     left: Cell<u64>,
-    /// How often in a row it was filled undisturbed.
+    /// How often in a row ids were taken undisturbed.
     undisturbed: Cell<u32>,
+    /// How often that has to be before more than one id is taken.
+    singles: u32,
 }
+
+/// After how many single ids a thread takes more of them. Threads that get into each other's way now and
+/// then have runs of undisturbed ones, too, and each id that they drop costs them more than it saves.
+const SINGLES_OF_THREAD: u32 = 64;
 
 /// How many generators a thread has lanes for. With more, some take single ids.
 const LANES: usize = 8;
 
 thread_local! {
-    static OF_THREAD: [Lane; LANES] = const { [const { Lane::new() }; LANES] };
+    static OF_THREAD: [Lane; LANES] = const { [const { Lane::new(SINGLES_OF_THREAD) }; LANES] };
 }
 
 /// Does something with this thread's lane for a generator, which may be another one's as yet.
@@ -49,7 +51,7 @@ pub(super) fn with_lane_of_thread<T>(generator: u64, act: impl FnOnce(&Lane) -> 
 }
 
 impl Lane {
-    pub(super) const fn new() -> Self {
+    pub(super) const fn new(singles: u32) -> Self {
         Self {
             generator: Cell::new(0),
             seen: Cell::new(0),
@@ -57,17 +59,21 @@ impl Lane {
             next: Cell::new(0),
             left: Cell::new(0),
             undisturbed: Cell::new(0),
+            singles,
         }
     }
 
-    /// The next id of `generator` that it holds, if `is_current` says so of what was seen when it was
-    /// filled.
+    /// Era and lower 64 bits of the next id of `generator` that it holds, if `is_current` says so of
+    /// what was seen when it was filled.
+    ///
+    /// Not the id itself: as 12 bytes in memory it would be copied, in pieces that processors wait
+    /// for.
     #[inline]
     pub(super) fn deal(
         &self,
         generator: u64,
         is_current: impl FnOnce(u64) -> bool,
-    ) -> Option<Gdid> {
+    ) -> Option<(u32, u64)> {
         let left = self.left.get();
         if left == 0 || self.generator.get() != generator || !is_current(self.seen.get()) {
             return None;
@@ -75,36 +81,35 @@ impl Lane {
         let next = self.next.get();
         self.left.set(left - 1);
         self.next.set(next.wrapping_add(1));
-        Some(Gdid::from_era_and_id(self.era.get(), next))
+        Some((self.era.get(), next))
     }
 
-    /// Drops what it holds, and says how many ids to take next for `generator`: at most `most`.
+    /// Drops what it holds, becomes `generator`'s, and says how many ids to take next: at most `most`.
     pub(super) fn length(&self, generator: u64, most: u64) -> u64 {
-        if self.left.replace(0) > 0 || self.generator.replace(generator) != generator {
+        let was_disturbed = self.left.replace(0) > 0;
+        let was_another_s = self.generator.replace(generator) != generator;
+        if was_disturbed || was_another_s {
             self.undisturbed.set(0);
         }
-        let doublings = self.undisturbed.get().saturating_sub(SINGLE - 1);
+        let doublings = self.undisturbed.get().saturating_sub(self.singles);
         most.min(1 << doublings.min(63))
     }
 
-    /// A single id was taken; `before` is what was seen before, `seen` what is to be seen from now on.
-    pub(super) fn note_single(&self, before: u64, seen: u64) {
-        self.note(self.seen.replace(seen) == before);
-    }
-
-    /// Fills it.
-    pub(super) fn fill(&self, run: &Run, before: u64, seen: u64) {
-        self.note(self.seen.replace(seen) == before);
-        self.era.set(run.era);
-        self.next.set(run.first);
-        self.left.set(run.count);
-    }
-
-    fn note(&self, undisturbed: bool) {
+    /// Notes that ids were taken: what was seen before, if nobody was in between, and what is to be seen
+    /// from now on.
+    pub(super) fn note(&self, seen: u64, is_undisturbed: impl FnOnce(u64) -> bool) {
+        let undisturbed = is_undisturbed(self.seen.replace(seen));
         self.undisturbed.set(if undisturbed {
             self.undisturbed.get().saturating_add(1)
         } else {
             0
         });
+    }
+
+    /// Takes ids in.
+    pub(super) fn fill(&self, run: &Run) {
+        self.era.set(run.era);
+        self.next.set(run.first);
+        self.left.set(run.count);
     }
 }

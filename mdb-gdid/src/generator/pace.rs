@@ -15,6 +15,8 @@ const BLOCK_SECONDS: f64 = 16.0;
 const BLOCK_IDS: f64 = 2.0;
 /// How much longer than fetches take, the ids at the low-water mark last.
 const SAFETY: f64 = 2.0;
+/// How long it takes besides until the filler runs, and until those who take ids do.
+const WAKING: Duration = Duration::from_millis(1);
 /// How many blocks are held at most, for a slow authority.
 const MOST_BLOCKS: u64 = 16;
 /// Intervals and fetches that are remembered.
@@ -104,7 +106,7 @@ impl Pace {
     /// How many ids are left when the next block is asked for.
     pub(super) fn low_water(&self) -> u64 {
         let size = u64::from(self.size().get());
-        let latency = self.latencies.iter().max().unwrap_or_default();
+        let latency = self.latencies.iter().max().unwrap_or_default() + WAKING;
         let meanwhile = to_count(SAFETY * self.rate() * latency.as_secs_f64()) as u64;
         (size * u64::from(self.options.low_water().percent()) / 100)
             .max(meanwhile)

@@ -88,32 +88,40 @@ impl Shared {
 
     #[inline]
     pub(super) fn try_next(self: &Arc<Self>) -> Option<Gdid> {
-        lane::with_lane_of_thread(self.id, |lane| {
+        let (era, id) = lane::with_lane_of_thread(self.id, |lane| {
             lane.deal(self.id, |ticket| self.dispenser.is_at(ticket))
                 .or_else(|| self.try_next_of_block(lane))
-        })
+        })?;
+        Some(Gdid::from_era_and_id(era, id))
     }
 
     #[inline(never)]
-    fn try_next_of_block(self: &Arc<Self>, lane: &Lane) -> Option<Gdid> {
+    fn try_next_of_block(self: &Arc<Self>, lane: &Lane) -> Option<(u32, u64)> {
         let length = lane.length(self.id, HELD_BY_THREAD);
         if length > 1 {
             let run = self.try_run(|left| length.min(left))?;
-            lane.fill(&run, run.ticket, run.ticket + run.count);
+            Self::note(lane, run.ticket, run.count);
+            lane.fill(&run);
             return lane.deal(self.id, |_| true);
         }
         loop {
             match self.dispenser.next() {
                 Take::Got(taken) => {
-                    lane.note_single(taken.ticket, taken.ticket + 1);
+                    Self::note(lane, taken.ticket, 1);
                     self.wake_if(taken.at_mark);
-                    return Some(taken.id);
+                    return Some((taken.era, taken.id));
                 }
                 Take::Lost(ids) => self.count_lost(ids),
                 Take::Empty if self.go_on() => {}
                 Take::Empty => return None,
             }
         }
+    }
+
+    fn note(lane: &Lane, ticket: u64, count: u64) {
+        lane.note(ticket + count, |before| {
+            Dispenser::<64>::is_undisturbed(before, ticket)
+        });
     }
 
     /// As many ids as `wanted` says for what is left of the block, at least one; none when memory is

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 mod failing;
+mod holding;
 mod lapsing;
 mod runtimes;
 
@@ -170,9 +171,7 @@ async fn many_tasks_never_get_one_id_twice() {
     }
     assert_eq!(seen.len(), 8 * 250 * 5);
     let metrics = generator.metrics();
-    assert!(
-        metrics.issued() >= seen.len() as u64 && metrics.issued() <= seen.len() as u64 + 8 * 64
-    );
+    assert!(metrics.issued() >= seen.len() as u64);
     assert!(metrics.blocks() > 0 && metrics.waits() > 0 && metrics.fetch_failures() == 0);
 }
 

@@ -67,6 +67,26 @@ pub(crate) enum GdidCommand {
     /// JSON: {"authority","kind","ids","address","url"}, one line, as soon as it listens.
     #[command(after_long_help = SERVE_EXAMPLES)]
     Serve(ServeArguments),
+    /// Make the directories of an authority of kind disk ready to count in
+    ///
+    /// Once, by hand, when all disks are mounted: an empty directory can be a disk that is not, so
+    /// nothing else ever begins to count in one. Directories are created where they are missing.
+    /// Repeating it changes nothing. The authority counts from 1 on: where ids with its number were
+    /// issued before, raise its sequences above them first (`mdb gdid floor`).
+    ///
+    /// JSON: {"authority","path"}, a line a directory.
+    InitDisks {
+        /// The authority's name in the configuration; the only one of kind disk without it
+        authority: Option<String>,
+    },
+    /// Have a new, empty disk take the place of a lost one, with all counts
+    ///
+    /// It has to be mounted where the lost one was; the other disks have to be there, and no process
+    /// may be counting on them. JSON: {"authority","path"}.
+    ReplaceDisk {
+        /// The directory, one of the `paths` in the configuration
+        path: PathBuf,
+    },
 }
 
 const FLOOR_EXAMPLES: &str = "\

@@ -42,6 +42,10 @@ pub(crate) enum MoveCommand {
         /// The move, by the beginning of its id
         #[arg(value_name = "MOVE")]
         id: String,
+
+        /// Also from a mover that seems to be alive: it can do nothing more then
+        #[arg(long)]
+        force: bool,
     },
 
     /// Move the briefcases of a finished move back to where they were
@@ -143,6 +147,10 @@ pub(crate) struct ResumeArguments {
     /// Moves, by the beginning of their ids; all that have stopped without one
     #[arg(value_name = "MOVE")]
     pub(crate) moves: Vec<String>,
+
+    /// Also from a mover that seems to be alive: it can do nothing more then
+    #[arg(long)]
+    pub(crate) force: bool,
 
     #[command(flatten)]
     pub(crate) pacing: Pacing,

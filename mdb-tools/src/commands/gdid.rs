@@ -1,6 +1,7 @@
 //! `mdb gdid`: issuing ids, showing them, and looking after the authorities that hand them out.
 
 mod authorities;
+mod disks;
 mod floor;
 mod serve;
 mod status;
@@ -52,6 +53,8 @@ pub(crate) async fn run(arguments: &Arguments, command: &GdidCommand) -> Result<
         GdidCommand::Status(asked) => status::run(arguments, asked).await,
         GdidCommand::Floor(asked) => floor::run(arguments, asked).await,
         GdidCommand::Serve(asked) => serve::run(arguments, asked).await,
+        GdidCommand::InitDisks { authority } => disks::initialise(arguments, authority.as_deref()),
+        GdidCommand::ReplaceDisk { path } => disks::replace(arguments, path),
     }
 }
 

@@ -3,7 +3,7 @@
 mod running;
 mod selection;
 
-use mdb_core::relocate::{MoveRecord, Relocator, Selection, TableReceipt};
+use mdb_core::relocate::{MoveRecord, Relocator, Selection, TableReceipt, TakeOver};
 use mdb_core::{Gdid, Mdb};
 use serde::Serialize;
 
@@ -30,13 +30,14 @@ pub(crate) async fn run(arguments: &Arguments, command: &MoveCommand) -> Result<
         MoveCommand::Resume(asked) => {
             let records = stopped(&mdb.relocator(), &asked.moves).await?;
             Runner::new(arguments, &mdb, &asked.pacing)
+                .taking_over(from(asked.force))
                 .resume(&records)
                 .await
         }
-        MoveCommand::Abort { id } => {
+        MoveCommand::Abort { id, force } => {
             let relocator = mdb.relocator();
             let record = find(&relocator, id).await?;
-            let options = mdb_core::relocate::MoveOptions::new();
+            let options = mdb_core::relocate::MoveOptions::new().take_over(from(*force));
             relocator.abort(record.id(), &options).await?;
             output::note(&format!(
                 "move {} is undone; the briefcases are where they were",
@@ -292,6 +293,15 @@ async fn clean(arguments: &Arguments, mdb: &Mdb) -> Result<(), Failure> {
         output::line(&table.to_string());
     }
     Ok(())
+}
+
+/// From whom moves are taken.
+fn from(force: bool) -> TakeOver {
+    if force {
+        TakeOver::FromAnybody
+    } else {
+        TakeOver::FromDead
+    }
 }
 
 /// The move whose id begins so.

@@ -178,7 +178,10 @@ fn a_reader_that_goes_away_ends_it_quietly() {
     BufReader::new(child.stdout.take().unwrap())
         .read_line(&mut first)
         .unwrap();
-    assert_eq!(first, "0:0:1\n");
+    assert!(
+        first.trim_end().parse::<mdb_gdid::Gdid>().is_ok(),
+        "{first}"
+    );
     let ended = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
     assert_eq!(ended.status.code(), Some(141));

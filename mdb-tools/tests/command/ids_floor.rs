@@ -36,6 +36,7 @@ fn next(store: &Store) -> Gdid {
 #[test]
 fn all_authorities_are_raised() {
     let store = with_authorities(TWO);
+    store.run(["gdid", "init-disks"]).ends_with(status::DONE);
     let floor = ["gdid", "floor", "user"];
     let raised = store
         .run(floor.iter().chain(&["0:0:500", "--json"]))
@@ -70,6 +71,7 @@ fn all_authorities_are_raised() {
 #[test]
 fn blocks_from_before_are_waited_for() {
     let store = lapsing_after(2_000, TWO);
+    store.run(["gdid", "init-disks"]).ends_with(status::DONE);
     assert_eq!(next(&store), Gdid::new(0, 0, 1).unwrap());
     let floor = ["gdid", "floor", "user", "0:0:100000", "--json"];
     let waited = store

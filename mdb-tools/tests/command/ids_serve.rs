@@ -37,7 +37,8 @@ shards = [{{ server = "local", database = "central" }}]
     store
 }
 
-fn counted_on_disk() -> Store {
+/// Disks that nobody has made ready yet.
+pub(crate) fn uninitialised() -> Store {
     store(
         r#"
 [[authority]]
@@ -47,6 +48,12 @@ paths = ["a", "b", "c"]
 ids = [5]
 "#,
     )
+}
+
+pub(crate) fn counted_on_disk() -> Store {
+    let store = uninitialised();
+    store.run(["gdid", "init-disks"]).ends_with(status::DONE);
+    store
 }
 
 /// A store on another machine, as it were, which asks at `url`.
@@ -65,13 +72,13 @@ ids = [{id}]
     ))
 }
 
-fn serve(store: &Store, arguments: &[&str]) -> Serving {
+pub(crate) fn serve(store: &Store, arguments: &[&str]) -> Serving {
     let serve = ["gdid", "serve", "--json", "--listen"];
     let mut command = store.command(serve.iter().chain(arguments));
     Serving::start(command.env("MDB_GDID_TOKEN", format!("{OLD_TOKEN} {TOKEN}")))
 }
 
-fn next(store: &Store, count: u32) -> Vec<String> {
+pub(crate) fn next(store: &Store, count: u32) -> Vec<String> {
     let ran = store
         .run(["gdid", "next", "user", "--count", &count.to_string()])
         .ends_with(status::DONE);
@@ -146,12 +153,12 @@ fn who_lacks_the_token_gets_nothing() {
             assert!(!said.contains(secret), "{ran:#?}");
         }
     }
+    let right = asking(text(serving.said(), "url"), TOKEN, 5, "");
+    assert_eq!(next(&right, 1), ["0:5:1"], "nothing was handed out before");
     let stranger = asking(text(serving.said(), "url"), TOKEN, 6, "");
     stranger
         .run(["gdid", "next", "user"])
-        .refuses(status::FAILED, &["`user`", "6"]);
-    let right = asking(text(serving.said(), "url"), TOKEN, 5, "");
-    assert_eq!(next(&right, 1), ["0:5:1"], "nothing was handed out before");
+        .refuses(status::FAILED, &["`user`", "authority 5, which is not"]);
 }
 
 #[test]
@@ -291,6 +298,7 @@ token = "any-token-will-do-for-this"
 ids = [2]
 "#,
     );
+    two.run(["gdid", "init-disks"]).ends_with(status::DONE);
     refuses(
         &two,
         &["127.0.0.1:0"],

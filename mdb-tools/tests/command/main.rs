@@ -12,6 +12,7 @@ mod bad_texts;
 mod central;
 mod check;
 mod ids;
+mod ids_disks;
 mod ids_floor;
 mod ids_serve;
 mod ids_status;

@@ -1,6 +1,6 @@
 //! A process that takes ids and writes each of them down until it is killed.
 //!
-//! `id-worker CONFIG SEQUENCE THREADS DIRECTORY`: several tasks share the sequence. Each takes ids in a way of its own
+//! `id-worker CONFIG SEQUENCE TASKS DIRECTORY`: several tasks share the sequence. Each takes ids in a way of its own
 //! and appends them, 12 bytes each, to a file of its own below the directory. Failures that may pass are tried again;
 //! any other ends the process, which says why on standard error.
 
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use mdb_core::error::chain;
 use mdb_core::{Gdid, Mdb, SequenceError, StoreSequence};
+use mdb_gdid::GeneratorHandle;
 use tokio::task::JoinSet;
 
 /// How many ids are written at once: what a kill takes away unseen is at most that many for each task.
@@ -44,21 +45,49 @@ impl Log {
     }
 }
 
-/// One id after another: from memory, else when there is one.
-async fn single(sequence: &StoreSequence, log: &mut Log) -> Result<(), Ended> {
-    let id = match sequence.try_next() {
-        Some(id) => id,
-        None => sequence.next().await?,
-    };
-    Ok(log.add(id)?)
+/// The ways of taking ids; each task has one.
+enum Way {
+    /// One after another, from what all tasks share.
+    Shared,
+    /// Many at once, over the ends of blocks.
+    Many,
+    /// One after another, each task from its own part.
+    Handle(GeneratorHandle),
 }
 
-/// Many at once, over the ends of blocks.
-async fn many(sequence: &StoreSequence, log: &mut Log) -> Result<(), Ended> {
-    for id in sequence.take(AT_ONCE * 3 + 1).await? {
-        log.add(id)?;
+impl Way {
+    fn of(number: usize, sequence: &StoreSequence) -> Result<Self, SequenceError> {
+        Ok(match number % 3 {
+            0 => Self::Shared,
+            1 => Self::Many,
+            _ => Self::Handle(sequence.handle()?),
+        })
     }
-    Ok(())
+
+    async fn take(&mut self, sequence: &StoreSequence, log: &mut Log) -> Result<(), Ended> {
+        match self {
+            Self::Shared => {
+                let id = match sequence.try_next() {
+                    Some(id) => id,
+                    None => sequence.next().await?,
+                };
+                log.add(id)?;
+            }
+            Self::Many => {
+                for id in sequence.take(AT_ONCE * 3 + 1).await? {
+                    log.add(id)?;
+                }
+            }
+            Self::Handle(handle) => {
+                let id = match handle.try_next() {
+                    Some(id) => id,
+                    None => handle.next().await.map_err(SequenceError::from)?,
+                };
+                log.add(id)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 enum Ended {
@@ -80,13 +109,12 @@ impl From<io::Error> for Ended {
 
 /// Goes on until a failure that does not pass by itself.
 async fn take(sequence: StoreSequence, number: usize, mut log: Log) -> String {
+    let mut way = match Way::of(number, &sequence) {
+        Ok(way) => way,
+        Err(error) => return chain(&error),
+    };
     loop {
-        let taken = if number.is_multiple_of(2) {
-            single(&sequence, &mut log).await
-        } else {
-            many(&sequence, &mut log).await
-        };
-        match taken {
+        match way.take(&sequence, &mut log).await {
             Ok(()) => {}
             Err(Ended::Sequence(error)) if error.is_transient() => {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -100,13 +128,13 @@ async fn take(sequence: StoreSequence, number: usize, mut log: Log) -> String {
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    let mut argument = || arguments.next().expect("CONFIG SEQUENCE THREADS DIRECTORY");
+    let mut argument = || arguments.next().expect("CONFIG SEQUENCE TASKS DIRECTORY");
     let config = PathBuf::from(argument());
     let sequence = argument().into_string().expect("a name");
-    let threads: usize = argument()
+    let count: usize = argument()
         .to_str()
         .and_then(|count| count.parse().ok())
-        .expect("a number of threads");
+        .expect("a number of tasks");
     let directory = PathBuf::from(argument());
 
     let mdb = match Mdb::open(&config).await {
@@ -117,7 +145,7 @@ async fn main() -> ExitCode {
         }
     };
     let mut tasks = JoinSet::new();
-    for number in 0..threads {
+    for number in 0..count {
         let log = Log::create(&directory.join(number.to_string())).expect("a new file");
         tasks.spawn(take(mdb.sequence(&sequence), number, log));
     }

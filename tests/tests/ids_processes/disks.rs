@@ -1,10 +1,11 @@
-//! Authorities that count in files on several disks, one of which is restored from an earlier copy.
+//! Authorities that count in files on several disks, one of which is put back to an earlier copy.
 
 use std::path::Path;
 
 use crate::databases::Store;
-use crate::fleet::{Fleet, target};
+use crate::fleet::{Fleet, Part};
 
+/// Three disks.
 const DISKS: &str = r#"
 [[authority]]
 name = "disks"
@@ -13,20 +14,24 @@ paths = ["a", "b", "c"]
 ids = [7]
 "#;
 
+/// One process at a time can count on disks: each begins where a killed one has ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ids_counted_on_disks_never_repeat() {
     let store = Store::start("sqlite:data", DISKS).await;
-    let mut fleet = Fleet::start(&store.config());
-    fleet.run_to(target() / 4);
-    fleet.pause();
-    copy(&store.path("b"), &store.path("copy"));
-    fleet.resume();
-    fleet.run_to(target() / 2);
-    fleet.pause();
-    std::fs::remove_dir_all(store.path("b")).unwrap();
-    copy(&store.path("copy"), &store.path("b"));
-    fleet.resume();
-    fleet.run_to(target());
+    store.init_disks("mdb.toml");
+    let mut fleet = Fleet::start(&store.config(), 1);
+    for part in [2, 5].map(Part) {
+        fleet.run_to(part);
+        fleet.pause();
+        copy(&store.path("b"), &store.path("earlier"));
+        fleet.resume();
+        fleet.run_to(Part(part.0 + 1));
+        fleet.pause();
+        std::fs::remove_dir_all(store.path("b")).unwrap();
+        std::fs::rename(store.path("earlier"), store.path("b")).unwrap();
+        fleet.resume();
+    }
+    fleet.run_to(Part::WHOLE);
     assert_eq!(fleet.end_all().authorities(), [7]);
 }
 

@@ -8,11 +8,8 @@ use tempfile::TempDir;
 
 use crate::ledger::{ID_BYTES, Ledger};
 
-/// How many processes there are at a time.
-const PROCESSES: usize = 3;
-
 /// How many tasks each has.
-const TASKS: usize = 2;
+const TASKS: usize = 3;
 
 /// How many processes there are over the time, at least.
 const LIVES: u64 = 24;
@@ -20,17 +17,30 @@ const LIVES: u64 = 24;
 /// No test waits longer for the next ids.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// How many ids a test takes.
-pub(crate) fn target() -> u64 {
+/// How many ids a test takes, at least.
+fn target() -> u64 {
     match std::env::var_os("MDB_TEST_LONG") {
         Some(_) => 10_000_000,
         None => 2_000_000,
     }
 }
 
+/// A part of the whole, in eighths.
+#[derive(Clone, Copy)]
+pub(crate) struct Part(pub(crate) u64);
+
+impl Part {
+    pub(crate) const WHOLE: Self = Self(8);
+
+    fn of(self, whole: u64) -> u64 {
+        whole * self.0 / 8
+    }
+}
+
 /// Processes that take ids of the sequence `user`.
 pub(crate) struct Fleet {
     config: PathBuf,
+    at_once: usize,
     logs: TempDir,
     lives: usize,
     running: Vec<Process>,
@@ -86,9 +96,11 @@ impl Drop for Process {
 }
 
 impl Fleet {
-    pub(crate) fn start(config: &Path) -> Self {
+    /// Starts so many processes.
+    pub(crate) fn start(config: &Path, at_once: usize) -> Self {
         let mut fleet = Self {
             config: config.to_owned(),
+            at_once,
             logs: mdb_tests::kit::temp_dir().unwrap(),
             lives: 0,
             running: Vec::new(),
@@ -98,31 +110,24 @@ impl Fleet {
         fleet
     }
 
-    fn one_more(&mut self) -> Process {
-        self.lives += 1;
-        let directory = self.logs.path().join(self.lives.to_string());
-        Process::start(&self.config, directory)
-    }
-
     /// How many ids were written down by now.
     fn taken(&self) -> u64 {
         let running: u64 = self.running.iter().map(Process::bytes).sum();
         (self.bytes + running) / ID_BYTES as u64
     }
 
-    /// Kills one process after the other, each at a random point, and starts others in their places, until there are
-    /// that many ids.
-    pub(crate) fn run_to(&mut self, ids: u64) {
+    /// Kills one process after the other, each at a random point, and starts others in their places, until that part
+    /// of the ids was taken by that part of the processes.
+    pub(crate) fn run_to(&mut self, part: Part) {
         let step = target() / LIVES;
-        while self.taken() < ids {
+        while self.taken() < part.of(target()) || (self.lives as u64) < part.of(LIVES) {
             let place = fastrand::usize(..self.running.len());
-            let more = fastrand::u64(..=2 * step);
-            self.wait_for((self.taken() + more).min(ids));
+            self.wait_for(self.taken() + fastrand::u64(..=2 * step));
             // Up to here it was between two writes of a log, as seen from outside; now it is anywhere.
             std::thread::sleep(Duration::from_micros(fastrand::u64(..5_000)));
-            let mut other = self.one_more();
-            std::mem::swap(&mut self.running[place], &mut other);
-            self.end(other);
+            let killed = self.running.swap_remove(place);
+            self.end(killed);
+            self.resume();
         }
     }
 
@@ -145,11 +150,12 @@ impl Fleet {
         }
     }
 
-    /// Starts the processes that [`pause`](Self::pause) killed.
+    /// Starts as many processes as were killed.
     pub(crate) fn resume(&mut self) {
-        while self.running.len() < PROCESSES {
-            let process = self.one_more();
-            self.running.push(process);
+        while self.running.len() < self.at_once {
+            self.lives += 1;
+            let directory = self.logs.path().join(self.lives.to_string());
+            self.running.push(Process::start(&self.config, directory));
         }
     }
 

@@ -65,7 +65,7 @@ impl Relay {
         let before = self.switch.swallowed.load(Ordering::SeqCst);
         self.switch.passes.store(passes as u8, Ordering::SeqCst);
         wait_for("messages to be lost", Duration::from_mins(1), async || {
-            self.switch.swallowed.load(Ordering::SeqCst) >= before + 6
+            self.switch.swallowed.load(Ordering::SeqCst) >= before + 3
         })
         .await;
         self.switch

@@ -12,7 +12,7 @@ use url::Url;
 use super::context::quoted;
 use super::section::{Schema, Section, Written};
 use super::sequences::duplicate_name;
-use super::servers::{cut, report};
+use super::servers::cut;
 use crate::config::fault::{FaultCode, Found};
 use crate::config::model::{AuthorityConfig, AuthorityKind};
 use crate::config::names::PLAIN;

@@ -297,15 +297,20 @@ impl<'c, 'a> Section<'c, 'a> {
         }
     }
 
-    /// The texts of a list, and where the list is.
+    /// What a list holds, one after another; nothing when there is no list.
+    fn items(&self, key: &str, wanted: &str) -> &'c [Spanned<DeValue<'c>>] {
+        match self.get(key).map(|value| (value, value.get_ref())) {
+            Some((_, DeValue::Array(values))) => values,
+            Some((value, _)) => {
+                self.wrong(value, key, wanted);
+                &[]
+            }
+            None => &[],
+        }
+    }
+
+    /// The texts of a list.
     pub(super) fn texts(&self, key: &str) -> Vec<Written<&'c str>> {
-        let Some(value) = self.get(key) else {
-            return Vec::new();
-        };
-        let DeValue::Array(values) = value.get_ref() else {
-            self.wrong(value, key, "a list of texts");
-            return Vec::new();
-        };
         let text = |value: &'c Spanned<DeValue<'c>>| match value.get_ref() {
             DeValue::String(text) => Some(Written {
                 value: &**text,
@@ -317,33 +322,25 @@ impl<'c, 'a> Section<'c, 'a> {
                 None
             }
         };
-        values.iter().filter_map(text).collect()
+        let items = self.items(key, "a list of texts");
+        items.iter().filter_map(text).collect()
     }
 
     /// The whole numbers of a list, those out of `range` left out.
     pub(super) fn integers(&self, key: &str, range: &RangeInclusive<u64>) -> Vec<Written<u64>> {
-        let Some(value) = self.get(key) else {
-            return Vec::new();
-        };
-        let DeValue::Array(values) = value.get_ref() else {
-            self.wrong(value, key, "a list of whole numbers");
-            return Vec::new();
-        };
-        let number = |value: &'c Spanned<DeValue<'c>>| {
-            if is_placeholder(value) {
-                return None;
-            }
-            let DeValue::Integer(written) = value.get_ref() else {
-                self.wrong(value, key, "a whole number");
-                return None;
-            };
-            let number = self.in_range(value.span(), key, written, range)?;
-            Some(Written {
-                value: number,
+        let number = |value: &'c Spanned<DeValue<'c>>| match value.get_ref() {
+            DeValue::Integer(written) => Some(Written {
+                value: self.in_range(value.span(), key, written, range)?,
                 at: value.span(),
-            })
+            }),
+            _ if is_placeholder(value) => None,
+            _ => {
+                self.wrong(value, key, "a whole number");
+                None
+            }
         };
-        values.iter().filter_map(number).collect()
+        let items = self.items(key, "a list of whole numbers");
+        items.iter().filter_map(number).collect()
     }
 
     /// The pairs of a table whose keys are free, by position.

@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test` writes the file anew; read the difference before keeping it.
 
+mod ids;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -18,7 +20,6 @@ fn cases() -> Vec<(FaultCode, String)> {
     let with = |rest: &str| format!("{BASE}{CENTRAL}{rest}");
     let server = |rest: &str| with(&format!("[[server]]\nname = \"s\"\n{rest}\n"));
     let template = |url: &str| with(&format!("[[template]]\nname = \"t\"\nurl = {url}\n"));
-    let authority = |rest: &str| with(&format!("[[authority]]\nname = \"a\"\n{rest}\n"));
     let index = |rest: &str| with(&format!("[[central.index]]\nname = \"i\"\n{rest}\n"));
     let area = |rest: &str| with(&format!("{AREA}{rest}"));
     let partition = |start: &str, shards: &str| {
@@ -71,49 +72,6 @@ fn cases() -> Vec<(FaultCode, String)> {
             with("[[server]]\nname = \"../east\"\nurl = \"sqlite:x\"\n"),
         ),
         (F::BadName, with("[[sequence]]\nname = \"\"\n")),
-        (
-            F::OutOfRange,
-            with("[sequences]\nsmallest_block = 9\nlargest_block = 8\n"),
-        ),
-        (
-            F::OutOfRange,
-            authority("kind = \"central\"\nids = [1, 16]"),
-        ),
-        (F::OutOfRange, authority("kind = \"central\"\nids = []")),
-        (
-            F::OutOfRange,
-            authority("kind = \"central\"\nids = [1]\nshard = 1"),
-        ),
-        (
-            F::MissingKey,
-            authority("kind = \"http\"\nids = [1]\nurls = [\"https://h\"]"),
-        ),
-        (
-            F::NotForKind,
-            authority("kind = \"disk\"\nids = [1]\npaths = [\"a\"]\ntimeout_ms = 5"),
-        ),
-        (
-            F::DuplicateName,
-            authority("kind = \"disk\"\nids = [1]\npaths = [\"a\", \"a\"]"),
-        ),
-        (
-            F::DuplicateAuthority,
-            authority(
-                "kind = \"central\"\nids = [1]\n[[authority]]\nname = \"b\"\nkind = \"central\"\nids = [2, 1]",
-            ),
-        ),
-        (
-            F::UnprotectedUrl,
-            authority(
-                "kind = \"http\"\nids = [1]\nurls = [\"http://ids.example.org\"]\ntoken = \"${SET}\"",
-            ),
-        ),
-        (
-            F::MalformedUrl,
-            authority(
-                "kind = \"http\"\nids = [1]\nurls = [\"https://user:secret@h\"]\ntoken = \"${SET}\"",
-            ),
-        ),
         (F::BadName, with("").replace("\"shop\"", "\"shop-\"")),
         (
             F::DuplicateName,
@@ -280,20 +238,21 @@ fn cases() -> Vec<(FaultCode, String)> {
 #[test]
 fn every_kind_of_fault_has_its_report() {
     let mut reports = String::new();
-    for (code, text) in cases() {
-        let faults = faults(&text);
+    let cases = [cases(), ids::cases()].concat();
+    for (code, text) in &cases {
+        let faults = faults(text);
         let codes: Vec<_> = faults.iter().map(super::super::Fault::code).collect();
         assert_eq!(
             codes,
-            [code],
+            [*code],
             "one fault alone in\n{text}\n{}",
-            render(&text)
+            render(text)
         );
-        writeln!(reports, "=== {code}\n{}", render(&text)).unwrap();
+        writeln!(reports, "=== {code}\n{}", render(text)).unwrap();
     }
     for code in FaultCode::ALL {
         assert!(
-            cases().iter().any(|(shown, _)| shown == code),
+            cases.iter().any(|(shown, _)| shown == code),
             "no case for {code}"
         );
     }

@@ -97,6 +97,31 @@ proptest! {
 }
 
 #[test]
+fn a_token_never_shows() {
+    let authority =
+        "[[authority]]\nname = \"a\"\nkind = \"http\"\nids = [1]\nurls = [\"https://h\"]";
+    for value in [
+        format!("\"{CORE}\""),
+        format!("\"{CORE}"),
+        CORE.to_owned(),
+        format!("[\"{CORE}\"]"),
+        "\"${PW}\"".to_owned(),
+        "\"${PW}${UNSET}\"".to_owned(),
+    ] {
+        for (key, more) in [
+            ("token", ""),
+            ("token", "\nshard = 1"),
+            ("tokn", ""),
+            ("tokens", ""),
+        ] {
+            let text = format!("{BASE}{CENTRAL}{authority}\n{key} = {value}{more}\n");
+            let printed = printed(&text, Some(CORE));
+            assert!(!printed.contains(CORE), "{text}\n{printed}");
+        }
+    }
+}
+
+#[test]
 fn an_escaped_or_folded_password_never_shows() {
     for value in [
         r#""postgres://mdb:gehei\u006d\u0040h/x""#,

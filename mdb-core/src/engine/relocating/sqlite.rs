@@ -18,8 +18,9 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::{
     Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError, TableSum,
+    begin,
 };
-use crate::engine::{Engine, ErrorClass, TransactionOptions, Value};
+use crate::engine::{Engine, ErrorClass, Value};
 
 /// The ids of a move, as a query with the move's id as its value.
 const IDS: &str = "SELECT gdid FROM mdb_fence WHERE move = ?";
@@ -172,20 +173,13 @@ impl Relocating for Sqlite {
     }
 }
 
-/// A transaction that writes. [`StepError::Busy`] when another one holds the lock for too long.
-async fn begin(connection: &mut SqliteConnection) -> Result<(), StepError> {
-    Sqlite::begin(connection, &TransactionOptions::new())
-        .await
-        .map_err(busy)
-}
-
 /// A transaction of a mover on one of the shards.
 async fn begin_as_mover(
     connection: &mut SqliteConnection,
     id: &MoveId,
     owner: OwnerToken,
 ) -> Result<(), StepError> {
-    begin(connection).await?;
+    begin::<Sqlite>(connection).await?;
     let entered = async {
         Sqlite::check_owner(connection, id, owner).await?;
         Ok(Sqlite::enter_as_mover(connection, id, Duration::ZERO).await?)

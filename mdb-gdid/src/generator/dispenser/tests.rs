@@ -2,10 +2,17 @@
 
 use super::*;
 use crate::authority::{AuthorityId, BlockSize, SequenceState};
+use crate::gdid::Gdid;
 use proptest::prelude::*;
 
 #[cfg(mdb_loom)]
 mod interleaved;
+
+impl Taken {
+    pub(in crate::generator) fn gdid(&self) -> Gdid {
+        Gdid::from_era_and_id(self.era, self.id)
+    }
+}
 
 fn one<const SLOTS: usize>(dispenser: &Dispenser<SLOTS>) -> Option<Taken> {
     match dispenser.next() {
@@ -44,7 +51,7 @@ proptest! {
             match action {
                 Action::Next => {
                     let taken = one(&dispenser);
-                    prop_assert_eq!(taken.map(|taken| taken.id), list.pop_front());
+                    prop_assert_eq!(taken.map(|taken| taken.gdid()), list.pop_front());
                     let at_mark = taken.map(|taken| taken.at_mark);
                     prop_assert_eq!(at_mark, taken.map(|_| i64::try_from(list.len()).unwrap() == low));
                 }
@@ -84,7 +91,7 @@ fn the_last_id_of_all_is_dealt() {
     let last = Gdid::new(SequenceState::LAST_ERA, 15, Gdid::MAX_COUNTER).unwrap();
     let block = Block::new(last, BlockSize::new(1).unwrap()).unwrap();
     dispenser.publish(&block, 0);
-    assert_eq!(one(&dispenser).unwrap().id, last);
+    assert_eq!(one(&dispenser).unwrap().gdid(), last);
     assert!(one(&dispenser).is_none());
 }
 
@@ -111,5 +118,5 @@ fn serials_start_over_after_the_last_one() {
     let first = Gdid::new(0, 0, 1).unwrap();
     dispenser.publish(&Block::new(first, BlockSize::new(1).unwrap()).unwrap(), 0);
     assert_eq!(serial_of(dispenser.ticket.0.load(Relaxed)), 0);
-    assert_eq!(one(&dispenser).unwrap().id, first);
+    assert_eq!(one(&dispenser).unwrap().gdid(), first);
 }

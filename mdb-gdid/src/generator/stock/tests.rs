@@ -53,7 +53,7 @@ impl Case {
     fn take(&mut self) -> Option<u64> {
         loop {
             match self.dispenser.next() {
-                Take::Got(taken) => return Some(taken.id.counter()),
+                Take::Got(taken) => return Some(taken.gdid().counter()),
                 Take::Lost(_) => panic!("one thread never sleeps"),
                 Take::Empty if self.stock.go_on(&self.dispenser) => {}
                 Take::Empty => return None,

@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(200);
 #[serde(rename_all = "lowercase")]
 enum Outcome {
     Raised,
-    /// It was above the floor already.
+    /// It was at the floor or above already.
     Unchanged,
     Failed,
 }
@@ -90,7 +90,7 @@ impl<'a> Row<'a> {
                 .map_or_else(|| "?".to_owned(), |blocks| blocks.to_string()),
             match self.outcome {
                 Outcome::Raised => "raised".to_owned(),
-                Outcome::Unchanged => "unchanged: above the floor already".to_owned(),
+                Outcome::Unchanged => "unchanged: at the floor or above already".to_owned(),
                 Outcome::Failed => format!("failed: {}", self.error.unwrap_or_default()),
             },
         ]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use mdb_core::Mdb;
 use mdb_core::error::chain;
-use mdb_gdid::{ServeOptions, ServeTls, ServeTransport};
+use mdb_gdid::{AuthorityError, BlockSource, ServeOptions, ServeTls, ServeTransport};
 use secrecy::SecretString;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -44,7 +44,8 @@ pub(crate) async fn run(arguments: &Arguments, asked: &ServeArguments) -> Result
         .map_err(|error| Failure::Input(format!("{place}: {error}")))?;
     let mdb = store::open(arguments).await?;
     let authority = chosen(&mdb, asked.authority.as_deref())?;
-    let source = Arc::new(Logged::new(authority.source()));
+    let source = authority.source();
+    try_out(&mdb, &*source).await?;
 
     let cannot_listen =
         |error| Failure::Failed(format!("can't listen on {}: {error}", asked.listen));
@@ -67,7 +68,7 @@ pub(crate) async fn run(arguments: &Arguments, asked: &ServeArguments) -> Result
         },
     );
     let (told, is_told) = tokio::sync::oneshot::channel::<()>();
-    let serving = mdb_gdid::serve(listener, source, options, async {
+    let serving = mdb_gdid::serve(listener, Arc::new(Logged::new(source)), options, async {
         // Its end says as much as its message.
         let _ = is_told.await;
     });
@@ -79,6 +80,18 @@ pub(crate) async fn run(arguments: &Arguments, asked: &ServeArguments) -> Result
     tokio::select! {
         ended = serving => ended.map_err(|error| Failure::Failed(chain(&error))),
         () = impatient => Err(Failure::Interrupted),
+    }
+}
+
+/// Fails where nothing could be served until somebody mends the configuration or the disks. What is only away can
+/// come back.
+async fn try_out(mdb: &Mdb, source: &dyn BlockSource) -> Result<(), Failure> {
+    let Some(any) = mdb.config().sequences().declared().first() else {
+        return Ok(());
+    };
+    match source.status(any.scope(), any.name()).await {
+        Err(error @ AuthorityError::Refused { .. }) => Err(Failure::Failed(chain(&error))),
+        _ => Ok(()),
     }
 }
 

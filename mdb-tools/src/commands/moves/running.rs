@@ -5,6 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use mdb_core::relocate::{
     MoveError, MoveOptions, MoveProgress, MoveRecord, MoveReport, MoveRequest, TableReceipt,
+    TakeOver,
 };
 use mdb_core::{Mdb, relocate::Relocator};
 use serde::Serialize;
@@ -48,6 +49,11 @@ impl<'a> Runner<'a> {
             options,
             progress: MoveProgress::new(),
         }
+    }
+
+    pub(super) fn taking_over(mut self, from: TakeOver) -> Self {
+        self.options = self.options.take_over(from);
+        self
     }
 
     pub(super) async fn run(&self, request: &MoveRequest) -> Result<(), Failure> {

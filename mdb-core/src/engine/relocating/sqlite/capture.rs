@@ -4,9 +4,9 @@ use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
 use super::copy::attach;
-use super::{begin, begin_as_mover, end, run};
+use super::{begin_as_mover, end, run};
 use crate::engine::relocating::{
-    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError,
+    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError, begin,
 };
 use crate::engine::{Engine, Value};
 
@@ -47,7 +47,7 @@ pub(super) async fn arm(
     if wanted.is_empty() {
         return Ok(());
     }
-    begin(connection).await?;
+    begin::<Sqlite>(connection).await?;
     let result = async {
         for (name, sql) in &wanted {
             let kind = if sql.starts_with("CREATE TABLE") {
@@ -65,7 +65,7 @@ pub(super) async fn arm(
 }
 
 pub(super) async fn disarm(connection: &mut SqliteConnection) -> Result<(), StepError> {
-    begin(connection).await?;
+    begin::<Sqlite>(connection).await?;
     let result = async {
         for (kind, name) in installed(connection).await? {
             let name = Sqlite::quote(&name);

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use super::*;
 use crate::authority::BlockSize;
+use crate::generator::lane::Lane;
 
 type Two = Dispenser<2>;
 
@@ -23,7 +24,7 @@ fn takes(dispenser: &Two, times: usize) -> (Vec<Gdid>, u64) {
     let (mut ids, mut lost) = (Vec::new(), 0);
     for _ in 0..times {
         match dispenser.next() {
-            Take::Got(taken) => ids.push(taken.id),
+            Take::Got(taken) => ids.push(taken.gdid()),
             Take::Lost(count) => lost += count,
             Take::Empty => {}
         }
@@ -167,6 +168,67 @@ fn loom_what_has_lapsed_is_not_dealt() {
         };
         dispenser.stop();
         dispenser.lapse();
+        known.store(true, Release);
+        holder.join().unwrap();
+    });
+}
+
+/// An id that is taken after another thread told of its own is higher, though it was reserved before.
+#[test]
+fn loom_ids_that_a_thread_holds_are_dropped_once_a_higher_one_is_out() {
+    loom::model(|| {
+        let dispenser = Arc::new(Two::new());
+        dispenser.publish(&block(1, 4), 0);
+        let told = Arc::new(AtomicU64::new(0));
+        let other = {
+            let (dispenser, told) = (Arc::clone(&dispenser), Arc::clone(&told));
+            thread::spawn(move || {
+                let (ids, _) = takes(&dispenser, 1);
+                told.store(ids[0].counter(), Release);
+            })
+        };
+        let lane = Lane::new(0);
+        let deal = || lane.deal(7, |ticket| dispenser.is_at(ticket));
+        let mut highest = 0;
+        for _ in 0..2 {
+            let known = told.load(Acquire);
+            let (_, id) = deal().unwrap_or_else(|| {
+                lane.length(7, 1);
+                let Take::Got(run) = dispenser.run(|_| 2) else {
+                    panic!("four are enough");
+                };
+                lane.note(run.ticket + run.count, |_| true);
+                lane.fill(&run);
+                lane.deal(7, |_| true).unwrap()
+            });
+            let counter = id & Gdid::MAX_COUNTER;
+            assert!(counter > known && counter > highest);
+            highest = counter;
+        }
+        other.join().unwrap();
+        assert_ne!(told.load(Acquire), highest);
+    });
+}
+
+/// As above, for one whose block is stopped, though it was used up.
+#[test]
+fn loom_ids_that_a_thread_holds_are_dropped_when_their_block_is_stopped() {
+    loom::model(|| {
+        let dispenser = Arc::new(Two::new());
+        dispenser.publish(&block(1, 2), 0);
+        let known = Arc::new(AtomicBool::new(false));
+        let holder = {
+            let (dispenser, known) = (Arc::clone(&dispenser), Arc::clone(&known));
+            thread::spawn(move || {
+                let Take::Got(run) = dispenser.run(|_| 2) else {
+                    return;
+                };
+                let is_known = known.load(Acquire);
+                let deals = dispenser.is_at(run.ticket + run.count);
+                assert!(!(is_known && deals));
+            })
+        };
+        dispenser.stop();
         known.store(true, Release);
         holder.join().unwrap();
     });

@@ -1,0 +1,338 @@
+//! Moving briefcases between MySQL or MariaDB databases.
+//!
+//! - `triggers`: what records changes or refuses them; `arming`: creating and dropping it.
+//! - `locks`: stripes that stand for briefcases; sessions.
+//! - `values`: how each column type travels, and its canonical form.
+//! - `copy`: from one snapshot of the source to the target, in statements of some thousand rows.
+//! - `changes`: catching up with what the triggers recorded.
+//! - `sums`: checksums that the servers compute, and the rows that differ.
+//!
+//! A briefcase takes milliseconds to move and a round trip costs a tenth of one, so most of a step's
+//! statements go out together, as one text. Foreign keys are not checked for a mover, who brings and
+//! takes whole briefcases that are compared afterwards: rows may refer to each other in circles, and
+//! replacing a row must not cascade.
+
+mod arming;
+mod changes;
+mod copy;
+mod locks;
+mod sums;
+#[cfg(test)]
+mod tests;
+mod triggers;
+mod values;
+
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use mdb_gdid::Gdid;
+use sqlx::mysql::{MySqlConnection, MySqlDatabaseError, MySqlRow};
+use sqlx::{Executor, MySql, Row};
+
+use super::{
+    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating,
+    StepError, TableSum,
+};
+use crate::engine::{Engine, ErrorClass};
+
+impl Relocating for MySql {
+    async fn enter_as_mover(
+        connection: &mut MySqlConnection,
+        id: &MoveId,
+        _: Duration,
+    ) -> Result<(), sqlx::Error> {
+        run(connection, &mover_settings(id)).await.map(drop)
+    }
+
+    async fn leave_as_mover(
+        connection: &mut MySqlConnection,
+        _: &MoveId,
+    ) -> Result<(), sqlx::Error> {
+        run(connection, LEAVE).await.map(drop)
+    }
+
+    async fn check_owner(
+        connection: &mut MySqlConnection,
+        id: &MoveId,
+        owner: OwnerToken,
+    ) -> Result<(), StepError> {
+        let query = format!("{} LOCK IN SHARE MODE", select_owner(id));
+        is_owner(&run(connection, &query).await?, owner)
+    }
+
+    async fn lock_shared(connection: &mut MySqlConnection, id: Gdid) -> Result<(), sqlx::Error> {
+        Self::keep_fence(connection, id).await
+    }
+
+    async fn lock_exclusive(
+        connection: &mut MySqlConnection,
+        ids: &[Gdid],
+        limit: Duration,
+    ) -> Result<(), StepError> {
+        locks::lock_exclusive(connection, ids, limit).await
+    }
+
+    async fn arm(
+        connection: &mut MySqlConnection,
+        manifest: &Manifest,
+        limit: Duration,
+    ) -> Result<(), StepError> {
+        arming::arm(connection, manifest, limit).await
+    }
+
+    async fn disarm(
+        connection: &mut MySqlConnection,
+        _: &Manifest,
+        limit: Duration,
+    ) -> Result<(), StepError> {
+        arming::disarm(connection, limit).await
+    }
+
+    async fn installed(connection: &mut MySqlConnection) -> Result<Vec<String>, sqlx::Error> {
+        let installed = arming::installed(connection).await?;
+        Ok(installed.into_iter().map(|object| object.name).collect())
+    }
+
+    async fn copy(
+        pair: &mut Pair<Self>,
+        manifest: &Manifest,
+        id: &MoveId,
+        owner: OwnerToken,
+        pace: &dyn Pace,
+    ) -> Result<Amount, StepError> {
+        copy::copy(pair, manifest, id, owner, pace).await
+    }
+
+    async fn catch_up(
+        pair: &mut Pair<Self>,
+        manifest: &Manifest,
+        id: &MoveId,
+        owner: OwnerToken,
+        pace: &dyn Pace,
+    ) -> Result<u64, StepError> {
+        changes::catch_up(pair, manifest, id, owner, pace).await
+    }
+
+    async fn pending_changes(
+        connection: &mut MySqlConnection,
+        manifest: &Manifest,
+        id: &MoveId,
+    ) -> Result<u64, sqlx::Error> {
+        let recorded = changes::recorded(connection, manifest, id).await?;
+        Ok(recorded.iter().map(|table| table.all).sum())
+    }
+
+    async fn sums(
+        connection: &mut MySqlConnection,
+        manifest: &Manifest,
+        id: &MoveId,
+    ) -> Result<Vec<TableSum>, sqlx::Error> {
+        sums::sums(connection, manifest, id).await
+    }
+
+    async fn differences(
+        pair: &mut Pair<Self>,
+        manifest: &Manifest,
+        table: &MovedTable,
+        id: &MoveId,
+        limit: u32,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        sums::differences(pair, manifest, table, id, limit).await
+    }
+
+    async fn delete_some(
+        connection: &mut MySqlConnection,
+        manifest: &Manifest,
+        id: &MoveId,
+        limit: u32,
+    ) -> Result<u64, sqlx::Error> {
+        copy::delete_some(connection, manifest, id, limit).await
+    }
+
+    async fn end_sessions(
+        connection: &mut MySqlConnection,
+        application: &str,
+    ) -> Result<(), sqlx::Error> {
+        locks::end_sessions(connection, application).await
+    }
+}
+
+/// Takes back what [`mover_settings`] set.
+const LEAVE: &str = "SET @mdb_mover = NULL, SESSION foreign_key_checks = 1";
+
+/// Marks the session as the mover's. A wait for a row is bounded by a second, the least there is;
+/// rows that others want too are locked by [`Relocating::lock_exclusive`].
+fn mover_settings(id: &MoveId) -> String {
+    format!(
+        "SET @mdb_mover = {}, SESSION foreign_key_checks = 0, SESSION innodb_lock_wait_timeout = 1, \
+         SESSION lock_wait_timeout = 1",
+        literal(id.as_str())
+    )
+}
+
+/// Runs statements in one round trip; the rows of all of them.
+fn run<'c>(
+    connection: &'c mut MySqlConnection,
+    sql: &'c str,
+) -> BoxFuture<'c, Result<Vec<MySqlRow>, sqlx::Error>> {
+    connection.fetch_all(sql)
+}
+
+async fn rollback(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+    run(connection, "ROLLBACK").await.map(drop)
+}
+
+fn select_owner(id: &MoveId) -> String {
+    format!(
+        "SELECT owner FROM mdb_mover WHERE move = {}",
+        literal(id.as_str())
+    )
+}
+
+/// Reads what [`select_owner`] selected.
+fn is_owner(rows: &[MySqlRow], owner: OwnerToken) -> Result<(), StepError> {
+    let found: Option<i64> = rows.last().map(|row| row.try_get("owner")).transpose()?;
+    if found == Some(owner.get()) {
+        Ok(())
+    } else {
+        Err(StepError::NotOwner)
+    }
+}
+
+/// A lock that was not to be had, or a transaction that has to be run again.
+fn busy(error: sqlx::Error) -> StepError {
+    match MySql::error_class(&error) {
+        ErrorClass::Conflict | ErrorClass::Cancelled => StepError::Busy,
+        _ => StepError::Database(error),
+    }
+}
+
+fn error_number(error: &sqlx::Error) -> Option<u16> {
+    let error = error.as_database_error()?;
+    Some(error.try_downcast_ref::<MySqlDatabaseError>()?.number())
+}
+
+/// The ids of a move, as a query.
+fn ids(id: &MoveId) -> String {
+    format!(
+        "SELECT gdid FROM mdb_fence WHERE move = {}",
+        literal(id.as_str())
+    )
+}
+
+/// Text of MDB's own as SQL: it has no backslashes.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn quoted(table: &MovedTable) -> String {
+    MySql::quote(&table.name)
+}
+
+/// The columns that are copied.
+fn column_list(table: &MovedTable) -> String {
+    let names: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| MySql::quote(&column.name))
+        .collect();
+    names.join(", ")
+}
+
+/// The columns of the primary key of the row `alias`.
+fn keys(table: &MovedTable, alias: &str) -> String {
+    let names: Vec<String> = table
+        .key_columns()
+        .map(|column| format!("{alias}.{}", MySql::quote(&column.name)))
+        .collect();
+    names.join(", ")
+}
+
+/// The same columns under the names that they have in MDB's own tables.
+fn keys_as_numbered(table: &MovedTable, alias: &str) -> String {
+    let names: Vec<String> = table
+        .key_columns()
+        .zip(1..)
+        .map(|(column, place)| format!("{alias}.{} AS k{place}", MySql::quote(&column.name)))
+        .collect();
+    names.join(", ")
+}
+
+/// The columns `k1`, `k2` … that hold a key in MDB's own tables.
+fn numbered(table: &MovedTable, alias: &str) -> String {
+    let prefix = if alias.is_empty() {
+        String::new()
+    } else {
+        format!("{alias}.")
+    };
+    let names: Vec<String> = (1..=table.primary_key.len())
+        .map(|place| format!("{prefix}k{place}"))
+        .collect();
+    names.join(", ")
+}
+
+/// A condition that `row` of the table has the key that `hit` names.
+fn same_key(table: &MovedTable, row: &str, hit: &str) -> String {
+    let pairs: Vec<String> = table
+        .key_columns()
+        .zip(1..)
+        .map(|(column, place)| format!("{row}.{} = {hit}.k{place}", MySql::quote(&column.name)))
+        .collect();
+    pairs.join(" AND ")
+}
+
+/// A condition that the rows `child` and `parent` belong together.
+fn joined(on: &[(String, String)], child: &str, parent: &str) -> String {
+    let pairs: Vec<String> = on
+        .iter()
+        .map(|(own, parents)| {
+            format!(
+                "{child}.{} = {parent}.{}",
+                MySql::quote(own),
+                MySql::quote(parents)
+            )
+        })
+        .collect();
+    pairs.join(" AND ")
+}
+
+/// `FROM …`: the rows `alias` of a table that belong to the briefcases that `keys` selects.
+///
+/// Written so that the server begins with the briefcases, whatever it takes the tables' sizes to be.
+fn rows_of(manifest: &Manifest, table: &MovedTable, alias: &str, keys: &str) -> String {
+    match from_keys(manifest, table, alias, keys) {
+        Some(tables) => format!("FROM {tables}"),
+        None => format!(
+            "FROM {} {alias} WHERE {}",
+            quoted(table),
+            manifest.condition::<MySql>(table, alias, keys)
+        ),
+    }
+}
+
+/// The tables from the keys down to `table`, if no row can be found twice on that way.
+fn from_keys(manifest: &Manifest, table: &MovedTable, alias: &str, keys: &str) -> Option<String> {
+    match &table.reach {
+        MovedReach::Key { column } => Some(format!(
+            "({keys}) f STRAIGHT_JOIN {} {alias} ON {alias}.{} = f.gdid",
+            quoted(table),
+            MySql::quote(column)
+        )),
+        MovedReach::Parent { parent, on } => {
+            let parent = &manifest.tables()[*parent];
+            let is_one_row = parent
+                .key_columns()
+                .all(|key| on.iter().any(|(_, parents)| *parents == key.name));
+            if !is_one_row {
+                return None;
+            }
+            let above = format!("p{}", parent.number);
+            let tables = from_keys(manifest, parent, &above, keys)?;
+            Some(format!(
+                "{tables} STRAIGHT_JOIN {} {alias} ON {}",
+                quoted(table),
+                joined(on, alias, &above)
+            ))
+        }
+    }
+}

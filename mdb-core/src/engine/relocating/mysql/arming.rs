@@ -1,0 +1,193 @@
+//! Creating and dropping the triggers and change tables, without holding anybody up.
+//!
+//! A trigger's creation waits for every transaction that has touched its table, and whoever wants the
+//! table queues behind it; so it waits for `limit` only. (MySQL counts that wait in seconds: one.)
+
+use std::time::Duration;
+
+use sqlx::mysql::MySqlConnection;
+use sqlx::{MySql, Row};
+
+use super::locks::bounded;
+use super::triggers::{self, Event, Following};
+use super::{busy, keys_as_numbered, quoted, run};
+use crate::engine::Engine;
+use crate::engine::relocating::{Manifest, MovedTable, StepError};
+
+/// A trigger or change table that is there.
+pub(super) struct Installed {
+    pub(super) name: String,
+    is_table: bool,
+    /// Of a trigger: its table and body. Of a table: its comment.
+    on: String,
+    text: String,
+}
+
+pub(super) async fn installed(
+    connection: &mut MySqlConnection,
+) -> Result<Vec<Installed>, sqlx::Error> {
+    // The triggers first: they write to the tables.
+    let query = "SELECT CAST(trigger_name AS BINARY), 0 AS is_table, CAST(event_object_table AS BINARY), CAST(action_statement AS BINARY) \
+                 FROM information_schema.triggers \
+                 WHERE trigger_schema = DATABASE() AND trigger_name LIKE 'mdb\\_capture\\_%' \
+                 UNION ALL \
+                 SELECT CAST(table_name AS BINARY), 1, '', CAST(table_comment AS BINARY) \
+                 FROM information_schema.tables \
+                 WHERE table_schema = DATABASE() AND table_name LIKE 'mdb\\_change\\_%' \
+                 ORDER BY 2, 1";
+    let rows = run(connection, query).await?;
+    rows.iter()
+        .map(|row| {
+            let text = |place: usize| -> Result<String, sqlx::Error> {
+                let bytes: &[u8] = row.try_get_unchecked(place)?;
+                Ok(String::from_utf8_lossy(bytes).into_owned())
+            };
+            Ok(Installed {
+                name: text(0)?,
+                is_table: row.try_get::<i64, _>(1)? == 1,
+                on: text(2)?,
+                text: text(3)?,
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn arm(
+    connection: &mut MySqlConnection,
+    manifest: &Manifest,
+    limit: Duration,
+) -> Result<(), StepError> {
+    let found = installed(connection).await?;
+    let following = following(connection, manifest).await?;
+    for table in manifest.tables() {
+        let name = table.change_table();
+        let shape = shape(table);
+        let is_there = found
+            .iter()
+            .any(|object| object.name == name && object.text == shape);
+        if !is_there {
+            // Its old triggers could not write to it.
+            for event in Event::ALL {
+                let drop = format!("DROP TRIGGER IF EXISTS {}", triggers::name(table, event));
+                change_definition(connection, &drop, limit).await?;
+            }
+            let drop = format!("DROP TABLE IF EXISTS {name}");
+            change_definition(connection, &drop, limit).await?;
+            change_definition(connection, &create_table(table, &shape), limit).await?;
+        }
+        for event in Event::ALL {
+            let name = triggers::name(table, event);
+            let body = triggers::body(manifest, table, event, &following);
+            let other = found.iter().find(|object| object.name == name);
+            if is_there && other.is_some_and(|o| o.text == body && o.on == table.name) {
+                continue;
+            }
+            // MySQL can't replace one, and nobody can have one replace another table's.
+            if other.is_some_and(|o| o.on != table.name) || is_mysql(connection).await? {
+                let drop = format!("DROP TRIGGER IF EXISTS {name}");
+                change_definition(connection, &drop, limit).await?;
+            }
+            let create = format!(
+                "CREATE /*M! OR REPLACE */ TRIGGER {name} AFTER {} ON {} FOR EACH ROW {body}",
+                event.name(),
+                quoted(table)
+            );
+            change_definition(connection, &create, limit).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn disarm(
+    connection: &mut MySqlConnection,
+    limit: Duration,
+) -> Result<(), StepError> {
+    for object in installed(connection).await? {
+        let kind = if object.is_table { "TABLE" } else { "TRIGGER" };
+        let drop = format!("DROP {kind} IF EXISTS {}", MySql::quote(&object.name));
+        change_definition(connection, &drop, limit).await?;
+    }
+    Ok(())
+}
+
+/// Runs a statement that needs a table for itself.
+async fn change_definition(
+    connection: &mut MySqlConnection,
+    sql: &str,
+    limit: Duration,
+) -> Result<(), StepError> {
+    let sql = format!("SET SESSION lock_wait_timeout = 1; {} {sql}", bounded(limit));
+    run(connection, &sql).await.map(drop).map_err(busy)
+}
+
+async fn is_mysql(connection: &mut MySqlConnection) -> Result<bool, StepError> {
+    let rows = run(connection, "SELECT CAST(VERSION() AS BINARY)").await?;
+    let version: &[u8] = rows
+        .first()
+        .ok_or(sqlx::Error::RowNotFound)?
+        .try_get_unchecked(0)?;
+    Ok(!String::from_utf8_lossy(version).contains("MariaDB"))
+}
+
+/// What a change table has to fit, kept as its comment.
+fn shape(table: &MovedTable) -> String {
+    let types: Vec<&str> = table
+        .key_columns()
+        .map(|column| column.data_type.as_str())
+        .collect();
+    let hash = xxhash_rust::xxh3::xxh3_128(
+        format!("{}\n{}", table.name, types.join("\n")).as_bytes(),
+    );
+    format!("mdb 1 {hash:032x}")
+}
+
+/// Columns that are taken from the missing side of a join are the table's own, but may be NULL.
+fn create_table(table: &MovedTable, shape: &str) -> String {
+    format!(
+        "CREATE TABLE {} (seq BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, gdid BINARY(12) NOT NULL, \
+         deep BOOLEAN NOT NULL, KEY (gdid)) ENGINE=InnoDB COMMENT='{shape}' \
+         AS SELECT {} FROM (SELECT 1 AS one) o LEFT JOIN {} t ON FALSE WHERE FALSE",
+        table.change_table(),
+        keys_as_numbered(table, "t"),
+        quoted(table),
+    )
+}
+
+/// The foreign keys between tables of the manifest by which rows go, or change, by themselves.
+async fn following(
+    connection: &mut MySqlConnection,
+    manifest: &Manifest,
+) -> Result<Vec<Following>, sqlx::Error> {
+    let query = "SELECT CAST(c.table_name AS BINARY), CAST(c.referenced_table_name AS BINARY), CAST(c.delete_rule AS BINARY), \
+                        CAST(c.update_rule AS BINARY), CAST(k.referenced_column_name AS BINARY) \
+                 FROM information_schema.referential_constraints c \
+                 JOIN information_schema.key_column_usage k ON k.constraint_schema = c.constraint_schema \
+                      AND k.constraint_name = c.constraint_name AND k.table_name = c.table_name \
+                 WHERE c.constraint_schema = DATABASE() AND k.table_schema = DATABASE() \
+                 AND NOT (c.delete_rule IN ('RESTRICT', 'NO ACTION') AND c.update_rule IN ('RESTRICT', 'NO ACTION')) \
+                 ORDER BY c.constraint_name, k.ordinal_position";
+    let mut found = Vec::new();
+    for row in run(connection, query).await? {
+        let mut texts = Vec::with_capacity(5);
+        for place in 0..5 {
+            let bytes: &[u8] = row.try_get_unchecked(place)?;
+            texts.push(String::from_utf8_lossy(bytes).into_owned());
+        }
+        let place = |name: &str| {
+            // A server may keep tables' names in lower case.
+            let is_it = |table: &&MovedTable| table.name.eq_ignore_ascii_case(name);
+            manifest.tables().iter().find(is_it).map(|table| table.number)
+        };
+        if let (Some(child), Some(parent)) = (place(&texts[0]), place(&texts[1])) {
+            let follows = |rule: &str| !matches!(rule, "RESTRICT" | "NO ACTION");
+            found.push(Following {
+                child,
+                parent,
+                columns: vec![texts[4].clone()],
+                on_delete: follows(&texts[2]),
+                on_update: follows(&texts[3]),
+            });
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,336 @@
+//! Rows on their way: read as a stream from one snapshot of the source, written to the target in
+//! chunks, each in a transaction of its own. While one chunk is written, the next one is read.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use futures_core::stream::BoxStream;
+use futures_util::StreamExt;
+use sqlx::mysql::{MySqlConnection, MySqlQueryResult, MySqlRow};
+use sqlx::{Either, Executor, MySql, Row};
+
+use super::values::{Kind, read_list};
+use super::{
+    LEAVE, busy, column_list, ids, is_owner, keys_as_numbered, mover_settings, quoted,
+    rollback, rows_of, run, same_key, select_owner,
+};
+use crate::engine::relocating::{
+    Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, StepError,
+};
+
+/// A chunk ends after as many rows or bytes, whichever comes first.
+const CHUNK_ROWS: u64 = 4_000;
+const CHUNK_BYTES: u64 = 1 << 20;
+
+/// A row that is longer goes by itself, as bound values: as text it may be twice as long, and a
+/// statement has to fit a packet.
+const LONG_ROW: usize = 256 << 10;
+
+/// How many rows are deleted at once.
+const DELETED_AT_ONCE: u32 = 5_000;
+
+/// Sets the source's session so that it waits for a target that is slower.
+const SOURCE_SETTINGS: &str = "SET SESSION net_write_timeout = 3600";
+
+/// Lets the target store whatever the source has stored.
+const TARGET_SETTINGS: &str = "SET SESSION sql_mode = 'PIPES_AS_CONCAT,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'";
+
+/// Begins a transaction of the source whose reads all see the same.
+pub(super) const BEGIN_SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
+     START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+
+type Steps<'c> = BoxStream<'c, Result<Either<MySqlQueryResult, MySqlRow>, sqlx::Error>>;
+
+/// Rows that are to be brought.
+pub(super) struct Reading {
+    /// Reads them at the source, as the kinds are read.
+    pub(super) query: String,
+    /// `INSERT … VALUES `.
+    pub(super) insert: String,
+    pub(super) kinds: Vec<Kind>,
+}
+
+impl Reading {
+    /// Rows `t` of a table; `rows` is `FROM …`.
+    pub(super) fn of_table(table: &MovedTable, rows: &str) -> Self {
+        Self {
+            query: format!("SELECT {} {rows}", read_list(table.columns.iter(), "t")),
+            insert: format!(
+                "INSERT INTO {} ({}) VALUES ",
+                quoted(table),
+                column_list(table)
+            ),
+            kinds: table.columns.iter().map(Kind::of).collect(),
+        }
+    }
+}
+
+/// Statements that bring rows.
+#[derive(Default)]
+struct Chunk<'r> {
+    parts: Vec<Part<'r>>,
+    amount: Amount,
+}
+
+enum Part<'r> {
+    Text(String),
+    Long(&'r Reading, MySqlRow),
+}
+
+pub(super) async fn copy(
+    pair: &mut Pair<MySql>,
+    manifest: &Manifest,
+    id: &MoveId,
+    owner: OwnerToken,
+    pace: &dyn Pace,
+) -> Result<Amount, StepError> {
+    clear(&mut pair.target, manifest, id, owner).await?;
+    // A mover that was replaced would be refused at the target; so late it need not begin.
+    is_owner(&run(&mut pair.source, &select_owner(id)).await?, owner)?;
+    run(&mut pair.source, BEGIN_SNAPSHOT).await.map_err(busy)?;
+    let readings: Vec<Reading> = manifest
+        .tables()
+        .iter()
+        .map(|table| Reading::of_table(table, &rows_of(manifest, table, "t", &ids(id))))
+        .collect();
+    let copied = transfer(pair, &readings, id, owner, pace).await;
+    rollback(&mut pair.source).await?;
+    copied
+}
+
+/// Removes the rows of the move that are at the target.
+async fn clear(
+    target: &mut MySqlConnection,
+    manifest: &Manifest,
+    id: &MoveId,
+    owner: OwnerToken,
+) -> Result<(), StepError> {
+    loop {
+        begin_at_target(target, id, owner).await?;
+        let deleted = delete_some(target, manifest, id, DELETED_AT_ONCE)
+            .await
+            .map_err(busy);
+        let deleted = end_at_target(target, deleted).await?;
+        if deleted < u64::from(DELETED_AT_ONCE) {
+            return Ok(());
+        }
+    }
+}
+
+pub(super) async fn begin_at_target(
+    target: &mut MySqlConnection,
+    id: &MoveId,
+    owner: OwnerToken,
+) -> Result<(), StepError> {
+    let begin = format!(
+        "{TARGET_SETTINGS}; {}; START TRANSACTION; {} LOCK IN SHARE MODE",
+        mover_settings(id),
+        select_owner(id)
+    );
+    let rows = run(target, &begin).await.map_err(busy);
+    match rows.and_then(|rows| is_owner(&rows, owner)) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            rollback(target).await?;
+            Err(error)
+        }
+    }
+}
+
+pub(super) async fn end_at_target<T>(
+    target: &mut MySqlConnection,
+    result: Result<T, StepError>,
+) -> Result<T, StepError> {
+    match result {
+        Ok(value) => {
+            run(target, &format!("COMMIT; {LEAVE}"))
+                .await
+                .map_err(busy)?;
+            Ok(value)
+        }
+        Err(error) => {
+            rollback(target).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Reads inside the source's transaction and writes at the target.
+pub(super) async fn transfer(
+    pair: &mut Pair<MySql>,
+    readings: &[Reading],
+    id: &MoveId,
+    owner: OwnerToken,
+    pace: &dyn Pace,
+) -> Result<Amount, StepError> {
+    let mut sql = SOURCE_SETTINGS.to_owned();
+    for reading in readings {
+        let _ = write!(sql, "; {}", reading.query);
+    }
+    let Pair { source, target, .. } = pair;
+    let mut reader = Reader {
+        steps: source.fetch_many(sql.as_str()),
+        readings,
+        ended: 0,
+    };
+    let mut total = Amount::default();
+    let mut chunk = reader.chunk().await.map_err(busy)?;
+    while chunk.amount.rows > 0 {
+        let amount = chunk.amount;
+        let (written, next) = tokio::join!(write(target, chunk, id, owner), reader.chunk());
+        written?;
+        total.rows += amount.rows;
+        total.bytes += amount.bytes;
+        let pause = pace.taken(amount);
+        if pause > Duration::ZERO {
+            tokio::time::sleep(pause).await;
+        }
+        chunk = next.map_err(busy)?;
+    }
+    Ok(total)
+}
+
+/// The rows of several tables, one after another.
+struct Reader<'c, 'r> {
+    steps: Steps<'c>,
+    readings: &'r [Reading],
+    /// How many statements have ended; the first one is the settings'.
+    ended: usize,
+}
+
+impl<'r> Reader<'_, 'r> {
+    /// The next rows; none when all were read.
+    async fn chunk(&mut self) -> Result<Chunk<'r>, sqlx::Error> {
+        let mut chunk = Chunk::default();
+        let mut text = String::new();
+        // The statement that `text` ends with is one for this table.
+        let mut open = None;
+        while chunk.amount.rows < CHUNK_ROWS && chunk.amount.bytes < CHUNK_BYTES {
+            let row = match self.steps.next().await.transpose()? {
+                None => break,
+                Some(Either::Left(_)) => {
+                    self.ended += 1;
+                    continue;
+                }
+                Some(Either::Right(row)) => row,
+            };
+            let place = self.ended.saturating_sub(1);
+            let reading = &self.readings[place];
+            let mut bytes = 0;
+            for column in 0..row.len() {
+                let value: Option<&[u8]> = row.try_get_unchecked(column)?;
+                bytes += value.map_or(0, <[u8]>::len);
+            }
+            chunk.amount.rows += 1;
+            chunk.amount.bytes += bytes as u64;
+            if bytes > LONG_ROW {
+                if !text.is_empty() {
+                    chunk.parts.push(Part::Text(std::mem::take(&mut text)));
+                }
+                open = None;
+                chunk.parts.push(Part::Long(reading, row));
+                continue;
+            }
+            if open == Some(place) {
+                text.push_str(",(");
+            } else {
+                if !text.is_empty() {
+                    text.push(';');
+                }
+                text.push_str(&reading.insert);
+                text.push('(');
+                open = Some(place);
+            }
+            for (number, kind) in reading.kinds.iter().enumerate() {
+                if number > 0 {
+                    text.push(',');
+                }
+                kind.write(row.try_get_unchecked(number)?, &mut text);
+            }
+            text.push(')');
+        }
+        if !text.is_empty() {
+            chunk.parts.push(Part::Text(text));
+        }
+        Ok(chunk)
+    }
+}
+
+async fn write(
+    target: &mut MySqlConnection,
+    chunk: Chunk<'_>,
+    id: &MoveId,
+    owner: OwnerToken,
+) -> Result<(), StepError> {
+    begin_at_target(target, id, owner).await?;
+    let written = async {
+        for part in &chunk.parts {
+            match part {
+                Part::Text(sql) => target.execute(sql.as_str()).await.map(drop),
+                Part::Long(reading, row) => write_long(target, reading, row).await,
+            }
+            .map_err(busy)?;
+        }
+        Ok(())
+    };
+    let written = written.await;
+    end_at_target(target, written).await
+}
+
+async fn write_long(
+    target: &mut MySqlConnection,
+    reading: &Reading,
+    row: &MySqlRow,
+) -> Result<(), sqlx::Error> {
+    let placeholders: Vec<&str> = reading.kinds.iter().map(|k| k.placeholder()).collect();
+    let sql = format!("{}({})", reading.insert, placeholders.join(", "));
+    let mut query = sqlx::query(&sql).persistent(false);
+    for (place, kind) in reading.kinds.iter().enumerate() {
+        let value: Option<&[u8]> = row.try_get_unchecked(place)?;
+        query = match kind {
+            Kind::Bytes | Kind::Json => query.bind(value),
+            Kind::Number | Kind::Float | Kind::Notation => {
+                let text = value
+                    .map(std::str::from_utf8)
+                    .transpose()
+                    .map_err(|error| sqlx::Error::Decode(error.into()))?;
+                if *kind == Kind::Number {
+                    let number = text
+                        .map(str::parse::<u64>)
+                        .transpose()
+                        .map_err(|error| sqlx::Error::Decode(error.into()))?;
+                    query.bind(number)
+                } else {
+                    query.bind(text)
+                }
+            }
+        };
+    }
+    query.execute(target).await.map(drop)
+}
+
+/// Children first. The rows are found first and deleted then: a `DELETE` alone would look at every
+/// row of the table.
+pub(super) async fn delete_some(
+    connection: &mut MySqlConnection,
+    manifest: &Manifest,
+    id: &MoveId,
+    limit: u32,
+) -> Result<u64, sqlx::Error> {
+    let mut deleted = 0;
+    for table in manifest.tables().iter().rev() {
+        let left = u64::from(limit) - deleted;
+        if left == 0 {
+            break;
+        }
+        let delete = format!(
+            "DELETE t FROM (SELECT {} {} LIMIT {left}) h STRAIGHT_JOIN {} t ON {}",
+            keys_as_numbered(table, "d"),
+            rows_of(manifest, table, "d", &ids(id)),
+            quoted(table),
+            same_key(table, "t", "h"),
+        );
+        deleted += connection.execute(delete.as_str()).await?.rows_affected();
+    }
+    Ok(deleted)
+}

@@ -1,0 +1,97 @@
+//! Locks on stripes, which stand for briefcases; ending others' sessions.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use mdb_gdid::Gdid;
+use sqlx::mysql::MySqlConnection;
+use sqlx::{MySql, Row};
+
+use super::{busy, error_number, run};
+use crate::engine::Engine;
+use crate::engine::relocating::{StepError, stripe};
+
+/// MySQL says it when a lock is held that was not to be waited for.
+const LOCK_NOWAIT: u16 = 3572;
+
+/// How often such a lock is tried for.
+const POLL: Duration = Duration::from_millis(2);
+
+/// How long sessions may take to end.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// MariaDB bounds the wait, in the queue of those who want the row. MySQL counts its waits in seconds,
+/// so there the lock is tried for again and again, beside the queue.
+pub(super) async fn lock_exclusive(
+    connection: &mut MySqlConnection,
+    ids: &[Gdid],
+    limit: Duration,
+) -> Result<(), StepError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    // Sorted, so that two movers don't wait for each other.
+    let stripes: BTreeSet<i64> = ids.iter().map(|id| stripe(*id)).collect();
+    let stripes: Vec<String> = stripes.iter().map(i64::to_string).collect();
+    let stripes = stripes.join(",");
+    let lock = format!(
+        "{} SELECT stripe FROM mdb_stripe FORCE INDEX (PRIMARY) WHERE stripe IN ({stripes}) \
+         ORDER BY stripe FOR UPDATE /*!80001 NOWAIT */; \
+         UPDATE mdb_stripe FORCE INDEX (PRIMARY) SET version = version + 1 WHERE stripe IN ({stripes})",
+        bounded(limit)
+    );
+    let began = Instant::now();
+    loop {
+        match run(connection, &lock).await {
+            Err(error) if error_number(&error) == Some(LOCK_NOWAIT) => {
+                if began.elapsed() >= limit {
+                    return Err(StepError::Busy);
+                }
+                tokio::time::sleep(POLL).await;
+            }
+            locked => return locked.map(drop).map_err(busy),
+        }
+    }
+}
+
+/// Goes before a statement that may take no longer than `limit` where the server can see to that.
+pub(super) fn bounded(limit: Duration) -> String {
+    let milliseconds = limit.as_millis().max(1);
+    format!(
+        "/*M! SET STATEMENT max_statement_time = {}.{:03} FOR */",
+        milliseconds / 1000,
+        milliseconds % 1000
+    )
+}
+
+/// The sessions that hold one of the locks `application:0`, `application:1` …, by which they are
+/// known: the server keeps no names.
+pub(super) async fn end_sessions(
+    connection: &mut MySqlConnection,
+    application: &str,
+) -> Result<(), sqlx::Error> {
+    // The stripes are numbers up to 255; so many sessions a process does not have.
+    let query = "SELECT DISTINCT CAST(IS_USED_LOCK(CONCAT(?, ':', s.stripe + b.n)) AS SIGNED) AS session \
+                 FROM mdb_stripe s JOIN (SELECT 0 AS n UNION ALL SELECT 256 UNION ALL SELECT 512 UNION ALL SELECT 768) b \
+                 HAVING session IS NOT NULL AND session <> CONNECTION_ID()";
+    let began = Instant::now();
+    loop {
+        let found = sqlx::query(query)
+            .bind(application)
+            .persistent(false)
+            .fetch_all(&mut *connection)
+            .await?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        if began.elapsed() >= END_LIMIT {
+            let message = format!("{} sessions of {application} could not be ended", found.len());
+            return Err(sqlx::Error::Protocol(message));
+        }
+        for row in found {
+            let session: i64 = row.try_get(0)?;
+            MySql::end_session(connection, session.unsigned_abs()).await?;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}

@@ -1,0 +1,337 @@
+//! Moving briefcases between PostgreSQL databases.
+//!
+//! - `triggers`: row triggers that record changes or refuse them, and the change tables.
+//! - `locks`: advisory locks that stand for briefcases; sessions.
+//! - `copy`: binary COPY out of the one server and into the other, inside one snapshot of the source.
+//! - `delete`: deleting them again, a bounded number at a time.
+//! - `changes`: catching up with what the triggers recorded.
+//! - `sums`: checksums that the servers compute, and the rows that differ.
+//!
+//! A briefcase takes milliseconds to move and a round trip costs a tenth of one, so most of a step's
+//! statements go out together, as one text.
+
+mod changes;
+mod copy;
+mod delete;
+mod locks;
+mod sums;
+#[cfg(test)]
+mod tests;
+mod triggers;
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use mdb_gdid::Gdid;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Executor, Postgres, Row};
+
+use super::{
+    Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError, TableSum,
+};
+use crate::engine::{Engine, ErrorClass};
+
+/// How long the transactions that are begun here wait for a lock.
+const LOCK_LIMIT: Duration = Duration::from_millis(150);
+
+/// Up to how many briefcases rows are looked up by indexes only, however few rows the planner takes
+/// a table to have: statistics may be missing, and scanning a big table for a small briefcase takes
+/// longer than all the rest.
+const FEW_BRIEFCASES: usize = 16;
+
+/// Up to how many briefcases stand in a statement one by one.
+const MANY_BRIEFCASES: usize = 1_000;
+
+impl Relocating for Postgres {
+    async fn enter_as_mover(
+        connection: &mut PgConnection,
+        id: &MoveId,
+        limit: Duration,
+    ) -> Result<(), sqlx::Error> {
+        run(connection, &mover_settings(id, limit)).await.map(drop)
+    }
+
+    async fn leave_as_mover(_: &mut PgConnection, _: &MoveId) -> Result<(), sqlx::Error> {
+        // What marks the mover ends with the transaction.
+        Ok(())
+    }
+
+    async fn check_owner(
+        connection: &mut PgConnection,
+        id: &MoveId,
+        owner: OwnerToken,
+    ) -> Result<(), StepError> {
+        is_owner(&run(connection, &select_owner(id)).await?, owner)
+    }
+
+    async fn lock_shared(connection: &mut PgConnection, id: Gdid) -> Result<(), sqlx::Error> {
+        Self::keep_fence(connection, id).await
+    }
+
+    async fn lock_exclusive(
+        connection: &mut PgConnection,
+        ids: &[Gdid],
+        limit: Duration,
+    ) -> Result<(), StepError> {
+        locks::lock_exclusive(connection, ids, limit).await
+    }
+
+    async fn arm(
+        connection: &mut PgConnection,
+        manifest: &Manifest,
+        limit: Duration,
+    ) -> Result<(), StepError> {
+        triggers::arm(connection, manifest, limit).await
+    }
+
+    async fn disarm(
+        connection: &mut PgConnection,
+        _: &Manifest,
+        limit: Duration,
+    ) -> Result<(), StepError> {
+        triggers::disarm(connection, limit).await
+    }
+
+    async fn installed(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+        triggers::installed(connection).await
+    }
+
+    async fn copy(
+        pair: &mut Pair<Self>,
+        manifest: &Manifest,
+        id: &MoveId,
+        owner: OwnerToken,
+        pace: &dyn Pace,
+    ) -> Result<Amount, StepError> {
+        copy::copy(pair, manifest, id, owner, pace).await
+    }
+
+    async fn catch_up(
+        pair: &mut Pair<Self>,
+        manifest: &Manifest,
+        id: &MoveId,
+        owner: OwnerToken,
+        pace: &dyn Pace,
+    ) -> Result<u64, StepError> {
+        changes::catch_up(pair, manifest, id, owner, pace).await
+    }
+
+    async fn pending_changes(
+        connection: &mut PgConnection,
+        manifest: &Manifest,
+        id: &MoveId,
+    ) -> Result<u64, sqlx::Error> {
+        let recorded = changes::recorded(connection, manifest, id).await?;
+        Ok(recorded.iter().map(|table| table.all).sum())
+    }
+
+    async fn sums(
+        connection: &mut PgConnection,
+        manifest: &Manifest,
+        id: &MoveId,
+    ) -> Result<Vec<TableSum>, sqlx::Error> {
+        sums::sums(connection, manifest, id).await
+    }
+
+    async fn differences(
+        pair: &mut Pair<Self>,
+        manifest: &Manifest,
+        table: &MovedTable,
+        id: &MoveId,
+        limit: u32,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        sums::differences(pair, manifest, table, id, limit).await
+    }
+
+    async fn delete_some(
+        connection: &mut PgConnection,
+        manifest: &Manifest,
+        id: &MoveId,
+        limit: u32,
+    ) -> Result<u64, sqlx::Error> {
+        delete::delete_some(connection, manifest, id, limit).await
+    }
+
+    async fn end_sessions(
+        connection: &mut PgConnection,
+        application: &str,
+    ) -> Result<(), sqlx::Error> {
+        locks::end_sessions(connection, application).await
+    }
+}
+
+/// Runs statements in one round trip; the rows of all of them, in text form.
+fn run<'c>(
+    connection: &'c mut PgConnection,
+    sql: &'c str,
+) -> BoxFuture<'c, Result<Vec<PgRow>, sqlx::Error>> {
+    connection.fetch_all(sql)
+}
+
+async fn rollback(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    run(connection, "ROLLBACK").await.map(drop)
+}
+
+/// Settings of a mover's transaction.
+fn mover_settings(id: &MoveId, limit: Duration) -> String {
+    format!(
+        "SET LOCAL mdb.mover = {}; {}",
+        literal(id.as_str()),
+        settings(limit)
+    )
+}
+
+/// A lock is waited for no longer than `limit`; and statements that are small are not compiled,
+/// which takes longer than running them.
+fn settings(limit: Duration) -> String {
+    format!(
+        "SET LOCAL lock_timeout = {}; SET LOCAL jit = off; ",
+        limit.as_millis().max(1)
+    )
+}
+
+/// The briefcases of a move, as statements select by them.
+struct Briefcases {
+    /// What a key is compared with.
+    comparison: String,
+    /// Settings of a transaction that looks their rows up.
+    settings: &'static str,
+}
+
+impl Briefcases {
+    /// Reads them from the fences. Their ids stand in statements, so the planner knows how many they
+    /// are; unless they are too many.
+    async fn of(connection: &mut PgConnection, id: &MoveId) -> Result<Self, sqlx::Error> {
+        let query = format!("{} LIMIT {}", ids(id), MANY_BRIEFCASES + 1);
+        let rows = run(connection, &query).await?;
+        if rows.len() > MANY_BRIEFCASES {
+            return Ok(Self {
+                comparison: format!("= ANY (ARRAY({}))", ids(id)),
+                settings: "",
+            });
+        }
+        let mut list = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let id: Vec<u8> = row.try_get("gdid")?;
+            let mut literal = "'\\x".to_owned();
+            for byte in id {
+                let _ = write!(literal, "{byte:02x}");
+            }
+            list.push(literal + "'");
+        }
+        let settings = if rows.len() <= FEW_BRIEFCASES {
+            "SET LOCAL enable_seqscan = off; "
+        } else {
+            ""
+        };
+        Ok(Self {
+            comparison: format!("= ANY (ARRAY[{}]::bytea[])", list.join(",")),
+            settings,
+        })
+    }
+}
+
+fn select_owner(id: &MoveId) -> String {
+    format!(
+        "SELECT owner FROM mdb_mover WHERE move = {} FOR SHARE; ",
+        literal(id.as_str())
+    )
+}
+
+/// Reads what [`select_owner`] selected last.
+fn is_owner(rows: &[PgRow], owner: OwnerToken) -> Result<(), StepError> {
+    let found: Option<i64> = match rows.last() {
+        // Without a row for the move, the last one is another statement's.
+        Some(row) => row.try_get("owner").ok(),
+        None => None,
+    };
+    if found == Some(owner.get()) {
+        Ok(())
+    } else {
+        Err(StepError::NotOwner)
+    }
+}
+
+/// A lock that was not to be had, or a transaction that has to be run again.
+fn busy(error: sqlx::Error) -> StepError {
+    match Postgres::error_class(&error) {
+        ErrorClass::Conflict | ErrorClass::Cancelled => StepError::Busy,
+        _ => StepError::Database(error),
+    }
+}
+
+/// The ids of a move, as a query without values: COPY takes none.
+fn ids(id: &MoveId) -> String {
+    format!(
+        "SELECT gdid FROM mdb_fence WHERE move = {}",
+        literal(id.as_str())
+    )
+}
+
+/// Text as SQL; `standard_conforming_strings` is on, as sqlx has it too.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn quoted(table: &MovedTable) -> String {
+    Postgres::quote(&table.name)
+}
+
+/// The columns that are copied, of the row `alias`, or without one.
+fn columns(table: &MovedTable, alias: &str) -> String {
+    list(
+        table.columns.iter().map(|column| column.name.as_str()),
+        alias,
+    )
+}
+
+/// The columns of the primary key.
+fn keys(table: &MovedTable, alias: &str) -> String {
+    list(
+        table.key_columns().map(|column| column.name.as_str()),
+        alias,
+    )
+}
+
+/// The columns `k1`, `k2` … that hold the key in MDB's own tables.
+fn numbered(table: &MovedTable, alias: &str) -> String {
+    let names: Vec<String> = (1..=table.primary_key.len())
+        .map(|place| format!("k{place}"))
+        .collect();
+    let prefix = prefix(alias);
+    names
+        .iter()
+        .map(|name| format!("{prefix}{name}"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>, alias: &str) -> String {
+    let prefix = prefix(alias);
+    let names: Vec<String> = names
+        .map(|name| format!("{prefix}{}", Postgres::quote(name)))
+        .collect();
+    names.join(", ")
+}
+
+fn prefix(alias: &str) -> String {
+    if alias.is_empty() {
+        String::new()
+    } else {
+        format!("{alias}.")
+    }
+}
+
+/// A condition that the rows `child` and `parent` belong together.
+fn joined(on: &[(String, String)], child: &str, parent: &str) -> String {
+    let mut condition = String::new();
+    for (own, parents) in on {
+        if !condition.is_empty() {
+            condition.push_str(" AND ");
+        }
+        let (own, parents) = (Postgres::quote(own), Postgres::quote(parents));
+        let _ = write!(condition, "{child}.{own} = {parent}.{parents}");
+    }
+    condition
+}

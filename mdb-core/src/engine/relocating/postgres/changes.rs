@@ -1,0 +1,454 @@
+//! Catching up with what the triggers recorded.
+//!
+//! A **hit** is a row that a record names, or that is below one whose record is *deep*: the row came,
+//! went, or belongs elsewhere, and takes the rows below it along. One snapshot of the source gives the
+//! records, and the rows that were hit as they are; both go to temporary tables on the target, and
+//! are applied there. What was applied is removed by the transaction that holds the snapshot, so records
+//! that come meanwhile stay, whatever their order.
+//!
+//! Rows must not meet the constraints of the target halfway. Where no foreign key refers to a table,
+//! all its hits are deleted before any row comes, so that unique values can change places. Rows of the
+//! other tables are updated in place, and deleted when nothing refers to them any more. When a unique
+//! value gets in the way there, everything is copied anew.
+
+use std::fmt::Write;
+
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Postgres, Row};
+
+use super::copy::{Transfer, all_rows, clear, condition, lock_tables, transfer};
+use super::{
+    Briefcases, LOCK_LIMIT, busy, columns, ids, is_owner, joined, keys, list, literal,
+    mover_settings, numbered, quoted, rollback, run, select_owner,
+};
+use crate::engine::Engine;
+use crate::engine::relocating::{
+    Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError,
+};
+
+/// How many changes of one table are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Recorded {
+    pub(super) all: u64,
+    deep: u64,
+}
+
+/// What a round has to do with a table.
+#[derive(Clone, Copy)]
+struct Part<'m> {
+    table: &'m MovedTable,
+    recorded: Recorded,
+    /// Rows below it may be hit.
+    is_deep: bool,
+    /// Foreign keys refer to it.
+    is_referred: bool,
+}
+
+pub(super) async fn recorded(
+    connection: &mut PgConnection,
+    manifest: &Manifest,
+    id: &MoveId,
+) -> Result<Vec<Recorded>, sqlx::Error> {
+    let Some(sql) = count_records(manifest, id) else {
+        return Ok(Vec::new());
+    };
+    read_counts(&run(connection, &sql).await?, manifest)
+}
+
+/// One row for each table. Nothing for an empty manifest.
+fn count_records(manifest: &Manifest, id: &MoveId) -> Option<String> {
+    let counts: Vec<String> = manifest
+        .tables()
+        .iter()
+        .map(|table| {
+            format!(
+                "SELECT {}::bigint AS number, count(*) AS recorded, count(*) FILTER (WHERE deep) AS deep \
+                 FROM {} WHERE gdid IN ({})",
+                table.number,
+                table.change_table(),
+                ids(id)
+            )
+        })
+        .collect();
+    (!counts.is_empty()).then(|| format!("{} ORDER BY number", counts.join(" UNION ALL ")))
+}
+
+fn read_counts(rows: &[PgRow], manifest: &Manifest) -> Result<Vec<Recorded>, sqlx::Error> {
+    let count = |row: &PgRow, name: &str| -> Result<u64, sqlx::Error> {
+        Ok(row.try_get::<i64, _>(name)?.unsigned_abs())
+    };
+    // They are the last rows of their text.
+    let first = rows.len().saturating_sub(manifest.tables().len());
+    rows[first..]
+        .iter()
+        .map(|row| {
+            Ok(Recorded {
+                all: count(row, "recorded")?,
+                deep: count(row, "deep")?,
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn catch_up(
+    pair: &mut Pair<Postgres>,
+    manifest: &Manifest,
+    id: &MoveId,
+    owner: OwnerToken,
+    pace: &dyn Pace,
+) -> Result<u64, StepError> {
+    let counts = recorded(&mut pair.source, manifest, id)
+        .await
+        .map_err(busy)?;
+    if counts.iter().all(|table| table.all == 0) {
+        return Ok(0);
+    }
+    let briefcases = Briefcases::of(&mut pair.source, id).await.map_err(busy)?;
+    let round = async {
+        let counts = begin_source(&mut pair.source, manifest, &briefcases, id, owner).await?;
+        let taken = counts.iter().map(|table| table.all).sum();
+        let parts =
+            begin_target(&mut pair.target, manifest, &briefcases, id, owner, &counts).await?;
+        match apply(pair, manifest, &briefcases, id, &parts, pace).await {
+            Err(StepError::Database(error)) if is_in_the_way(&error) => {
+                rollback(&mut pair.target).await?;
+                clear(&mut pair.target, manifest, &briefcases, id, owner).await?;
+                transfer(pair, &all_rows(manifest, &briefcases), pace).await?;
+            }
+            other => other?,
+        }
+        run(&mut pair.target, "COMMIT").await.map_err(busy)?;
+        run(&mut pair.source, &forget(manifest, &counts, id))
+            .await
+            .map_err(busy)?;
+        Ok(taken)
+    };
+    let result = round.await;
+    if result.is_err() {
+        let (source, target) = tokio::join!(rollback(&mut pair.source), rollback(&mut pair.target));
+        source.and(target)?;
+    }
+    result
+}
+
+/// Begins the transaction whose snapshot counts.
+async fn begin_source(
+    source: &mut PgConnection,
+    manifest: &Manifest,
+    briefcases: &Briefcases,
+    id: &MoveId,
+    owner: OwnerToken,
+) -> Result<Vec<Recorded>, StepError> {
+    let sql = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ; {}{}{}{}",
+        mover_settings(id, LOCK_LIMIT),
+        lock_tables(manifest),
+        briefcases.settings,
+        select_owner(id)
+    );
+    is_owner(&run(source, &sql).await.map_err(busy)?, owner)?;
+    recorded(source, manifest, id).await.map_err(busy)
+}
+
+/// Begins the transaction that applies, and makes the temporary tables that are not there yet.
+async fn begin_target<'m>(
+    target: &mut PgConnection,
+    manifest: &'m Manifest,
+    briefcases: &Briefcases,
+    id: &MoveId,
+    owner: OwnerToken,
+    counts: &[Recorded],
+) -> Result<Vec<Part<'m>>, StepError> {
+    let facts: Vec<String> = manifest
+        .tables()
+        .iter()
+        .map(|table| {
+            format!(
+                "SELECT {number}::bigint AS number, to_regclass('pg_temp.{hits}') IS NULL AS is_new, \
+                 EXISTS (SELECT FROM pg_constraint c WHERE c.contype = 'f' AND c.confrelid = {table}::regclass) AS is_referred",
+                number = table.number,
+                hits = hits(table),
+                table = literal(&quoted(table))
+            )
+        })
+        .collect();
+    let begin = format!(
+        "BEGIN; {}{}{}",
+        mover_settings(id, LOCK_LIMIT),
+        briefcases.settings,
+        select_owner(id)
+    );
+    is_owner(&run(target, &begin).await.map_err(busy)?, owner)?;
+    let sql = format!("{} ORDER BY number", facts.join(" UNION ALL "));
+    let rows = run(target, &sql).await.map_err(busy)?;
+    let mut parts: Vec<Part<'_>> = Vec::new();
+    let mut deep = vec![false; counts.len()];
+    let mut create = String::new();
+    let facts = &rows[rows.len().saturating_sub(counts.len())..];
+    for ((table, recorded), row) in manifest.tables().iter().zip(counts).zip(facts) {
+        let from_above = matches!(table.reach, MovedReach::Parent { parent, .. } if deep[parent]);
+        if recorded.all == 0 && !from_above {
+            continue;
+        }
+        let is_deep = recorded.deep > 0 || from_above;
+        deep[table.number] = is_deep;
+        parts.push(Part {
+            table,
+            recorded: *recorded,
+            is_deep,
+            is_referred: row.try_get("is_referred")?,
+        });
+        if row.try_get("is_new")? {
+            let _ = write!(
+                create,
+                "CREATE TEMP TABLE {} ON COMMIT DELETE ROWS AS SELECT {}, false AS deep FROM {name} AS t WITH NO DATA; \
+                 CREATE TEMP TABLE {} ON COMMIT DELETE ROWS AS SELECT {} FROM {name} AS t WITH NO DATA; ",
+                hits(table),
+                keys_as_numbered(table),
+                news(table),
+                columns(table, "t"),
+                name = quoted(table),
+            );
+        }
+    }
+    if !create.is_empty() {
+        run(target, &create).await.map_err(busy)?;
+    }
+    Ok(parts)
+}
+
+/// Keys that were hit.
+fn hits(table: &MovedTable) -> String {
+    format!("mdb_hit_{}", table.number)
+}
+
+/// Rows that were hit, as they are at the source.
+fn news(table: &MovedTable) -> String {
+    format!("mdb_new_{}", table.number)
+}
+
+fn keys_as_numbered(table: &MovedTable) -> String {
+    let keys: Vec<String> = table
+        .key_columns()
+        .zip(1..)
+        .map(|(column, place)| format!("t.{} AS k{place}", Postgres::quote(&column.name)))
+        .collect();
+    keys.join(", ")
+}
+
+/// Makes the target's rows equal.
+async fn apply(
+    pair: &mut Pair<Postgres>,
+    manifest: &Manifest,
+    briefcases: &Briefcases,
+    id: &MoveId,
+    parts: &[Part<'_>],
+    pace: &dyn Pace,
+) -> Result<(), StepError> {
+    let mut transfers = Vec::new();
+    for part in parts {
+        let table = part.table;
+        if part.recorded.all > 0 {
+            transfers.push(Transfer {
+                select: format!(
+                    "SELECT DISTINCT {}, deep FROM {} AS c WHERE gdid IN ({})",
+                    numbered(table, "c"),
+                    table.change_table(),
+                    ids(id)
+                ),
+                into: format!("pg_temp.{}", hits(table)),
+            });
+        }
+        transfers.push(Transfer {
+            select: format!(
+                "SELECT {} FROM {} AS t WHERE ({}) IN ({}) AND {}",
+                columns(table, "t"),
+                quoted(table),
+                keys(table, "t"),
+                hits_at_source(manifest, table, id),
+                condition(manifest, table, briefcases)
+            ),
+            into: format!("pg_temp.{}", news(table)),
+        });
+    }
+    transfer(pair, &transfers, pace).await?;
+    run(&mut pair.target, &replace(manifest, parts))
+        .await
+        .map(drop)
+        .map_err(busy)
+}
+
+/// A query of the keys that are hit at the source.
+fn hits_at_source(manifest: &Manifest, table: &MovedTable, id: &MoveId) -> String {
+    let mut query = format!(
+        "SELECT {} FROM {} AS c WHERE c.gdid IN ({})",
+        numbered(table, "c"),
+        table.change_table(),
+        ids(id)
+    );
+    if let Some(below) = below(manifest, table, id) {
+        let _ = write!(query, " UNION ALL {below}");
+    }
+    query
+}
+
+/// A query of the keys of rows that are below deep hits at the source.
+fn below(manifest: &Manifest, table: &MovedTable, id: &MoveId) -> Option<String> {
+    let MovedReach::Parent { parent, on } = &table.reach else {
+        return None;
+    };
+    let parent = &manifest.tables()[*parent];
+    let (p, t) = (format!("b{}", parent.number), format!("b{}", table.number));
+    let mut deep = format!(
+        "SELECT {} FROM {} AS c WHERE c.deep AND c.gdid IN ({})",
+        numbered(parent, "c"),
+        parent.change_table(),
+        ids(id)
+    );
+    if let Some(above) = below(manifest, parent, id) {
+        let _ = write!(deep, " UNION ALL {above}");
+    }
+    Some(format!(
+        "SELECT {} FROM {} AS {p} JOIN {} AS {t} ON {} WHERE ({}) IN ({deep})",
+        keys(table, &t),
+        quoted(parent),
+        quoted(table),
+        joined(on, &t, &p),
+        keys(parent, &p),
+    ))
+}
+
+/// Statements that replace what was hit on the target.
+fn replace(manifest: &Manifest, parts: &[Part<'_>]) -> String {
+    let mut sql = String::new();
+    for Part { table, .. } in parts {
+        let MovedReach::Parent { parent, on } = &table.reach else {
+            continue;
+        };
+        let parent = &manifest.tables()[*parent];
+        if !parts
+            .iter()
+            .any(|part| part.is_deep && part.table.number == parent.number)
+        {
+            continue;
+        }
+        let _ = write!(
+            sql,
+            "INSERT INTO pg_temp.{} SELECT {}, true FROM {} AS p JOIN {} AS t ON {} \
+             WHERE ({}) IN (SELECT {} FROM pg_temp.{} AS h WHERE h.deep); ",
+            hits(table),
+            keys(table, "t"),
+            quoted(parent),
+            quoted(table),
+            joined(on, "t", "p"),
+            keys(parent, "p"),
+            numbered(parent, "h"),
+            hits(parent),
+        );
+    }
+    for Part { table, .. } in parts.iter().rev().filter(|part| !part.is_referred) {
+        let _ = write!(
+            sql,
+            "DELETE FROM {} AS t WHERE ({}) IN (SELECT {} FROM pg_temp.{} AS h UNION ALL SELECT {} FROM pg_temp.{} AS n); ",
+            quoted(table),
+            keys(table, "t"),
+            numbered(table, "h"),
+            hits(table),
+            keys(table, "n"),
+            news(table),
+        );
+    }
+    for Part {
+        table, is_referred, ..
+    } in parts
+    {
+        let is_there = same_key(table, "t", "n");
+        let mut only_absent = String::new();
+        if *is_referred {
+            let set = set_columns(table);
+            if !set.is_empty() {
+                let _ = write!(
+                    sql,
+                    "UPDATE {} AS t SET {set} FROM pg_temp.{} AS n WHERE {is_there}; ",
+                    quoted(table),
+                    news(table),
+                );
+            }
+            only_absent = format!(
+                " WHERE NOT EXISTS (SELECT FROM {} AS t WHERE {is_there})",
+                quoted(table)
+            );
+        }
+        let _ = write!(
+            sql,
+            "INSERT INTO {} ({}) SELECT {} FROM pg_temp.{} AS n{only_absent}; ",
+            quoted(table),
+            columns(table, ""),
+            columns(table, "n"),
+            news(table),
+        );
+    }
+    for Part { table, .. } in parts.iter().rev().filter(|part| part.is_referred) {
+        let _ = write!(
+            sql,
+            "DELETE FROM {} AS t WHERE ({}) IN (SELECT {} FROM pg_temp.{} AS h) \
+             AND NOT EXISTS (SELECT FROM pg_temp.{} AS n WHERE {}); ",
+            quoted(table),
+            keys(table, "t"),
+            numbered(table, "h"),
+            hits(table),
+            news(table),
+            same_key(table, "t", "n"),
+        );
+    }
+    sql
+}
+
+fn same_key(table: &MovedTable, one: &str, other: &str) -> String {
+    format!("({}) = ({})", keys(table, one), keys(table, other))
+}
+
+/// All columns, also those of the key: equal keys may be written differently.
+fn set_columns(table: &MovedTable) -> String {
+    let names = table.columns.iter().map(|column| column.name.as_str());
+    let set: Vec<String> = names
+        .map(|name| {
+            format!(
+                "{} = {}",
+                Postgres::quote(name),
+                list(std::iter::once(name), "n")
+            )
+        })
+        .collect();
+    set.join(", ")
+}
+
+/// Removes the records that the snapshot has, and ends its transaction.
+fn forget(manifest: &Manifest, counts: &[Recorded], id: &MoveId) -> String {
+    let mut sql = String::new();
+    for (table, recorded) in manifest.tables().iter().zip(counts) {
+        if recorded.all > 0 {
+            let _ = write!(
+                sql,
+                "DELETE FROM {} WHERE gdid IN ({}); ",
+                table.change_table(),
+                ids(id)
+            );
+        }
+    }
+    sql.push_str("COMMIT");
+    sql
+}
+
+/// Whether rows of the target met a constraint that they don't break in the end.
+fn is_in_the_way(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            error.is_unique_violation()
+                || error.is_foreign_key_violation()
+                // An exclusion constraint.
+                || error.code().as_deref() == Some("23P01")
+        }
+        _ => false,
+    }
+}

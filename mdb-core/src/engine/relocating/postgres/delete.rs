@@ -1,0 +1,102 @@
+//! Deleting the rows of a move, a bounded number at a time.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{Postgres, Row};
+
+use super::copy::belongs;
+use super::{ids, literal, quoted, run};
+use crate::engine::Engine;
+use crate::engine::relocating::{Manifest, MoveId, MovedReach};
+
+/// How many briefcases are looked for at once.
+const BRIEFCASES: u32 = 64;
+
+pub(super) async fn delete_some(
+    connection: &mut PgConnection,
+    manifest: &Manifest,
+    id: &MoveId,
+    limit: u32,
+) -> Result<u64, sqlx::Error> {
+    let limit = i64::from(limit);
+    let Some(find) = find(manifest, id) else {
+        return Ok(0);
+    };
+    let delete = delete(manifest);
+    // One briefcase at a time: rows of one are found by indexes, wherever it stands in the tables.
+    let mut deleted = 0;
+    while deleted < limit {
+        let found = run(connection, &find).await?;
+        if found.is_empty() {
+            break;
+        }
+        for row in found {
+            let briefcase: Vec<u8> = row.try_get("gdid")?;
+            let count: i64 = sqlx::query_scalar(&delete)
+                .bind(&briefcase)
+                .bind(limit - deleted)
+                .fetch_one(&mut *connection)
+                .await?;
+            deleted += count;
+            if deleted >= limit {
+                break;
+            }
+        }
+    }
+    Ok(deleted.unsigned_abs())
+}
+
+/// A query of briefcases that have rows left. Rows below others go before those.
+fn find(manifest: &Manifest, id: &MoveId) -> Option<String> {
+    let keyed: Vec<String> = manifest
+        .tables()
+        .iter()
+        .filter_map(|table| match &table.reach {
+            MovedReach::Key { column } => Some(format!(
+                "EXISTS (SELECT FROM {} AS t WHERE t.{} = m.gdid)",
+                quoted(table),
+                Postgres::quote(column)
+            )),
+            MovedReach::Parent { .. } => None,
+        })
+        .collect();
+    (!keyed.is_empty()).then(|| {
+        format!(
+            "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; \
+             SELECT m.gdid FROM ({} OFFSET 0) AS m WHERE {} LIMIT {BRIEFCASES}",
+            ids(id),
+            keyed.join(" OR ")
+        )
+    })
+}
+
+/// One statement for all tables, children first, with a briefcase and a limit as its values. Each
+/// table's part counts what those before it have deleted.
+fn delete(manifest: &Manifest) -> String {
+    let mut parts = Vec::new();
+    let mut counts: Vec<String> = Vec::new();
+    for table in manifest.tables().iter().rev() {
+        let (n, name) = (table.number, quoted(table));
+        let deleted = if counts.is_empty() {
+            "0".to_owned()
+        } else {
+            counts.join(" + ")
+        };
+        let condition = belongs(manifest, table, "t", "= $1");
+        // A part of its own, which is planned as if all rows were wanted: else the planner hopes to
+        // come across the first ones soon, and walks through whole tables.
+        parts.push(format!(
+            "s{n} AS MATERIALIZED (SELECT t.ctid FROM {name} AS t WHERE {condition})"
+        ));
+        // Rows that refer to rows of their own table can't go one after the other. Partitions number
+        // their rows apart: only the condition says whose they are.
+        parts.push(format!(
+            "d{n} AS (DELETE FROM {name} AS t WHERE t.ctid = ANY (ARRAY(SELECT s{n}.ctid FROM s{n} LIMIT \
+             CASE WHEN {deleted} >= $2 THEN 0 \
+             WHEN EXISTS (SELECT FROM pg_constraint c WHERE c.contype = 'f' AND c.conrelid = c.confrelid \
+             AND c.conrelid = {}::regclass) THEN NULL ELSE $2 - ({deleted}) END)) AND {condition} RETURNING 1)",
+            literal(&name)
+        ));
+        counts.push(format!("(SELECT count(*) FROM d{n})"));
+    }
+    format!("WITH {} SELECT {}", parts.join(", "), counts.join(" + "))
+}

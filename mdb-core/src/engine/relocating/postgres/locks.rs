@@ -1,0 +1,86 @@
+//! Locks that stand for briefcases, and ending others' sessions.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use mdb_gdid::Gdid;
+use sqlx::Row;
+use sqlx::postgres::PgConnection;
+
+use super::{busy, run};
+use crate::engine::relocating::{StepError, advisory_key, stripe};
+
+/// After how long without a word from the mover the server gives up a transaction of his that keeps
+/// others waiting: he may be stopped, or cut off, without his connection ending.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// How long a session may take to end.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+pub(super) async fn lock_exclusive(
+    connection: &mut PgConnection,
+    ids: &[Gdid],
+    limit: Duration,
+) -> Result<(), StepError> {
+    let Some([class, _]) = ids.first().map(|id| advisory_key(*id)) else {
+        return Ok(());
+    };
+    // Sorted, so that two movers don't wait for each other.
+    let numbers: BTreeSet<i32> = ids.iter().map(|id| advisory_key(*id)[1]).collect();
+    let stripes: BTreeSet<i64> = ids.iter().map(|id| stripe(*id)).collect();
+    // One statement, whose time-out bounds all waits together; it stays for the rest of the
+    // transaction, in which others are kept waiting.
+    let sql = format!(
+        "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = {limit}; \
+         SET LOCAL idle_in_transaction_session_timeout = {silence}; \
+         WITH locks AS MATERIALIZED (SELECT pg_advisory_xact_lock({class}, number) FROM unnest('{{{numbers}}}'::integer[]) AS number) \
+         UPDATE mdb_stripe SET version = version + 1 \
+         WHERE stripe = ANY ('{{{stripes}}}'::bigint[]) AND (SELECT count(*) FROM locks) > 0; \
+         SET LOCAL lock_timeout = {limit}",
+        limit = limit.as_millis().max(1),
+        silence = SILENCE.as_millis(),
+        numbers = list(&numbers),
+        stripes = list(&stripes),
+    );
+    run(connection, &sql).await.map(drop).map_err(busy)
+}
+
+fn list<T: ToString>(numbers: &BTreeSet<T>) -> String {
+    let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    numbers.join(",")
+}
+
+pub(super) async fn end_sessions(
+    connection: &mut PgConnection,
+    application: &str,
+) -> Result<(), sqlx::Error> {
+    // First found, then ended: the conditions of one query are tried in any order.
+    let sql = format!(
+        "WITH sessions AS MATERIALIZED (SELECT pid FROM pg_stat_activity \
+         WHERE application_name = $1 AND pid <> pg_backend_pid()) \
+         SELECT pid, pg_terminate_backend(pid, {}) FROM sessions",
+        END_LIMIT.as_millis()
+    );
+    let ended = sqlx::query(&sql)
+        .bind(application)
+        .persistent(false)
+        .fetch_all(&mut *connection)
+        .await?;
+    let pids: Vec<i32> = ended
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, _>>()?;
+    let alive: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY ($1) AND application_name = $2",
+    )
+    .bind(&pids)
+    .bind(application)
+    .persistent(false)
+    .fetch_one(connection)
+    .await?;
+    if alive > 0 {
+        let message = format!("{alive} sessions of {application} could not be ended");
+        return Err(sqlx::Error::Protocol(message));
+    }
+    Ok(())
+}

@@ -1,0 +1,333 @@
+//! Each step between two databases, with writers that know nothing of moves.
+
+mod capturing;
+mod catching_up;
+mod copying;
+mod locking;
+mod racing;
+
+use mdb_tests::kit::{SharedServer, shared_postgres};
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+
+use super::*;
+use crate::engine::relocating::{FenceState, MovedColumn, MovedReach};
+use crate::engine::{TransactionOptions, mdb_tables};
+
+const LIMIT: Duration = Duration::from_millis(100);
+
+struct Unhurried;
+
+impl Pace for Unhurried {
+    fn taken(&self, _: Amount) -> Duration {
+        Duration::ZERO
+    }
+}
+
+const TABLES: &str = "
+    CREATE TABLE account (g_user bytea PRIMARY KEY, name text UNIQUE, extra numeric);
+    CREATE TABLE orders (g_order bytea PRIMARY KEY,
+        g_user bytea REFERENCES account ON DELETE CASCADE ON UPDATE CASCADE, total float8);
+    CREATE TABLE item (g_order bytea NOT NULL REFERENCES orders ON DELETE CASCADE, line int NOT NULL, what text,
+        length int GENERATED ALWAYS AS (length(what)) STORED, PRIMARY KEY (line, g_order));
+    CREATE TABLE note (n int, g_order bytea, line int, body bytea, PRIMARY KEY (g_order, line, n));
+    CREATE TABLE task (id uuid PRIMARY KEY, g_user bytea NOT NULL REFERENCES account, place int NOT NULL,
+        after uuid REFERENCES task, UNIQUE (g_user, place));
+";
+
+/// Two databases, of which one has five users; users 1 and 2 are to move.
+struct Fixture {
+    server: SharedServer,
+    source: String,
+    target: String,
+    /// A client that uses the source without MDB.
+    client: PgConnection,
+    pair: Pair<Postgres>,
+    manifest: Manifest,
+    id: MoveId,
+    owner: OwnerToken,
+}
+
+fn id(counter: u64) -> Gdid {
+    Gdid::new(0, 0, counter).unwrap()
+}
+
+/// An id as SQL.
+fn hex(counter: u64) -> String {
+    format!("'\\x{:x}'::bytea", id(counter))
+}
+
+fn table(
+    number: usize,
+    name: &str,
+    columns: &[(&str, &str)],
+    key: &[usize],
+    reach: MovedReach,
+) -> MovedTable {
+    let columns = columns
+        .iter()
+        .map(|(name, data_type)| MovedColumn {
+            name: (*name).to_owned(),
+            data_type: (*data_type).to_owned(),
+        })
+        .collect();
+    MovedTable {
+        number,
+        name: name.to_owned(),
+        columns,
+        primary_key: key.to_vec(),
+        reach,
+    }
+}
+
+fn by_user() -> MovedReach {
+    MovedReach::Key {
+        column: "g_user".to_owned(),
+    }
+}
+
+fn below(parent: usize, columns: &[&str]) -> MovedReach {
+    let on = columns
+        .iter()
+        .map(|c| ((*c).to_owned(), (*c).to_owned()))
+        .collect();
+    MovedReach::Parent { parent, on }
+}
+
+fn manifest() -> Manifest {
+    Manifest::new(vec![
+        table(
+            0,
+            "account",
+            &[("g_user", "bytea"), ("name", "text"), ("extra", "numeric")],
+            &[0],
+            by_user(),
+        ),
+        table(
+            1,
+            "orders",
+            &[
+                ("g_order", "bytea"),
+                ("g_user", "bytea"),
+                ("total", "double precision"),
+            ],
+            &[0],
+            by_user(),
+        ),
+        table(
+            2,
+            "item",
+            &[("g_order", "bytea"), ("line", "integer"), ("what", "text")],
+            &[1, 0],
+            below(1, &["g_order"]),
+        ),
+        table(
+            3,
+            "note",
+            &[
+                ("n", "integer"),
+                ("g_order", "bytea"),
+                ("line", "integer"),
+                ("body", "bytea"),
+            ],
+            &[1, 2, 0],
+            below(2, &["g_order", "line"]),
+        ),
+        table(
+            4,
+            "task",
+            &[
+                ("id", "uuid"),
+                ("g_user", "bytea"),
+                ("place", "integer"),
+                ("after", "uuid"),
+            ],
+            &[0],
+            by_user(),
+        ),
+    ])
+}
+
+async fn connect(server: &SharedServer, database: &str) -> PgConnection {
+    let options: PgConnectOptions = server.url(database).parse().unwrap();
+    options.disable_statement_logging().connect().await.unwrap()
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let mut fixture = Self::with(TABLES, manifest()).await;
+        for user in 1..=5_u64 {
+            let owner = hex(user);
+            let mut sql = format!(
+                "INSERT INTO account VALUES ({owner}, 'user {user}', 1.50); \
+                 INSERT INTO task SELECT ('{user}0000000-0000-0000-0000-00000000000' || n)::uuid, {owner}, n, \
+                   CASE WHEN n > 1 THEN ('{user}0000000-0000-0000-0000-00000000000' || n - 1)::uuid END \
+                 FROM generate_series(1, 3) AS n; "
+            );
+            for order in 0..user {
+                let order = hex(user * 100 + order);
+                let _ = write!(
+                    sql,
+                    "INSERT INTO orders VALUES ({order}, {owner}, 'NaN'); \
+                     INSERT INTO item VALUES ({order}, 1, 'äpple'), ({order}, 2, NULL); \
+                     INSERT INTO note VALUES (1, {order}, 2, decode(repeat('ab', 70000), 'hex')), (2, {order}, 2, ''); "
+                );
+            }
+            fixture.client(&sql).await.unwrap();
+        }
+        fixture
+    }
+
+    /// The tables on both sides, empty.
+    async fn with(tables: &str, manifest: Manifest) -> Self {
+        let server = shared_postgres(0).await.unwrap();
+        let source = server.create_database("source").await.unwrap();
+        let target = server.create_database("target").await.unwrap();
+        let mut pair = Pair {
+            source: connect(&server, &source).await,
+            target: connect(&server, &target).await,
+            source_file: None,
+        };
+        for connection in [&mut pair.source, &mut pair.target] {
+            for statement in mdb_tables::<Postgres>().0 {
+                run(connection, &statement).await.unwrap();
+            }
+            run(connection, tables).await.unwrap();
+        }
+        Self {
+            client: connect(&server, &source).await,
+            server,
+            source,
+            target,
+            pair,
+            manifest,
+            id: MoveId::random(),
+            owner: OwnerToken::random(),
+        }
+    }
+
+    /// One more client of the source.
+    async fn another(&self) -> PgConnection {
+        connect(&self.server, &self.source).await
+    }
+
+    async fn client(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        run(&mut self.client, sql).await.map(drop)
+    }
+
+    async fn number(&mut self, sql: &str) -> i64 {
+        sqlx::query_scalar(sql)
+            .fetch_one(&mut self.client)
+            .await
+            .unwrap()
+    }
+
+    /// Until a client of the source waits for a briefcase's lock.
+    async fn until_somebody_waits(&mut self) {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory' \
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        while self.number(waiting).await == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// A transition of all fences at the source, as movers make it.
+    async fn fence(&mut self, state: FenceState, deadline: &str) {
+        self.try_fence(state, deadline).await.unwrap();
+    }
+
+    async fn try_fence(&mut self, state: FenceState, deadline: &str) -> Result<(), StepError> {
+        let source = &mut self.pair.source;
+        Postgres::begin(source, &TransactionOptions::new()).await?;
+        let set = format!(
+            "UPDATE mdb_fence SET state = {}, deadline = {deadline}",
+            state as u8
+        );
+        let done = async {
+            Postgres::enter_as_mover(source, &self.id, LIMIT).await?;
+            Postgres::check_owner(source, &self.id, self.owner).await?;
+            Postgres::lock_exclusive(source, &[id(1), id(2)], LIMIT).await?;
+            run(source, &set).await?;
+            Ok(())
+        };
+        match done.await {
+            Ok(()) => Ok(Postgres::commit(source).await?),
+            Err(error) => {
+                Postgres::rollback(source).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn arm(&mut self) -> Result<(), StepError> {
+        Postgres::arm(&mut self.pair.source, &self.manifest, LIMIT).await
+    }
+
+    async fn capture(&mut self) {
+        self.arm().await.unwrap();
+        for (connection, state) in [
+            (&mut self.pair.source, FenceState::Capturing),
+            (&mut self.pair.target, FenceState::Receiving),
+        ] {
+            let (id_text, state) = (self.id.as_str(), state as u8);
+            let mover = format!(
+                "INSERT INTO mdb_mover VALUES ('{id_text}', {}) ON CONFLICT DO NOTHING",
+                self.owner.get()
+            );
+            run(connection, &mover).await.unwrap();
+            Postgres::begin(connection, &TransactionOptions::new())
+                .await
+                .unwrap();
+            Postgres::lock_exclusive(connection, &[id(1), id(2)], LIMIT)
+                .await
+                .unwrap();
+            for user in [1, 2] {
+                let fence = format!(
+                    "INSERT INTO mdb_fence VALUES ({}, '{id_text}', {state}, 0, NULL, 0, 0)",
+                    hex(user)
+                );
+                run(connection, &fence).await.unwrap();
+            }
+            Postgres::commit(connection).await.unwrap();
+        }
+    }
+
+    async fn copy(&mut self) -> Amount {
+        let (pair, id) = (&mut self.pair, &self.id);
+        Postgres::copy(pair, &self.manifest, id, self.owner, &Unhurried)
+            .await
+            .unwrap()
+    }
+
+    async fn try_catch_up(&mut self) -> Result<u64, StepError> {
+        let (pair, id) = (&mut self.pair, &self.id);
+        Postgres::catch_up(pair, &self.manifest, id, self.owner, &Unhurried).await
+    }
+
+    async fn catch_up(&mut self) -> u64 {
+        self.try_catch_up().await.unwrap()
+    }
+
+    async fn sums(&mut self) -> (Vec<TableSum>, Vec<TableSum>) {
+        let here = Postgres::sums(&mut self.pair.source, &self.manifest, &self.id).await;
+        let there = Postgres::sums(&mut self.pair.target, &self.manifest, &self.id).await;
+        (here.unwrap(), there.unwrap())
+    }
+
+    async fn assert_equal(&mut self) -> Vec<TableSum> {
+        let (here, there) = self.sums().await;
+        assert_eq!(here, there);
+        here
+    }
+
+    /// Catches up, and nothing is missing.
+    async fn settle(&mut self) {
+        self.catch_up().await;
+        assert_eq!(self.catch_up().await, 0);
+        self.assert_equal().await;
+    }
+}
+
+fn is_refused(error: &sqlx::Error) -> bool {
+    Postgres::error_class(error) == ErrorClass::Fenced
+}

@@ -1,0 +1,205 @@
+//! Locks, and how long they are waited for.
+
+use super::*;
+
+#[tokio::test]
+async fn arming_can_be_repeated_and_taken_back() {
+    let mut f = Fixture::new().await;
+    f.arm().await.unwrap();
+    let source = &mut f.pair.source;
+    let installed = Postgres::installed(source).await.unwrap();
+    // Two triggers, two functions and a change table each.
+    assert_eq!(installed.len(), 5 * 5, "{installed:?}");
+    assert!(installed.contains(&"mdb_change_4".to_owned()));
+    assert!(installed.contains(&"mdb_capture on task".to_owned()));
+    let stamps =
+        "SELECT string_agg(xmin::text, ',' ORDER BY oid) FROM pg_trigger WHERE tgname LIKE 'mdb%'";
+    let before: String = sqlx::query_scalar(stamps)
+        .fetch_one(&mut f.client)
+        .await
+        .unwrap();
+    f.arm().await.unwrap();
+    let after: String = sqlx::query_scalar(stamps)
+        .fetch_one(&mut f.client)
+        .await
+        .unwrap();
+    assert_eq!(before, after, "nothing was made anew");
+    for _ in 0..2 {
+        let nothing = Manifest::new(Vec::new());
+        Postgres::disarm(&mut f.pair.source, &nothing, LIMIT)
+            .await
+            .unwrap();
+        assert_eq!(
+            Postgres::installed(&mut f.pair.source).await.unwrap(),
+            [""; 0]
+        );
+    }
+    f.client("UPDATE item SET what = 'x'").await.unwrap();
+}
+
+#[tokio::test]
+async fn arming_notices_what_has_changed() {
+    let mut f = Fixture::new().await;
+    f.arm().await.unwrap();
+    // A table less: numbers move up, and what hung at it is gone.
+    let mut tables: Vec<MovedTable> = f.manifest.tables().to_vec();
+    tables.remove(3);
+    tables[3].number = 3;
+    f.manifest = Manifest::new(tables);
+    // Somebody has meddled with another one.
+    f.client("ALTER TABLE item DISABLE TRIGGER mdb_capture; DROP TABLE mdb_change_1")
+        .await
+        .unwrap();
+    f.capture().await;
+    f.copy().await;
+    f.client(&format!(
+        "DELETE FROM orders WHERE g_order = {}; UPDATE item SET what = 'x'; \
+         UPDATE task SET after = NULL; UPDATE note SET body = 'x'",
+        hex(200)
+    ))
+    .await
+    .unwrap();
+    assert_eq!(f.catch_up().await, 1 + 4 + 6);
+    f.assert_equal().await;
+    let on_note =
+        "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'note'::regclass AND tgname LIKE 'mdb%'";
+    assert_eq!(f.number(on_note).await, 0);
+}
+
+#[tokio::test]
+async fn a_busy_table_is_left_alone() {
+    let mut f = Fixture::new().await;
+    let mut writer = f.another().await;
+    run(&mut writer, "BEGIN; UPDATE item SET what = 'busy'")
+        .await
+        .unwrap();
+    // It comes back, so it did not wait for the writer, who waits for nobody.
+    for _ in 0..2 {
+        assert!(matches!(f.arm().await, Err(StepError::Busy)));
+    }
+    let on_item =
+        "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'item'::regclass AND tgname LIKE 'mdb%'";
+    assert_eq!(f.number(on_item).await, 0);
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    assert_eq!(f.number(waiting).await, 0);
+    run(&mut writer, "COMMIT").await.unwrap();
+    f.arm().await.unwrap();
+    // Dropping a trigger waits for readers, too.
+    run(&mut writer, "BEGIN; SELECT count(*) FROM task")
+        .await
+        .unwrap();
+    let nothing = Manifest::new(Vec::new());
+    let disarmed = Postgres::disarm(&mut f.pair.source, &nothing, LIMIT).await;
+    assert!(matches!(disarmed, Err(StepError::Busy)), "{disarmed:?}");
+    run(&mut writer, "COMMIT").await.unwrap();
+    Postgres::disarm(&mut f.pair.source, &nothing, LIMIT)
+        .await
+        .unwrap();
+    assert_eq!(
+        Postgres::installed(&mut f.pair.source).await.unwrap(),
+        [""; 0]
+    );
+}
+
+#[tokio::test]
+async fn two_movers_arm_at_the_same_time() {
+    let mut f = Fixture::new().await;
+    let mut other = f.another().await;
+    let limit = Duration::from_secs(20);
+    let (a, b) = tokio::join!(
+        Postgres::arm(&mut f.pair.source, &f.manifest, limit),
+        Postgres::arm(&mut other, &f.manifest, limit)
+    );
+    a.unwrap();
+    b.unwrap();
+    assert_eq!(Postgres::installed(&mut other).await.unwrap().len(), 25);
+    f.capture().await;
+    f.client("UPDATE task SET after = NULL").await.unwrap();
+    f.copy().await;
+    assert_eq!(f.catch_up().await, 6);
+}
+
+#[tokio::test]
+async fn a_briefcase_in_use_can_not_be_fenced() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    for begin in [
+        "BEGIN READ ONLY",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        "BEGIN ISOLATION LEVEL SERIALIZABLE",
+    ] {
+        let mut reader = f.another().await;
+        run(&mut reader, begin).await.unwrap();
+        Postgres::lock_shared(&mut reader, id(2)).await.unwrap();
+        // Sharing is no obstacle to others who share.
+        let mut other = f.another().await;
+        run(&mut other, begin).await.unwrap();
+        Postgres::lock_shared(&mut other, id(2)).await.unwrap();
+        run(&mut other, "COMMIT").await.unwrap();
+        let fenced = f.try_fence(FenceState::Fenced, "9e15::bigint").await;
+        assert!(matches!(fenced, Err(StepError::Busy)), "{fenced:?}");
+        assert_eq!(
+            f.number("SELECT count(*) FROM mdb_fence WHERE state = 1")
+                .await,
+            2
+        );
+        run(&mut reader, "COMMIT").await.unwrap();
+    }
+    f.try_fence(FenceState::Fenced, "9e15::bigint")
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_mover_that_falls_silent_blocks_nobody_for_long() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let source = &mut f.pair.source;
+    Postgres::begin(source, &TransactionOptions::new())
+        .await
+        .unwrap();
+    Postgres::lock_exclusive(source, &[id(1)], LIMIT)
+        .await
+        .unwrap();
+    // The server ends the mover's session; else this waited for ever.
+    f.client(&format!(
+        "UPDATE account SET extra = 3 WHERE g_user = {}",
+        hex(1)
+    ))
+    .await
+    .unwrap();
+    assert!(run(&mut f.pair.source, "SELECT 1").await.is_err());
+}
+
+#[tokio::test]
+async fn many_briefcases_in_one_transaction_do_not_fill_the_lock_table() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.client(
+        "INSERT INTO account (g_user) SELECT substr(sha256(n::text::bytea), 1, 12) FROM generate_series(1, 30000) AS n",
+    )
+    .await
+    .unwrap();
+    assert_eq!(f.number("SELECT count(*) FROM account").await, 30_005);
+}
+
+#[tokio::test]
+async fn the_sessions_of_a_name_end() {
+    let mut f = Fixture::new().await;
+    let mut theirs = f.another().await;
+    let mut others = f.another().await;
+    run(&mut theirs, "SET application_name = 'router 7'")
+        .await
+        .unwrap();
+    run(&mut others, "SET application_name = 'router 77'")
+        .await
+        .unwrap();
+    Postgres::end_sessions(&mut f.pair.source, "router 7")
+        .await
+        .unwrap();
+    Postgres::end_sessions(&mut f.pair.source, "router 7")
+        .await
+        .unwrap();
+    assert!(run(&mut theirs, "SELECT 1").await.is_err());
+    run(&mut others, "SELECT 1").await.unwrap();
+}

@@ -1,0 +1,210 @@
+//! Movers die, or lose their connections, after each of their steps; whoever comes next brings the move to its end,
+//! or undoes it. Services go on all the time.
+
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mdb_core::error::chain;
+use mdb_core::failpoint::{Failure, Outcome, fail_at};
+use mdb_core::relocate::{
+    MoveError, MoveOptions, MovePhase, MoveProgress, MoveRequest, Selection, TakeOver,
+};
+use mdb_core::{Gdid, Mdb};
+use mdb_tests::bank::{Bank, SUM, Teller, literal, sum_of, transfer_of};
+use mdb_tests::on_all_engines;
+use mdb_tests::store::TestEngine;
+use tokio::task::JoinHandle;
+
+on_all_engines!(@module on_sqlite, Sqlite, [a_move_that_broke_off_is_resumed, a_move_that_broke_off_is_undone_or_past_its_commit_point]);
+on_all_engines!(@module on_postgres, Postgres, [a_move_that_broke_off_is_resumed, a_move_that_broke_off_is_undone_or_past_its_commit_point]);
+
+/// A move has a few more steps than this, or a few less: rounds of catching up are steps too.
+const STEPS: usize = 28;
+
+/// A service that transfers all the time, and remembers what was acknowledged.
+struct Service {
+    over: Arc<AtomicBool>,
+    works: JoinHandle<Vec<(Gdid, Gdid)>>,
+}
+
+impl Service {
+    fn start<DB: TestEngine>(bank: &Arc<Bank<DB>>, ids: &[Gdid]) -> Self {
+        let (mdb, over) = (bank.open(), Arc::new(AtomicBool::new(false)));
+        let (bank, ids, seen) = (Arc::clone(bank), ids.to_vec(), Arc::clone(&over));
+        let works = tokio::spawn(async move {
+            let teller = Teller::<DB>::new(&mdb);
+            let mut acknowledged = Vec::new();
+            while !seen.load(Ordering::Relaxed) {
+                let (user, transfer) = (ids[fastrand::usize(..ids.len())], bank.transfer());
+                let done = teller.transfer(user, transfer).await;
+                done.unwrap_or_else(|error| panic!("{}", chain(&error)));
+                acknowledged.push((user, transfer));
+                assert_eq!(teller.sum(user).await.unwrap(), SUM);
+                // Not as fast as it can, lest there is something to catch up with for ever.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            acknowledged
+        });
+        Self { over, works }
+    }
+
+    async fn stop(self) -> Vec<(Gdid, Gdid)> {
+        self.over.store(true, Ordering::Relaxed);
+        self.works.await.unwrap()
+    }
+}
+
+fn request<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb, ids: &[Gdid], to: usize) -> MoveRequest {
+    let selection = Selection::Briefcases(ids.to_vec());
+    MoveRequest::new("user", selection, bank.shard(mdb, to))
+}
+
+/// Runs a move that breaks off after its step number `at`; whether it came that far.
+async fn broken_off<DB: TestEngine>(
+    bank: &Bank<DB>,
+    mdb: &Mdb,
+    ids: &[Gdid],
+    to: usize,
+    failure: Failure,
+    at: usize,
+) -> bool {
+    let relocator = mdb.relocator();
+    let plan = relocator.plan(&request(bank, mdb, ids, to)).await.unwrap();
+    let (options, progress) = (MoveOptions::new(), MoveProgress::new());
+    let run = relocator.run(&plan, &options, &progress);
+    match fail_at(failure, at, run).await {
+        Outcome::NotReached(end) => {
+            end.unwrap_or_else(|error| panic!("{}", chain(&error)));
+            false
+        }
+        Outcome::Failed(_) | Outcome::Died => true,
+    }
+}
+
+/// Where the briefcases are, after looking at everything that has to be so when no move is under way.
+async fn home<DB: TestEngine>(bank: &Bank<DB>, ids: &[Gdid], context: &str) -> usize {
+    let mut homes = BTreeSet::new();
+    for id in ids {
+        let rows = format!(
+            "SELECT count(*) FROM customer WHERE g_user = {}",
+            literal::<DB>(*id)
+        );
+        let on = [bank.count(0, &rows).await, bank.count(1, &rows).await];
+        let home = match on {
+            [1, 0] => 0,
+            [0, 1] => 1,
+            other => panic!("{id} is on {other:?}: {context}"),
+        };
+        assert_eq!(bank.count(home, &sum_of::<DB>(*id)).await, SUM, "{context}");
+        homes.insert(home);
+    }
+    assert_eq!(homes.len(), 1, "{context}");
+    let home = homes.pop_first().unwrap();
+    for table in ["customer", "account", "transfer"] {
+        let rows = format!("SELECT count(*) FROM {table}");
+        assert_eq!(bank.count(1 - home, &rows).await, 0, "{table} {context}");
+    }
+    for number in [0, 1] {
+        for table in ["mdb_fence", "mdb_mover"] {
+            let left = bank
+                .count(number, &format!("SELECT count(*) FROM {table}"))
+                .await;
+            assert_eq!(left, 0, "{table} of {number} {context}");
+        }
+    }
+    home
+}
+
+async fn a_move_that_broke_off_is_resumed<DB: TestEngine>() {
+    let bank = Arc::new(Bank::<DB>::start().await);
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 3).await;
+    let service = Service::start(&bank, &ids);
+    let options = MoveOptions::new().take_over(TakeOver::FromAnybody);
+    let mut to = 1;
+    for failure in [Failure::Death, Failure::LostAnswer] {
+        let mut at = 1;
+        while at <= STEPS && broken_off(&bank, &mdb, &ids, to, failure, at).await {
+            let context = format!("{failure:?} at {at}");
+            let relocator = mdb.relocator();
+            for record in relocator.list().await.unwrap() {
+                if !record.phase().is_over() {
+                    let resumed = relocator
+                        .resume(record.id(), &options, &MoveProgress::new())
+                        .await;
+                    resumed.unwrap_or_else(|error| panic!("{}: {context}", chain(&error)));
+                }
+            }
+            // Nothing was journalled yet, or everything is there.
+            if home(&bank, &ids, &context).await == to {
+                to = 1 - to;
+            } else {
+                assert_eq!(at, 1, "{context}");
+            }
+            at += 1;
+        }
+        assert!(at > 12, "only {at} steps were seen");
+        to = 1 - home(&bank, &ids, "at the end").await;
+    }
+    let home = 1 - to;
+    for (user, transfer) in service.stop().await {
+        assert_eq!(
+            bank.count(home, &transfer_of::<DB>(user, transfer)).await,
+            1
+        );
+    }
+}
+
+async fn a_move_that_broke_off_is_undone_or_past_its_commit_point<DB: TestEngine>() {
+    let bank = Arc::new(Bank::<DB>::start().await);
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 3).await;
+    let service = Service::start(&bank, &ids);
+    let options = MoveOptions::new().take_over(TakeOver::FromAnybody);
+    let (mut to, mut at) = (1, 1);
+    let (mut undone, mut decided) = (0, 0);
+    while at <= STEPS && broken_off(&bank, &mdb, &ids, to, Failure::Death, at).await {
+        let context = format!("at {at}");
+        let relocator = mdb.relocator();
+        for record in relocator.list().await.unwrap() {
+            if record.phase().is_over() {
+                continue;
+            }
+            match relocator.abort(record.id(), &options).await {
+                Ok(()) => undone += 1,
+                Err(MoveError::WrongPhase { .. }) => {
+                    decided += 1;
+                    let resumed = relocator
+                        .resume(record.id(), &options, &MoveProgress::new())
+                        .await;
+                    resumed.unwrap_or_else(|error| panic!("{}: {context}", chain(&error)));
+                    to = 1 - to;
+                }
+                Err(error) => panic!("{}: {context}", chain(&error)),
+            }
+        }
+        assert_eq!(home(&bank, &ids, &context).await, 1 - to, "{context}");
+        at += 1;
+    }
+    assert!(
+        undone > 5 && decided > 3,
+        "{undone} undone, {decided} decided"
+    );
+    let records = mdb.relocator().list().await.unwrap();
+    assert!(
+        records
+            .iter()
+            .any(|record| record.phase() == MovePhase::Aborted)
+    );
+    let home = home(&bank, &ids, "at the end").await;
+    for (user, transfer) in service.stop().await {
+        assert_eq!(
+            bank.count(home, &transfer_of::<DB>(user, transfer)).await,
+            1
+        );
+    }
+}
