@@ -25,6 +25,5 @@ mod session;
 
 pub(crate) use home::{Home, HomeError};
 pub use live::{Epoch, LiveArea, LiveRouter};
-pub(crate) use live::{Motions, Snapshot};
 pub(crate) use operation::{Operation, Path};
 pub(crate) use session::{Session, router_of};

@@ -25,7 +25,7 @@ use sqlx::{Database, Describe, Either, Execute, MySql, Postgres, Sqlite};
 pub(crate) use begin::Writes;
 pub use begin::{Isolation, TransactionOptions};
 pub(crate) use error_class::ErrorClass;
-pub(crate) use own_tables::mdb_tables;
+pub(crate) use own_tables::{ColumnTypes, Indexes, mdb_tables};
 pub(crate) use schema::TableSize;
 pub use schema::{Column, Table};
 pub(crate) use step::Step;
@@ -225,7 +225,9 @@ pub trait Engine: Database + sealed::Sealed {
         column: &'c str,
         values: &'c [Value],
     ) -> BoxFuture<'c, Result<Option<i64>, sqlx::Error>> {
-        Box::pin(step::add_returning::<Self>(connection, update, column, values))
+        Box::pin(step::add_returning::<Self>(
+            connection, update, column, values,
+        ))
     }
 
     /// Inside a transaction, on the guarded path: keeps the fence of a briefcase as it is until the
@@ -265,29 +267,6 @@ pub trait Engine: Database + sealed::Sealed {
         connection: &'c mut Self::Connection,
         table: &'c str,
     ) -> BoxFuture<'c, Result<TableSize, sqlx::Error>>;
-}
-
-/// The column types of MDB's own tables in one engine.
-#[derive(Clone, Copy)]
-pub(crate) struct ColumnTypes {
-    pub(crate) id: &'static str,
-    pub(crate) bytes: &'static str,
-    pub(crate) name: &'static str,
-    pub(crate) integer: &'static str,
-    pub(crate) text: &'static str,
-    pub(crate) suffix: &'static str,
-    pub(crate) indexes: Indexes,
-    /// How a view is made that may be there already.
-    pub(crate) create_view: &'static str,
-}
-
-/// How an index of MDB's own tables is defined, so that the definition can be repeated.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Indexes {
-    /// As a part of the table's definition.
-    Inline,
-    /// As a statement of its own, which may leave rows out.
-    Apart,
 }
 
 /// The parts of [`Engine`] that read the same for each engine, but that generic code can't say.

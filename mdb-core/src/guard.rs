@@ -80,7 +80,10 @@ pub(crate) async fn begin<DB: Engine>(
 ) -> Result<Transaction<DB>, sqlx::Error> {
     let mut operation = area.enter(id)?;
     if operation.path() == Path::Direct {
-        let transaction = area.pool(operation.shard())?.begin(options).await?;
+        let pool = area
+            .pool(operation.shard())?
+            .knowing(operation.epoch().get());
+        let transaction = pool.begin(options).await?;
         transaction.accompany(Arc::new(Direct { operation, id }));
         return Ok(transaction);
     }

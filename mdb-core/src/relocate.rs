@@ -32,13 +32,16 @@ mod journal;
 mod manifest;
 mod plan;
 mod purge;
+mod record;
 mod relocator;
 mod report;
 mod steps;
+mod work;
 
 pub use cleaning::Leftover;
 pub use error::{MoveError, PlanError, Refusal};
-pub use journal::{MovePhase, MoveRecord, TakeOver};
+pub use journal::TakeOver;
 pub use plan::{MovePlan, MoveRequest, Selection};
+pub use record::{MovePhase, MoveRecord};
 pub use relocator::Relocator;
 pub use report::{MoveOptions, MoveProgress, MoveReport, TableReceipt};

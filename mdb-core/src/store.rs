@@ -150,6 +150,18 @@ impl Mdb {
         self.inner.session.join().await
     }
 
+    /// Takes this process' registration back and closes all pools, so that nobody who moves briefcases
+    /// waits for it. A process that ends without is waited for until its lease has run out.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it can be called again.
+    pub async fn leave(&self) {
+        let inner = &self.inner;
+        inner.session.leave(&inner.live, &inner.servers).await;
+        inner.servers.close();
+    }
+
     /// The area called `name`, letter case ignored.
     ///
     /// # Errors
@@ -186,11 +198,7 @@ impl Mdb {
 
     /// Moves briefcases between the shards of an area.
     pub fn relocator(&self) -> Relocator {
-        Relocator::new(
-            Arc::clone(&self.inner.config),
-            self.inner.servers.clone(),
-            Arc::clone(&self.inner.live),
-        )
+        Relocator::new(Arc::clone(&self.inner.config), self.inner.servers.clone())
     }
 
     /// The CENTRAL area.

@@ -23,12 +23,12 @@ impl<'c, DB: Engine> Executor<'c> for &'c Briefcase<DB> {
             let operation = self.area.enter(self.id)?;
             match operation.path() {
                 Path::Direct => {
-                    let pool = self.area.pool(operation.shard())?;
+                    let pool = self.area.pool(operation.shard())?.knowing(operation.epoch().get());
                     let mut steps = servers::fetch_many(pool.clone(), query);
                     while let Some(step) = steps.next().await {
                         yield step?;
                     }
-                    guard::confirm(pool, &operation, self.id).await?;
+                    guard::confirm(&pool, &operation, self.id).await?;
                 }
                 Path::Guarded => {
                     drop(operation);
@@ -74,9 +74,12 @@ impl<'c, DB: Engine> Executor<'c> for &'c Briefcase<DB> {
             let operation = self.area.enter(self.id)?;
             match operation.path() {
                 Path::Direct => {
-                    let pool = self.area.pool(operation.shard())?;
-                    let row = servers::fetch_optional(pool, query).await?;
-                    guard::confirm(pool, &operation, self.id).await?;
+                    let pool = self
+                        .area
+                        .pool(operation.shard())?
+                        .knowing(operation.epoch().get());
+                    let row = servers::fetch_optional(&pool, query).await?;
+                    guard::confirm(&pool, &operation, self.id).await?;
                     Ok(row)
                 }
                 Path::Guarded => {

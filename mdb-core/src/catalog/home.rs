@@ -104,7 +104,12 @@ impl<'s> Home<'s> {
         place: &str,
         lease: Duration,
     ) -> Result<(), HomeError> {
-        if self.renew(router, Epoch::START, lease, None).await? {
+        let update = format!(
+            "UPDATE mdb_router SET acknowledged = 0, lease_until = {} + ?, waits_for = NULL WHERE router = ?",
+            self.pool.now()
+        );
+        let values = [millis(lease), Value::from(router)];
+        if self.pool.execute(&update, &values).await? == 1 {
             return Ok(());
         }
         let insert = format!(
@@ -118,7 +123,8 @@ impl<'s> Home<'s> {
         Ok(())
     }
 
-    /// Renews the lease and says what is acknowledged; `false` when the router is not registered.
+    /// Renews the lease and says what is acknowledged; `false` when it has run out, or the router is not
+    /// registered: then nobody may have waited for it, and it has to register anew.
     pub(crate) async fn renew(
         self,
         router: &str,
@@ -128,7 +134,8 @@ impl<'s> Home<'s> {
     ) -> Result<bool, HomeError> {
         let update = format!(
             "UPDATE mdb_router SET acknowledged = ?, lease_until = {} + ?, waits_for = ? \
-             WHERE router = ? AND acknowledged >= 0",
+             WHERE router = ? AND acknowledged >= 0 AND lease_until > {}",
+            self.pool.now(),
             self.pool.now()
         );
         let values = [

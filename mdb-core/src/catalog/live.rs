@@ -95,6 +95,8 @@ pub struct LiveRouter {
     origin: Instant,
     /// Until when the lease holds, in nanoseconds after `origin`; 0 without one.
     lease: AtomicU64,
+    /// How often a lease has run out before it was renewed.
+    lapses: AtomicU64,
     used: Notify,
 }
 
@@ -108,6 +110,7 @@ impl LiveRouter {
             older: Mutex::new(Vec::new()),
             origin: Instant::now(),
             lease: AtomicU64::new(0),
+            lapses: AtomicU64::new(0),
             used: Notify::new(),
         })
     }
@@ -156,8 +159,17 @@ impl LiveRouter {
 
     /// Grants the lease until `until`; `None` takes it back.
     pub(super) fn grant(&self, until: Option<Instant>) {
+        if !self.has_lease() {
+            // Before the new one is seen: whoever began under the old one has to notice.
+            self.lapses.fetch_add(1, Ordering::SeqCst);
+        }
         let nanos = until.map_or(0, |until| nanos(until.duration_since(self.origin)));
         self.lease.store(nanos, Ordering::SeqCst);
+    }
+
+    /// How often a lease has run out before it was renewed.
+    pub(super) fn lapses(&self) -> u64 {
+        self.lapses.load(Ordering::SeqCst)
     }
 
     /// Whether this process is sure to be heard of by whoever moves briefcases.

@@ -23,6 +23,7 @@ pub(crate) struct Operation {
     snapshot: Arc<Snapshot>,
     shard: ShardId,
     path: Path,
+    lapses: u64,
 }
 
 impl Operation {
@@ -38,6 +39,7 @@ impl Operation {
             snapshot,
             shard,
             path,
+            lapses: live.lapses(),
         }
     }
 
@@ -54,10 +56,10 @@ impl Operation {
         self.snapshot.epoch()
     }
 
-    /// Whether what was read until now, directly, was read while the lease held: nobody can have
-    /// moved the briefcase before. On the guarded path the fence sees to that.
+    /// Whether the lease has held from the beginning until now: then nobody can have moved the
+    /// briefcase before what was read. On the guarded path the fence sees to that.
     pub(crate) fn was_in_time(&self) -> bool {
-        self.path == Path::Guarded || self.live.has_lease()
+        self.path == Path::Guarded || (self.live.has_lease() && self.live.lapses() == self.lapses)
     }
 }
 

@@ -28,6 +28,19 @@ const GRACE: Duration = Duration::from_millis(300);
 pub(crate) struct Session {
     joined: watch::Receiver<bool>,
     hurry: Arc<tokio::sync::Notify>,
+    keeper: AbortOnce,
+}
+
+/// The task that keeps the registration up, where there is a runtime.
+#[derive(Debug)]
+struct AbortOnce(Option<tokio::task::AbortHandle>);
+
+impl AbortOnce {
+    fn abort(&self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
 }
 
 impl Session {
@@ -44,10 +57,13 @@ impl Session {
             renewed: None,
             tell,
         };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(keeper.run(Arc::clone(&hurry)));
+        let runtime = tokio::runtime::Handle::try_current().ok();
+        let task = runtime.map(|runtime| runtime.spawn(keeper.run(Arc::clone(&hurry))));
+        Self {
+            joined,
+            hurry,
+            keeper: AbortOnce(task.map(|task| task.abort_handle())),
         }
-        Self { joined, hurry }
     }
 
     /// Registers now, and waits until there is a lease; `false` when there can't be one.
@@ -55,6 +71,18 @@ impl Session {
         self.hurry.notify_one();
         let mut joined = self.joined.clone();
         joined.wait_for(|joined| *joined).await.is_ok()
+    }
+}
+
+impl Session {
+    /// Ends the registration.
+    pub(crate) async fn leave(&self, live: &LiveRouter, servers: &Servers) {
+        self.keeper.abort();
+        live.grant(None);
+        let home = Home::of(servers, servers.topology());
+        if let Err(error) = home.leave(servers.application()).await {
+            tracing::debug!(error = %crate::error::chain(&error), "the registration runs out by itself");
+        }
     }
 }
 
@@ -125,7 +153,7 @@ impl Keeper {
         } else {
             tracing::warn!(
                 router = self.router,
-                "this process was taken for dead; registering anew"
+                "the lease has run out; registering anew"
             );
             live.grant(None);
             self.renewed = None;

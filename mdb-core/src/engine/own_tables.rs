@@ -22,7 +22,30 @@
 
 use std::fmt::Write;
 
-use super::{ColumnTypes, Engine, Indexes};
+use super::Engine;
+
+/// The column types of MDB's own tables in one engine.
+#[derive(Clone, Copy)]
+pub(crate) struct ColumnTypes {
+    pub(crate) id: &'static str,
+    pub(crate) bytes: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) integer: &'static str,
+    pub(crate) text: &'static str,
+    pub(crate) suffix: &'static str,
+    pub(crate) indexes: Indexes,
+    /// How a view is made that may be there already.
+    pub(crate) create_view: &'static str,
+}
+
+/// How an index of MDB's own tables is defined, so that the definition can be repeated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Indexes {
+    /// As a part of the table's definition.
+    Inline,
+    /// As a statement of its own, which may leave rows out.
+    Apart,
+}
 
 /// The definitions for every shard, and those that CENTRAL's shards have besides. All of them can be
 /// repeated.

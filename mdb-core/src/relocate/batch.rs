@@ -6,7 +6,8 @@ use mdb_gdid::Gdid;
 
 use super::error::{MoveError, Trouble};
 use super::fail::pass;
-use super::journal::{Journal, MovePhase, MoveRecord};
+use super::journal::Journal;
+use super::record::{MovePhase, MoveRecord};
 use super::report::{MoveOptions, MoveProgress};
 use crate::catalog::Home;
 use crate::engine::relocating::{Manifest, OwnerToken, Pair, Relocating, Side, StepError, begin};
@@ -22,13 +23,10 @@ const STATEMENT_LIMIT: Duration = Duration::from_hours(12);
 
 /// One batch of briefcases on its way.
 pub(super) struct Batch<'m, DB: Relocating> {
-    pub(super) servers: &'m Servers,
     pub(super) home: Home<'m>,
     pub(super) record: MoveRecord,
     pub(super) owner: OwnerToken,
     pub(super) ids: Vec<Gdid>,
-    pub(super) source: ShardId,
-    pub(super) target: ShardId,
     pub(super) manifest: &'m Manifest,
     pub(super) pair: Pair<DB>,
     pub(super) options: &'m MoveOptions,

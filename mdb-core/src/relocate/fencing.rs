@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Batch, LOCK_LIMIT, busy};
 use super::error::{MoveError, Trouble};
-use super::journal::MovePhase;
+use super::record::MovePhase;
 use super::report::TableReceipt;
 use crate::engine::Value;
 use crate::engine::relocating::{Relocating, Side, StepError, TableSum};

@@ -3,7 +3,7 @@
 use super::batch::{Batch, LOCK_LIMIT};
 use super::error::MoveError;
 use super::fail::pass;
-use super::journal::MovePhase;
+use super::record::MovePhase;
 use super::report::BatchPace;
 use crate::catalog::Epoch;
 use crate::engine::Value;
@@ -12,38 +12,20 @@ use crate::engine::relocating::{Amount, Pace, Relocating, Side};
 /// How many rows one transaction deletes.
 const DELETED_AT_ONCE: u32 = 1_000;
 
-/// What acknowledgements are waited for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Until {
-    /// Those who can be asked know; the fence turns all others away.
-    Fence,
-    /// Everybody knows, or is shut out.
-    Purge,
-}
-
 impl<DB: Relocating> Batch<'_, DB> {
     pub(super) async fn acknowledged_for_flip(&mut self) -> Result<(), MoveError> {
-        self.acknowledged(self.record.announced, Until::Fence)
-            .await
-            .map(drop)
+        self.heard(self.record.announced).await
     }
 
-    /// Waits until every process knows `epoch`; says whether all of them do, none being shut out.
-    async fn acknowledged(&mut self, epoch: Epoch, until: Until) -> Result<bool, MoveError> {
+    /// Waits until every process whose lease holds knows `epoch`. Whoever has none goes by the fence.
+    async fn heard(&mut self, epoch: Epoch) -> Result<(), MoveError> {
         let mut patience = self.patience("hear of all processes");
-        let mut all_know = true;
         loop {
-            let mut waiting = Vec::new();
-            for router in self.home.behind(epoch).await? {
-                if router.is_alive {
-                    waiting.push(router.to_string());
-                } else if until == Until::Purge {
-                    self.evict(&router.router).await?;
-                    all_know = false;
-                }
-            }
+            let behind = self.home.behind(epoch).await?;
+            let alive = behind.iter().filter(|router| router.is_alive);
+            let waiting: Vec<String> = alive.map(ToString::to_string).collect();
             if waiting.is_empty() {
-                return Ok(all_know);
+                return Ok(());
             }
             self.keep_going()?;
             patience.again().await.map_err(|error| match error {
@@ -56,32 +38,57 @@ impl<DB: Relocating> Batch<'_, DB> {
         }
     }
 
+    /// Waits until nobody can come to the source any more who does not know that the briefcases have
+    /// gone. Says whether everybody knows, nobody being shut out.
+    async fn nobody_comes_late(&mut self) -> Result<bool, MoveError> {
+        let epoch = self.record.published;
+        loop {
+            self.heard(epoch).await?;
+            // From here on every new session is told; so those that are ended can't be replaced by
+            // others that know as little.
+            self.raise_least_epoch(epoch).await?;
+            let behind = self.home.behind(epoch).await?;
+            if behind.iter().any(|router| router.is_alive) {
+                continue;
+            }
+            for router in &behind {
+                self.evict(&router.router).await?;
+            }
+            return Ok(behind.is_empty());
+        }
+    }
+
     /// Shuts a process out that has not been heard of since its lease ran out: it has to register
     /// anew, and what it has sent, or is about to send, on its present connections is lost.
+    ///
+    /// It stays on the list: it may be asleep with connections to other servers, which have to be ended
+    /// when briefcases leave those.
     async fn evict(&mut self, router: &str) -> Result<(), MoveError> {
         tracing::warn!(router, "shutting out a process that has not been heard of");
         let mark = format!(
             "UPDATE mdb_router SET acknowledged = -1 WHERE router = ? AND lease_until <= {}",
             self.home.pool().now()
         );
-        if self
-            .home
+        self.home
             .pool()
             .execute(&mark, &[Value::from(router)])
-            .await?
-            == 0
-        {
-            return Ok(());
-        }
+            .await?;
         for side in [Side::Source, Side::Target] {
             DB::end_sessions(self.connection(side), router).await?;
         }
-        let delete = "DELETE FROM mdb_router WHERE router = ? AND acknowledged = -1";
-        self.home
-            .pool()
-            .execute(delete, &[Value::from(router)])
-            .await?;
         Ok(())
+    }
+
+    /// Turns everybody away from the source, from now on, who knows less than `epoch`.
+    async fn raise_least_epoch(&mut self, epoch: Epoch) -> Result<(), MoveError> {
+        let epoch = i64::try_from(epoch.get()).unwrap_or(i64::MAX);
+        self.owned_patiently(Side::Source, "raise the least epoch", async |connection| {
+            let least = "UPDATE mdb_shard SET least_epoch = ? WHERE least_epoch < ?";
+            let values = [Value::Integer(epoch), Value::Integer(epoch)];
+            DB::execute_own(connection, least, &values).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Tells everybody what was decided, and deletes what nobody looks for any more.
@@ -96,9 +103,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             self.record.phase = MovePhase::Purging;
             self.progress.set_phase(MovePhase::Purging);
         }
-        let all_know = self
-            .acknowledged(self.record.published, Until::Purge)
-            .await?;
+        let all_know = self.nobody_comes_late().await?;
         self.delete_rows(Side::Source).await?;
         // Where sessions can't be ended, whoever comes late is turned away by the fence, for good.
         if all_know || DB::LANES == crate::engine::Lanes::One {
@@ -126,15 +131,11 @@ impl<DB: Relocating> Batch<'_, DB> {
         }
     }
 
-    /// Drops the fences at the source; whoever knows less than the outcome is turned away from now on.
+    /// Drops the fences at the source; nobody can come any more who needs them.
     async fn forget_source(&mut self) -> Result<(), MoveError> {
         let (id, ids) = (Value::from(&self.record.id), self.ids.clone());
-        let epoch = i64::try_from(self.record.published.get()).unwrap_or(i64::MAX);
         self.owned_patiently(Side::Source, "drop the fences", async |connection| {
             DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
-            let least = "UPDATE mdb_shard SET least_epoch = ? WHERE least_epoch < ?";
-            let values = [Value::Integer(epoch), Value::Integer(epoch)];
-            DB::execute_own(connection, least, &values).await?;
             let forget = "DELETE FROM mdb_fence WHERE move = ?";
             DB::execute_own(connection, forget, &[id.clone()]).await?;
             Ok(())

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use mdb_gdid::Gdid;
-use sqlx::{Postgres, Sqlite};
 
-use super::batch::{Batch, open_pair};
 use super::cleaning::{self, Leftover};
 use super::error::{MoveError, PlanError};
-use super::journal::{Journal, MovePhase, MoveRecord};
+use super::journal::Journal;
 use super::plan::{self, MovePlan, MoveRequest, Planner, Selection};
+use super::record::{MovePhase, MoveRecord};
 use super::report::{MoveOptions, MoveProgress, MoveReport};
-use crate::catalog::{Epoch, Home, LiveRouter};
-use crate::config::{Config, EngineKind};
-use crate::engine::relocating::{Manifest, MoveId, OwnerToken, Relocating};
+use super::work::{Aim, Job};
+use crate::catalog::{Epoch, Home};
+use crate::config::Config;
+use crate::engine::relocating::{MoveId, OwnerToken};
 use crate::servers::Servers;
 use crate::topology::{AreaIndex, ShardId};
 
@@ -23,41 +23,19 @@ use crate::topology::{AreaIndex, ShardId};
 #[derive(Clone, Debug)]
 pub struct Relocator {
     config: Arc<Config>,
-    servers: Servers,
-    live: Arc<LiveRouter>,
-}
-
-/// A move with everything that is needed to run it.
-struct Job<'j> {
-    record: MoveRecord,
-    owner: OwnerToken,
-    ids: Vec<Gdid>,
-    source: ShardId,
-    target: ShardId,
-    manifest: &'j Manifest,
-    options: &'j MoveOptions,
-    progress: &'j MoveProgress,
-}
-
-enum Aim {
-    Complete,
-    Abort,
+    pub(super) servers: Servers,
 }
 
 impl Relocator {
-    pub(crate) fn new(config: Arc<Config>, servers: Servers, live: Arc<LiveRouter>) -> Self {
-        Self {
-            config,
-            servers,
-            live,
-        }
+    pub(crate) fn new(config: Arc<Config>, servers: Servers) -> Self {
+        Self { config, servers }
     }
 
-    fn home(&self) -> Home<'_> {
+    pub(super) fn home(&self) -> Home<'_> {
         Home::of(&self.servers, self.servers.topology())
     }
 
-    fn journal(&self) -> Journal<'_> {
+    pub(super) fn journal(&self) -> Journal<'_> {
         Journal::new(self.home())
     }
 
@@ -371,59 +349,5 @@ impl Relocator {
             .topology()
             .shard_named(area, name)
             .ok_or_else(unknown)?)
-    }
-
-    async fn work(&self, job: Job<'_>, aim: Aim) -> Result<MoveReport, MoveError> {
-        let journal = self.journal();
-        let (id, owner) = (job.record.id.clone(), job.owner);
-        let end = match self.servers.config_of(job.source).engine() {
-            EngineKind::Sqlite => self.work_on::<Sqlite>(job, aim).await,
-            EngineKind::Postgres => self.work_on::<Postgres>(job, aim).await,
-            engine @ EngineKind::MySql => Err(MoveError::Unsupported { engine }),
-        };
-        if end.is_err() {
-            // Best effort: otherwise the lease runs out by itself.
-            if let Err(error) = journal.release(&id, owner).await {
-                tracing::debug!(error = %crate::error::chain(&error), "could not give the move up");
-            }
-        }
-        end
-    }
-
-    async fn work_on<DB: Relocating>(
-        &self,
-        job: Job<'_>,
-        aim: Aim,
-    ) -> Result<MoveReport, MoveError> {
-        let pair = open_pair::<DB>(&self.servers, job.source, job.target).await?;
-        let mut batch = Batch {
-            servers: &self.servers,
-            home: self.home(),
-            record: job.record,
-            owner: job.owner,
-            ids: job.ids,
-            source: job.source,
-            target: job.target,
-            manifest: job.manifest,
-            pair,
-            options: job.options,
-            progress: job.progress,
-        };
-        match aim {
-            Aim::Complete => {
-                let report = batch.run().await?;
-                Ok(report)
-            }
-            Aim::Abort => {
-                batch.abort().await?;
-                Ok(MoveReport {
-                    id: batch.record.id().to_owned(),
-                    briefcases: 0,
-                    rows: 0,
-                    pause: std::time::Duration::ZERO,
-                    tables: Vec::new(),
-                })
-            }
-        }
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::journal::{MovePhase, TakeOver};
+use super::journal::TakeOver;
+use super::record::MovePhase;
 use crate::engine::relocating::{Amount, Pace};
 
 /// How moves are run.

@@ -7,7 +7,7 @@ use mdb_gdid::Gdid;
 use super::batch::{Batch, LOCK_LIMIT, count_fences};
 use super::error::MoveError;
 use super::fail::pass;
-use super::journal::MovePhase;
+use super::record::MovePhase;
 use super::report::{BatchPace, MoveReport, TableReceipt};
 use crate::engine::Value;
 use crate::engine::relocating::{FenceState, MoveId, Relocating, Side, StepError};

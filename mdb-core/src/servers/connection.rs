@@ -74,6 +74,12 @@ impl<DB: Engine> Lease<DB> {
         self.pooled().reuses > 0
     }
 
+    /// The least epoch that the shard asked for when the connection was opened. Work that was decided
+    /// upon under an older one must not go over it: what it is about may have been moved and purged.
+    pub(crate) fn least_epoch(&mut self) -> u64 {
+        self.pooled().least_epoch
+    }
+
     /// The limit of one statement on this server.
     pub(crate) fn statement_limit(&self) -> Timed {
         Timed::by_server::<DB>(self.source.limits.statement_timeout())

@@ -88,6 +88,16 @@ pub enum AcquireError {
         /// The engine that the configuration says.
         found: EngineKind,
     },
+    /// Briefcases have left the shard that this process did not know of when the work was begun.
+    #[error(
+        "briefcases have left database `{database}` on server `{server}` that this process did not know of; try again"
+    )]
+    Outdated {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+    },
     /// The pools were closed first.
     #[error("the pool of database `{database}` on server `{server}` is closed")]
     Closed {
@@ -130,7 +140,7 @@ impl AcquireError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Busy { .. } | Self::ConnectTimeout { .. } => true,
+            Self::Busy { .. } | Self::ConnectTimeout { .. } | Self::Outdated { .. } => true,
             Self::Connect { transient, .. } => *transient == Transience::Passing,
             Self::Missing { .. }
             | Self::Identity { .. }
@@ -146,6 +156,7 @@ impl AcquireError {
             Self::ConnectTimeout { .. } => true,
             Self::Connect { source, .. } => matches!(source, sqlx::Error::Io(_)),
             Self::Busy { .. }
+            | Self::Outdated { .. }
             | Self::Missing { .. }
             | Self::Identity { .. }
             | Self::WrongEngine { .. }
@@ -167,6 +178,7 @@ impl From<AcquireError> for sqlx::Error {
             AcquireError::Connect { .. } | AcquireError::Closed { .. } => {
                 io::ErrorKind::NotConnected
             }
+            AcquireError::Outdated { .. } => io::ErrorKind::WouldBlock,
             AcquireError::Missing { .. } => io::ErrorKind::NotFound,
             AcquireError::Identity { .. } | AcquireError::WrongEngine { .. } => {
                 io::ErrorKind::InvalidData

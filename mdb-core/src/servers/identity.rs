@@ -119,11 +119,18 @@ impl IdentityError {
     }
 }
 
+/// A stamp, and the least epoch that who comes to this database has to know.
+pub(super) struct Stamp {
+    pub(super) identity: Identity,
+    least_epoch: u64,
+}
+
 /// Reads the stamp: `None` when there is none.
 pub(super) async fn read<DB: Engine>(
     connection: &mut DB::Connection,
-) -> Result<Option<Result<Identity, IdentityError>>, sqlx::Error> {
-    let query = "SELECT format, store, area, generation, partition_start, shard FROM mdb_shard WHERE only_row = 1";
+) -> Result<Option<Result<Stamp, IdentityError>>, sqlx::Error> {
+    let query = "SELECT format, store, area, generation, partition_start, shard, least_epoch FROM mdb_shard \
+                 WHERE only_row = 1";
     let rows = match DB::query_own(connection, query, &[]).await {
         Err(error) if DB::error_class(&error) == ErrorClass::MissingTable => return Ok(None),
         rows => rows?,
@@ -135,27 +142,31 @@ pub(super) async fn read<DB: Engine>(
     if found != FORMAT {
         return Ok(Some(Err(IdentityError::Format { found })));
     }
-    Ok(Some(Ok(Identity {
+    let identity = Identity {
         store: row.text(1)?.to_owned(),
         area: row.text(2)?.to_owned(),
         generation: row.text(3)?.to_owned(),
         partition: row.text(4)?.to_owned(),
         shard: u8::try_from(row.integer(5)?).unwrap_or(u8::MAX),
+    };
+    Ok(Some(Ok(Stamp {
+        identity,
+        least_epoch: row.integer(6)?.unsigned_abs(),
     })))
 }
 
-/// Compares the stamp with what the configuration says.
+/// Compares the stamp with what the configuration says, and hands out the least epoch.
 pub(super) async fn verify<DB: Engine>(
     connection: &mut DB::Connection,
     expected: &Identity,
-) -> Result<Result<(), IdentityError>, sqlx::Error> {
+) -> Result<Result<u64, IdentityError>, sqlx::Error> {
     Ok(match read::<DB>(connection).await? {
         None => Err(IdentityError::Missing {
             expected: Box::new(expected.clone()),
         }),
         Some(Err(error)) => Err(error),
-        Some(Ok(found)) if found == *expected => Ok(()),
-        Some(Ok(found)) => Err(IdentityError::different(expected, found)),
+        Some(Ok(found)) if found.identity == *expected => Ok(found.least_epoch),
+        Some(Ok(found)) => Err(IdentityError::different(expected, found.identity)),
     })
 }
 

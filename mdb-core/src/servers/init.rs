@@ -165,12 +165,12 @@ impl<'a, DB: Engine> Init<'a, DB> {
             .map_err(InitError::Acquire)?;
         let expected = &self.source.identity;
         match self.limited(identity::read::<DB>(&mut connection)).await? {
-            Some(Ok(found)) if found == *expected => {
+            Some(Ok(found)) if found.identity == *expected => {
                 self.create_tables(&mut connection).await?;
                 return Ok(InitOutcome::Unchanged);
             }
             Some(Ok(found)) => {
-                return Err(self.refused(IdentityError::different(expected, found)));
+                return Err(self.refused(IdentityError::different(expected, found.identity)));
             }
             Some(Err(error)) => return Err(self.refused(error)),
             None => {}

@@ -92,12 +92,12 @@ impl Source {
     async fn verify<DB: Engine>(
         &self,
         connection: &mut DB::Connection,
-    ) -> Result<(), AcquireError> {
+    ) -> Result<u64, AcquireError> {
         let limit = self.limits.connect_timeout();
         let (server, database) = (self.server.clone(), self.database.clone());
         match tokio::time::timeout(limit, identity::verify::<DB>(connection, &self.identity)).await
         {
-            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Ok(least_epoch))) => Ok(least_epoch),
             Ok(Ok(Err(source))) => Err(AcquireError::Identity {
                 server,
                 database,
@@ -123,6 +123,8 @@ pub(crate) struct Pooled<DB: Engine> {
     pub(crate) session: Session,
     pub(crate) idle_since: Instant,
     pub(crate) reuses: u64,
+    /// What the shard asked of those who come, when the connection was opened.
+    pub(crate) least_epoch: u64,
     expires: Instant,
     discoveries: u64,
     _open: Open,
@@ -155,13 +157,14 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         let (mut connection, session) = source
             .connect::<DB>(Target::Database(&source.database), self.access)
             .await?;
-        source.verify::<DB>(&mut connection).await?;
+        let least_epoch = source.verify::<DB>(&mut connection).await?;
         let now = Instant::now();
         Ok(Pooled {
             connection,
             session,
             idle_since: now,
             reuses: 0,
+            least_epoch,
             expires: now + with_jitter(source.limits.max_lifetime()),
             discoveries,
             _open: open,

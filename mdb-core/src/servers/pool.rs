@@ -28,7 +28,15 @@ pub(crate) enum Lane {
 }
 
 /// The connections of one database, opened as they are needed.
-pub(crate) struct ShardPool<DB: Engine>(Arc<Core<DB>>);
+pub(crate) struct ShardPool<DB: Engine>(Arc<Core<DB>>, Known);
+
+/// The epoch that the work on a pool was decided upon under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// It is not about a briefcase, or looks at the fence itself.
+    Any,
+    Epoch(u64),
+}
 
 struct Core<DB: Engine> {
     source: Arc<Source>,
@@ -59,7 +67,7 @@ pub struct PoolStatus {
 
 impl<DB: Engine> Clone for ShardPool<DB> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self(Arc::clone(&self.0), self.1)
     }
 }
 
@@ -127,11 +135,17 @@ impl<DB: Engine> ShardPool<DB> {
         });
         let weak: Weak<Core<DB>> = Arc::downgrade(&core);
         parts.budget.register(weak);
-        Self(core)
+        Self(core, Known::Any)
     }
 
     pub(crate) fn source(&self) -> &Arc<Source> {
         &self.0.source
+    }
+
+    /// The pool for work that was decided upon under `epoch`: it hands out no connection to a shard
+    /// that has asked for a later one when the connection was opened.
+    pub(crate) fn knowing(&self, epoch: u64) -> Self {
+        Self(Arc::clone(&self.0), Known::Epoch(epoch))
     }
 
     /// The limit of one statement.
@@ -168,14 +182,17 @@ impl<DB: Engine> ShardPool<DB> {
             .await
             .ok_or_else(|| self.busy(budget.limit()))?;
         match pool.get().await {
-            Ok(object) => Ok(Lease::new(
-                object,
-                Permits {
+            Ok(object) => {
+                let permits = Permits {
                     _server: server,
                     _writer: turn,
-                },
-                Arc::clone(&self.0.source),
-            )),
+                };
+                let mut lease = Lease::new(object, permits, Arc::clone(&self.0.source));
+                match self.1 {
+                    Known::Epoch(known) if lease.least_epoch() > known => Err(self.outdated()),
+                    Known::Epoch(_) | Known::Any => Ok(lease),
+                }
+            }
             Err(PoolError::Backend(error)) => Err(error),
             // The others can't happen to a pool without time-outs and hooks.
             Err(_) => Err(self.closed()),
@@ -194,6 +211,16 @@ impl<DB: Engine> ShardPool<DB> {
             database: database.clone(),
             waited: limits.acquire_timeout(),
             limit,
+        }
+    }
+
+    fn outdated(&self) -> AcquireError {
+        let Source {
+            server, database, ..
+        } = &*self.0.source;
+        AcquireError::Outdated {
+            server: server.clone(),
+            database: database.clone(),
         }
     }
 

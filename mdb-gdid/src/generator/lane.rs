@@ -23,6 +23,8 @@ pub(super) struct Lane {
     /// The lower 64 bits of the next id.
     next: Cell<u64>,
     left: Cell<u64>,
+    /// Whether to let others go first; see [`step_aside`](Self::step_aside).
+    aside: Cell<bool>,
     /// How often in a row ids were taken undisturbed.
     undisturbed: Cell<u32>,
     /// How often that has to be before more than one id is taken.
@@ -32,6 +34,9 @@ pub(super) struct Lane {
 /// After how many single ids a thread takes more of them. Threads that get into each other's way now and
 /// then have runs of undisturbed ones, too, and each id that they drop costs them more than it saves.
 const SINGLES_OF_THREAD: u32 = 64;
+
+/// How long a thread lets others go first: about the time that they need for ten ids.
+const SPINS_ASIDE: u32 = 4;
 
 /// How many generators a thread has lanes for. With more, some take single ids.
 const LANES: usize = 8;
@@ -58,6 +63,7 @@ impl Lane {
             era: Cell::new(0),
             next: Cell::new(0),
             left: Cell::new(0),
+            aside: Cell::new(false),
             undisturbed: Cell::new(0),
             singles,
         }
@@ -104,6 +110,19 @@ impl Lane {
         } else {
             0
         });
+        self.aside.set(!undisturbed && !self.aside.get());
+    }
+
+    /// Waits for a moment when another thread was in between the last time, but not twice in a row.
+    ///
+    /// Threads that take ids at the same time each pass the ticket's memory on for every single one, if none
+    /// waits; so each in turn takes a few.
+    pub(super) fn step_aside(&self) {
+        if self.aside.get() {
+            for _ in 0..SPINS_ASIDE {
+                std::hint::spin_loop();
+            }
+        }
     }
 
     /// Takes ids in.
@@ -111,5 +130,53 @@ impl Lane {
         self.era.set(run.era);
         self.next.set(run.first);
         self.left.set(run.count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many ids are taken at a time, when it is disturbed before each of the given fills.
+    fn lengths(singles: u32, fills: usize, disturbed_at: &[usize]) -> Vec<u64> {
+        let lane = Lane::new(singles);
+        let fill = |n| {
+            let length = lane.length(1, 64);
+            lane.note(0, |_| !disturbed_at.contains(&n));
+            length
+        };
+        (0..fills).map(fill).collect()
+    }
+
+    #[test]
+    fn a_lane_takes_more_the_longer_it_is_left_alone() {
+        assert_eq!(lengths(0, 9, &[]), [1, 2, 4, 8, 16, 32, 64, 64, 64]);
+        assert_eq!(lengths(3, 8, &[]), [1, 1, 1, 1, 2, 4, 8, 16]);
+        assert_eq!(lengths(0, 8, &[3]), [1, 2, 4, 8, 1, 2, 4, 8]);
+    }
+
+    #[test]
+    fn what_a_lane_holds_is_dealt_once_and_to_its_generator_alone() {
+        let lane = Lane::new(0);
+        let run = Run {
+            ticket: 5,
+            era: 3,
+            first: u64::MAX,
+            count: 2,
+            at_mark: false,
+        };
+        assert_eq!(lane.length(9, 64), 1);
+        lane.note(7, |_| true);
+        lane.fill(&run);
+        assert_eq!(lane.deal(8, |_| true), None, "another generator's");
+        assert_eq!(lane.deal(9, |seen| seen == 7), Some((3, u64::MAX)));
+        assert_eq!(lane.deal(9, |seen| seen == 6), None, "no longer current");
+        assert_eq!(lane.deal(9, |_| true), Some((3, 0)));
+        assert_eq!(lane.deal(9, |_| true), None, "used up");
+
+        lane.fill(&run);
+        assert_eq!(lane.length(8, 64), 1, "the other one's from now on");
+        assert_eq!(lane.deal(8, |_| true), None);
+        assert_eq!(lane.deal(9, |_| true), None);
     }
 }

@@ -104,6 +104,7 @@ impl Shared {
             lane.fill(&run);
             return lane.deal(self.id, |_| true);
         }
+        lane.step_aside();
         loop {
             match self.dispenser.next() {
                 Take::Got(taken) => {

@@ -71,9 +71,11 @@ fn reference(text: &str) -> Option<usize> {
 /// Whether a key's value must never be shown.
 pub(in crate::config) fn sounds_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    ["pass", "pwd", "secret", "token"]
-        .iter()
-        .any(|word| key.contains(word))
+    let contains = |word: &&str| key.contains(*word);
+    // Misspelt, too: that is when it is shown.
+    let resembles = |word: &&str| strsim::osa_distance(&key, word) <= 1;
+    ["pass", "pwd", "secret", "token"].iter().any(contains)
+        || ["password", "secret", "token"].iter().any(resembles)
 }
 
 /// The ranges of `line` that may be a password.

@@ -221,7 +221,8 @@ impl Briefcases {
             list.push(literal + "'");
         }
         let settings = if rows.len() <= FEW_BRIEFCASES {
-            "SET LOCAL enable_seqscan = off; "
+            // Starting workers would take longer than their work.
+            "SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0; "
         } else {
             ""
         };

@@ -116,7 +116,10 @@ async fn change_definition(
     sql: &str,
     limit: Duration,
 ) -> Result<(), StepError> {
-    let sql = format!("SET SESSION lock_wait_timeout = 1; {} {sql}", bounded(limit));
+    let sql = format!(
+        "SET SESSION lock_wait_timeout = 1; {} {sql}",
+        bounded(limit)
+    );
     run(connection, &sql).await.map(drop).map_err(busy)
 }
 
@@ -135,9 +138,8 @@ fn shape(table: &MovedTable) -> String {
         .key_columns()
         .map(|column| column.data_type.as_str())
         .collect();
-    let hash = xxhash_rust::xxh3::xxh3_128(
-        format!("{}\n{}", table.name, types.join("\n")).as_bytes(),
-    );
+    let hash =
+        xxhash_rust::xxh3::xxh3_128(format!("{}\n{}", table.name, types.join("\n")).as_bytes());
     format!("mdb 1 {hash:032x}")
 }
 
@@ -146,7 +148,7 @@ fn create_table(table: &MovedTable, shape: &str) -> String {
     format!(
         "CREATE TABLE {} (seq BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, gdid BINARY(12) NOT NULL, \
          deep BOOLEAN NOT NULL, KEY (gdid)) ENGINE=InnoDB COMMENT='{shape}' \
-         AS SELECT {} FROM (SELECT 1 AS one) o LEFT JOIN {} t ON FALSE WHERE FALSE",
+         AS SELECT x'' AS gdid, FALSE AS deep, {} FROM (SELECT 1 AS one) o LEFT JOIN {} t ON FALSE WHERE FALSE",
         table.change_table(),
         keys_as_numbered(table, "t"),
         quoted(table),
@@ -176,7 +178,11 @@ async fn following(
         let place = |name: &str| {
             // A server may keep tables' names in lower case.
             let is_it = |table: &&MovedTable| table.name.eq_ignore_ascii_case(name);
-            manifest.tables().iter().find(is_it).map(|table| table.number)
+            manifest
+                .tables()
+                .iter()
+                .find(is_it)
+                .map(|table| table.number)
         };
         if let (Some(child), Some(parent)) = (place(&texts[0]), place(&texts[1])) {
             let follows = |rule: &str| !matches!(rule, "RESTRICT" | "NO ACTION");

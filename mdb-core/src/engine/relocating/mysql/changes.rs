@@ -15,7 +15,7 @@ use sqlx::{MySql, Row};
 use super::copy::{BEGIN_SNAPSHOT, Reading, begin_at_target, end_at_target, transfer};
 use super::values::{Kind, read_list};
 use super::{
-    LEAVE, busy, ids, is_owner, joined, keys_as_numbered, keys, mover_settings, numbered, quoted,
+    LEAVE, busy, ids, is_owner, joined, keys, keys_as_numbered, mover_settings, numbered, quoted,
     rollback, rows_of, run, same_key, select_owner,
 };
 use crate::engine::relocating::{
@@ -57,7 +57,8 @@ pub(super) async fn recorded(
     let rows = run(connection, &query).await?;
     rows.iter()
         .map(|row| {
-            let count = |place: usize| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(place)?.unsigned_abs());
+            let count =
+                |place: usize| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(place)?.unsigned_abs());
             Ok(Recorded {
                 all: count(1)?,
                 deep: count(2)?,
@@ -202,7 +203,10 @@ impl<'m> Round<'m> {
     }
 
     /// The parent, if rows below it may be hit.
-    fn deep_parent<'t>(&self, table: &'t MovedTable) -> Option<(&'m MovedTable, &'t [(String, String)])> {
+    fn deep_parent<'t>(
+        &self,
+        table: &'t MovedTable,
+    ) -> Option<(&'m MovedTable, &'t [(String, String)])> {
         let MovedReach::Parent { parent, on } = &table.reach else {
             return None;
         };
@@ -285,7 +289,11 @@ impl<'m> Round<'m> {
                 ids.push('\'');
             }
             ids.push(')');
-            let _ = write!(sql, "{insert} {}; ", rows_of(self.manifest, table, "t", &ids));
+            let _ = write!(
+                sql,
+                "{insert} {}; ",
+                rows_of(self.manifest, table, "t", &ids)
+            );
         }
         if let Some((parent, on)) = self.deep_parent(table) {
             let _ = write!(

@@ -11,8 +11,8 @@ use sqlx::{Either, Executor, MySql, Row};
 
 use super::values::{Kind, read_list};
 use super::{
-    LEAVE, busy, column_list, ids, is_owner, keys_as_numbered, mover_settings, quoted,
-    rollback, rows_of, run, same_key, select_owner,
+    LEAVE, busy, column_list, ids, is_owner, keys_as_numbered, mover_settings, quoted, rollback,
+    rows_of, run, same_key, select_owner,
 };
 use crate::engine::relocating::{
     Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, StepError,

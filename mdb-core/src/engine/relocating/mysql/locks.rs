@@ -85,7 +85,10 @@ pub(super) async fn end_sessions(
             return Ok(());
         }
         if began.elapsed() >= END_LIMIT {
-            let message = format!("{} sessions of {application} could not be ended", found.len());
+            let message = format!(
+                "{} sessions of {application} could not be ended",
+                found.len()
+            );
             return Err(sqlx::Error::Protocol(message));
         }
         for row in found {

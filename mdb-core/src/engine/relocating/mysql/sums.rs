@@ -120,9 +120,6 @@ impl Hashes<'_> {
         let Some(row) = self.0.next().await.transpose()? else {
             return Ok(None);
         };
-        Ok(Some((
-            row.try_get_unchecked(0)?,
-            row.try_get_unchecked(1)?,
-        )))
+        Ok(Some((row.try_get_unchecked(0)?, row.try_get_unchecked(1)?)))
     }
 }

@@ -1,1 +1,246 @@
 //! Each step between two MariaDB databases, with writers that know nothing of moves.
+
+mod capturing;
+mod fixture;
+mod types;
+
+use sqlx::Executor;
+
+use super::*;
+use crate::engine::relocating::{FenceState, Side};
+use fixture::{Fixture, hex, id};
+
+#[tokio::test]
+async fn rows_are_copied_caught_up_with_and_deleted() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    assert_eq!(f.copy().await.rows, 2 + 3 + 6 + 6);
+    f.assert_equal().await;
+    assert_eq!(f.catch_up().await, 0);
+    for change in [
+        // A row each of all kinds, by a client that knows nothing of moves.
+        format!("UPDATE account SET extra = 7 WHERE g_user = {}", hex(1)),
+        format!("DELETE FROM orders WHERE g_order = {}", hex(200)),
+        format!("INSERT INTO orders VALUES ({}, {}, 3)", hex(299), hex(2)),
+        format!("INSERT INTO item VALUES ({}, 9, 'new')", hex(299)),
+        format!(
+            "UPDATE note SET n = 5 WHERE g_order = {} AND n = 1",
+            hex(201)
+        ),
+        // Another parent, another briefcase, and back into this one.
+        format!(
+            "UPDATE orders SET g_user = {} WHERE g_order = {}",
+            hex(3),
+            hex(201)
+        ),
+        format!(
+            "UPDATE orders SET g_user = {} WHERE g_order = {}",
+            hex(1),
+            hex(500)
+        ),
+        // Unique values that change places; one that differs by a capital only.
+        format!("UPDATE account SET name = 'x' WHERE g_user = {}", hex(1)),
+        format!(
+            "UPDATE account SET name = 'user 1' WHERE g_user = {}",
+            hex(2)
+        ),
+        format!(
+            "UPDATE account SET name = 'User 2' WHERE g_user = {}",
+            hex(1)
+        ),
+        // Somebody else's.
+        format!("UPDATE account SET extra = 8 WHERE g_user = {}", hex(4)),
+        format!("REPLACE INTO item VALUES ({}, 1, 'replaced')", hex(100)),
+    ] {
+        f.client(&change).await.unwrap();
+    }
+    assert!(f.catch_up().await > 0);
+    assert_eq!(f.catch_up().await, 0);
+    let sums = f.assert_equal().await;
+    assert_eq!(sums[0].rows, 2);
+
+    // The account's orders go by themselves, and what is below them.
+    f.client(&format!("DELETE FROM account WHERE g_user = {}", hex(1)))
+        .await
+        .unwrap();
+    assert!(f.catch_up().await > 0);
+    let sums = f.assert_equal().await;
+    assert_eq!(sums[0].rows, 1, "user 1 is gone");
+
+    // Copying again replaces what is there.
+    f.copy().await;
+    f.assert_equal().await;
+
+    let neighbours = f.count("SELECT count(*) FROM account").await;
+    copy::begin_at_target(&mut f.pair.source, &f.id, f.owner)
+        .await
+        .unwrap();
+    let first = MySql::delete_some(&mut f.pair.source, &f.manifest, &f.id, 2)
+        .await
+        .unwrap();
+    let rest = MySql::delete_some(&mut f.pair.source, &f.manifest, &f.id, 1000)
+        .await
+        .unwrap();
+    copy::end_at_target(&mut f.pair.source, Ok(()))
+        .await
+        .unwrap();
+    assert_eq!(first, 2);
+    assert_eq!(first + rest, sums.iter().map(|sum| sum.rows).sum::<u64>());
+    assert_eq!(
+        f.count("SELECT count(*) FROM account").await,
+        neighbours - 1
+    );
+}
+
+#[tokio::test]
+async fn rows_below_a_changed_parent_are_brought_anew() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.copy().await;
+    // The parent's key changes, and with it whose the rows below are; those fire no triggers.
+    for change in [
+        format!(
+            "UPDATE item SET line = 7 WHERE g_order = {} AND line = 2",
+            hex(100)
+        ),
+        format!(
+            "UPDATE note SET line = 7 WHERE g_order = {} AND line = 2",
+            hex(100)
+        ),
+        format!(
+            "UPDATE orders SET g_order = {} WHERE g_order = {}",
+            hex(777),
+            hex(201)
+        ),
+    ] {
+        f.client(&change).await.unwrap();
+    }
+    assert!(f.catch_up().await > 0);
+    f.assert_equal().await;
+}
+
+#[tokio::test]
+async fn differences_are_named_and_found_by_the_sums() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.copy().await;
+    let equal = f.assert_equal().await;
+    // A capital, NULL for nothing, one row less, one row more.
+    for change in [
+        format!(
+            "UPDATE orders SET total = 0.25 WHERE g_order = {}",
+            hex(100)
+        ),
+        format!("DELETE FROM item WHERE g_order = {} AND line = 1", hex(100)),
+        format!("INSERT INTO note VALUES ({}, 2, 77, NULL)", hex(100)),
+        format!(
+            "UPDATE account SET name = 'User 1' WHERE g_user = {}",
+            hex(1)
+        ),
+    ] {
+        f.pair.target.execute(change.as_str()).await.unwrap();
+    }
+    let sums = f.sums(Side::Target).await;
+    let manifest = f.manifest.clone();
+    for (table, (a, b)) in manifest.tables().iter().zip(equal.iter().zip(&sums)) {
+        assert_ne!(a, b, "{}", table.name);
+        let found = MySql::differences(&mut f.pair, &f.manifest, table, &f.id, 10)
+            .await
+            .unwrap();
+        assert_eq!(found.len(), 1, "{}: {found:?}", table.name);
+    }
+}
+
+#[tokio::test]
+async fn arming_can_be_repeated_and_taken_back() {
+    let mut f = Fixture::new().await;
+    for _ in 0..2 {
+        f.arm().await.unwrap();
+        let installed = MySql::installed(&mut f.pair.source).await.unwrap();
+        assert_eq!(installed.len(), 4 * 4, "{installed:?}");
+    }
+    // Nothing was done twice: who uses a table does not mind.
+    f.client("BEGIN").await.unwrap();
+    f.client("SELECT * FROM account").await.unwrap();
+    f.arm().await.unwrap();
+    f.client("COMMIT").await.unwrap();
+    // A table that came back without its triggers.
+    f.client("DROP TRIGGER mdb_capture_1_update").await.unwrap();
+    f.arm().await.unwrap();
+    let installed = MySql::installed(&mut f.pair.source).await.unwrap();
+    assert_eq!(installed.len(), 4 * 4, "{installed:?}");
+    for _ in 0..2 {
+        MySql::disarm(&mut f.pair.source, &f.manifest, fixture::LIMIT)
+            .await
+            .unwrap();
+        let installed = MySql::installed(&mut f.pair.source).await.unwrap();
+        assert_eq!(installed, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_busy_table_is_left_alone() {
+    let mut f = Fixture::new().await;
+    f.client("BEGIN").await.unwrap();
+    f.client("SELECT * FROM item").await.unwrap();
+    assert!(matches!(f.arm().await, Err(StepError::Busy)));
+    f.client("COMMIT").await.unwrap();
+    f.arm().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_was_replaced_touches_nothing() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.copy().await;
+    f.client(&format!("DELETE FROM note WHERE g_order = {}", hex(100)))
+        .await
+        .unwrap();
+    let before = f.sums(Side::Target).await;
+    for connection in [&mut f.pair.source, &mut f.pair.target] {
+        connection
+            .execute("UPDATE mdb_mover SET owner = owner + 1")
+            .await
+            .unwrap();
+    }
+    let copied = MySql::copy(
+        &mut f.pair,
+        &f.manifest,
+        &f.id,
+        f.owner,
+        &fixture::Unhurried,
+    )
+    .await;
+    assert!(matches!(copied, Err(StepError::NotOwner)));
+    let caught_up = MySql::catch_up(
+        &mut f.pair,
+        &f.manifest,
+        &f.id,
+        f.owner,
+        &fixture::Unhurried,
+    )
+    .await;
+    assert!(matches!(caught_up, Err(StepError::NotOwner)));
+    assert_eq!(f.sums(Side::Target).await, before);
+}
+
+#[tokio::test]
+async fn sessions_are_ended_by_the_lock_that_names_them() {
+    let mut f = Fixture::new().await;
+    let mut others = [f.connect().await, f.connect().await, f.connect().await];
+    for (number, (other, name)) in others.iter_mut().zip(["a:0", "a:1", "b:0"]).enumerate() {
+        let lock = format!("DO GET_LOCK('{}{name}', 0)", f.id.as_str());
+        other.execute(lock.as_str()).await.unwrap();
+        assert!(number < 3);
+    }
+    let application = format!("{}a", f.id.as_str());
+    for _ in 0..2 {
+        MySql::end_sessions(&mut f.pair.source, &application)
+            .await
+            .unwrap();
+    }
+    let [first, second, third] = &mut others;
+    assert!(first.execute("DO 1").await.is_err());
+    assert!(second.execute("DO 1").await.is_err());
+    third.execute("DO 1").await.unwrap();
+}

@@ -120,13 +120,7 @@ fn unchanged(columns: impl IntoIterator<Item = String>) -> String {
 }
 
 /// Checks the fence of `row`, `OLD` or `NEW`, and records it.
-fn image(
-    manifest: &Manifest,
-    table: &MovedTable,
-    row: &str,
-    deep: &str,
-    also: &str,
-) -> String {
+fn image(manifest: &Manifest, table: &MovedTable, row: &str, deep: &str, also: &str) -> String {
     let fence = "SELECT MAX(state), MAX(deadline), MAX(move) INTO mdb_state, mdb_deadline, mdb_move \
                  FROM mdb_fence WHERE gdid = mdb_key";
     let version = "FROM mdb_stripe WHERE stripe = ORD(SUBSTRING(mdb_key, 12, 1))";

@@ -127,10 +127,7 @@ fn quote(bytes: &[u8], sql: &mut String) {
 }
 
 /// The expressions that read `columns` of the row `alias`.
-pub(super) fn read_list<'a>(
-    columns: impl Iterator<Item = &'a MovedColumn>,
-    alias: &str,
-) -> String {
+pub(super) fn read_list<'a>(columns: impl Iterator<Item = &'a MovedColumn>, alias: &str) -> String {
     let expressions: Vec<String> = columns
         .map(|column| Kind::of(column).read(&format!("{alias}.{}", MySql::quote(&column.name))))
         .collect();

@@ -1,0 +1,201 @@
+//! Writers before, between and behind the fences: captured or refused, never lost.
+
+use sqlx::mysql::MySqlConnection;
+
+use super::*;
+
+const LEVELS: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
+
+/// A writer whose transaction has begun, with a snapshot where its level has one.
+async fn begun(f: &Fixture, level: &str) -> MySqlConnection {
+    let mut writer = f.connect().await;
+    for statement in [
+        format!("SET SESSION TRANSACTION ISOLATION LEVEL {level}"),
+        "BEGIN".to_owned(),
+        // Not a table of the manifest, so nobody has to wait for it.
+        "SELECT COUNT(*) FROM mdb_relocation".to_owned(),
+    ] {
+        writer.execute(statement.as_str()).await.unwrap();
+    }
+    writer
+}
+
+fn is_fenced(error: &sqlx::Error) -> bool {
+    MySql::error_class(error) == ErrorClass::Fenced
+}
+
+#[tokio::test]
+async fn a_fenced_briefcase_refuses_everybody_but_the_mover() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.copy().await;
+    let write = format!(
+        "UPDATE item SET what = CONCAT(what, 'z') WHERE g_order = {}",
+        hex(200)
+    );
+    for (state, deadline, refused) in [
+        (FenceState::Fenced, "9e15", true),
+        (FenceState::Moved, "0", true),
+        (FenceState::Receiving, "0", true),
+        // Its deadline has passed: as if it only captured.
+        (FenceState::Fenced, "1", false),
+        (FenceState::Capturing, "0", false),
+    ] {
+        f.fence(state, deadline).await.unwrap();
+        match f.client(&write).await {
+            Ok(()) => assert!(!refused, "{state:?}"),
+            Err(error) => {
+                assert!(refused, "{state:?}: {error}");
+                assert!(is_fenced(&error), "{error}");
+            }
+        }
+        let other = format!("UPDATE account SET extra = 2 WHERE g_user = {}", hex(3));
+        f.client(&other).await.unwrap();
+    }
+    assert!(f.catch_up().await > 0);
+    f.assert_equal().await;
+    f.fence(FenceState::Moved, "0").await.unwrap();
+    copy::begin_at_target(&mut f.pair.source, &f.id, f.owner)
+        .await
+        .unwrap();
+    f.pair.source.execute(write.as_str()).await.unwrap();
+    copy::end_at_target(&mut f.pair.source, Ok(()))
+        .await
+        .unwrap();
+    assert!(f.pair.source.execute(write.as_str()).await.is_err());
+    assert_eq!(f.count("SELECT COUNT(*) FROM mdb_change_2").await, 0);
+}
+
+/// What is written before the fence counts in the end, whenever its transaction began.
+#[tokio::test]
+async fn writers_that_began_before_are_captured() {
+    for level in LEVELS {
+        let mut f = Fixture::new().await;
+        let mut early = begun(&f, level).await;
+        f.arm().await.unwrap();
+        let mut armed = begun(&f, level).await;
+        f.claim().await;
+        let fences = f.fences(FenceState::Capturing);
+        f.under_locks(&fences).await.unwrap();
+        f.copy().await;
+        for (writer, order) in [(&mut early, 100), (&mut armed, 200)] {
+            let write = format!(
+                "UPDATE item SET what = 'late' WHERE g_order = {}",
+                hex(order)
+            );
+            writer.execute(write.as_str()).await.unwrap();
+            let write = format!("UPDATE orders SET total = 9 WHERE g_order = {}", hex(order));
+            writer.execute(write.as_str()).await.unwrap();
+            writer.execute("COMMIT").await.unwrap();
+        }
+        assert_eq!(f.catch_up().await, 6, "{level}");
+        f.assert_equal().await;
+    }
+}
+
+/// A parent and its rows that a transaction makes are found, also when others made the parent.
+#[tokio::test]
+async fn rows_below_a_parent_that_is_newer_than_the_snapshot_are_captured() {
+    for level in ["READ COMMITTED", "REPEATABLE READ"] {
+        let mut f = Fixture::new().await;
+        f.capture().await;
+        f.copy().await;
+        let mut writer = begun(&f, level).await;
+        let order = format!("INSERT INTO orders VALUES ({}, {}, 3)", hex(150), hex(1));
+        f.client(&order).await.unwrap();
+        assert_eq!(f.catch_up().await, 1);
+        let item = format!("INSERT INTO item VALUES ({}, 1, 'new')", hex(150));
+        writer.execute(item.as_str()).await.unwrap();
+        writer.execute("COMMIT").await.unwrap();
+        assert_eq!(f.catch_up().await, 1, "{level}");
+        f.assert_equal().await;
+    }
+}
+
+/// A fence waits for those who have written; who comes later is refused, whatever he sees.
+#[tokio::test]
+async fn fences_wait_for_writers_and_stop_those_that_come_later() {
+    for level in LEVELS {
+        let mut f = Fixture::new().await;
+        f.capture().await;
+        f.copy().await;
+        let write = format!("UPDATE orders SET total = 9 WHERE g_order = {}", hex(100));
+        let mut writing = begun(&f, level).await;
+        writing.execute(write.as_str()).await.unwrap();
+        let mut idle = begun(&f, level).await;
+        let fenced = f.fence(FenceState::Fenced, "9e15").await;
+        assert!(
+            matches!(fenced, Err(StepError::Busy)),
+            "{level}: {fenced:?}"
+        );
+        writing.execute("COMMIT").await.unwrap();
+        f.fence(FenceState::Fenced, "9e15").await.unwrap();
+        let error = idle.execute(write.as_str()).await.unwrap_err();
+        assert!(is_fenced(&error), "{level}: {error}");
+        idle.execute("ROLLBACK").await.unwrap();
+        let mut idle = begun(&f, level).await;
+        assert_eq!(f.catch_up().await, 1);
+        f.assert_equal().await;
+        f.fence(FenceState::Moved, "0").await.unwrap();
+        let error = idle.execute(write.as_str()).await.unwrap_err();
+        assert!(is_fenced(&error), "{level}: {error}");
+    }
+}
+
+/// Who holds the share lock, reading only, is waited for too; readers don't wait for each other.
+#[tokio::test]
+async fn readers_share_a_fence_and_movers_wait_for_them() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let (mut one, mut other) = (f.connect().await, f.connect().await);
+    for reader in [&mut one, &mut other] {
+        reader.execute("START TRANSACTION READ ONLY").await.unwrap();
+        MySql::lock_shared(reader, id(1)).await.unwrap();
+    }
+    let fenced = f.fence(FenceState::Fenced, "9e15").await;
+    assert!(matches!(fenced, Err(StepError::Busy)), "{fenced:?}");
+    for reader in [&mut one, &mut other] {
+        reader.execute("COMMIT").await.unwrap();
+    }
+    f.fence(FenceState::Fenced, "9e15").await.unwrap();
+}
+
+/// Rows that others' snapshots look for must not keep a mover from putting its fences.
+#[tokio::test]
+async fn writers_of_other_briefcases_do_not_keep_fences_from_coming() {
+    let mut f = Fixture::new().await;
+    f.claim().await;
+    f.arm().await.unwrap();
+    let mut writer = begun(&f, "REPEATABLE READ").await;
+    let write = format!("UPDATE account SET extra = 4 WHERE g_user = {}", hex(4));
+    writer.execute(write.as_str()).await.unwrap();
+    let fences = f.fences(FenceState::Capturing);
+    f.under_locks(&fences).await.unwrap();
+    writer.execute("COMMIT").await.unwrap();
+}
+
+#[tokio::test]
+async fn records_are_counted_and_removed_one_by_one() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.copy().await;
+    // The earlier number commits later.
+    let mut slow = begun(&f, "READ COMMITTED").await;
+    let write = |order: u64| format!("UPDATE orders SET total = 9 WHERE g_order = {}", hex(order));
+    slow.execute(write(100).as_str()).await.unwrap();
+    f.client(&write(200)).await.unwrap();
+    assert_eq!(f.catch_up().await, 1);
+    assert_eq!(f.pending().await, 0);
+    slow.execute("COMMIT").await.unwrap();
+    assert_eq!(f.pending().await, 1);
+    assert_eq!(f.catch_up().await, 1);
+    f.assert_equal().await;
+}
+
+impl Fixture {
+    async fn pending(&mut self) -> u64 {
+        MySql::pending_changes(&mut self.pair.source, &self.manifest, &self.id)
+            .await
+            .unwrap()
+    }
+}
