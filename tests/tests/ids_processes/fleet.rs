@@ -77,11 +77,14 @@ impl Process {
             .sum()
     }
 
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.directory.with_extension("err")).unwrap()
+    }
+
     /// Kills it, which must not have ended by itself.
     fn kill(&mut self) {
         if let Some(status) = self.child.try_wait().unwrap() {
-            let said = std::fs::read_to_string(self.directory.with_extension("err")).unwrap();
-            panic!("a process ended by itself with {status}: {said}");
+            panic!("a process ended by itself with {status}: {}", self.said());
         }
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -136,8 +139,9 @@ impl Fleet {
         while self.taken() < ids {
             assert!(
                 Instant::now() < deadline,
-                "waited in vain for {ids} ids, there are {}",
-                self.taken()
+                "waited in vain for {ids} ids, there are {}; the processes say: {:?}",
+                self.taken(),
+                self.running.iter().map(Process::said).collect::<Vec<_>>()
             );
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -148,7 +148,7 @@ fn create_table(table: &MovedTable, shape: &str) -> String {
     format!(
         "CREATE TABLE {} (seq BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, gdid BINARY(12) NOT NULL, \
          deep BOOLEAN NOT NULL, KEY (gdid)) ENGINE=InnoDB COMMENT='{shape}' \
-         AS SELECT x'' AS gdid, FALSE AS deep, {} FROM (SELECT 1 AS one) o LEFT JOIN {} t ON FALSE WHERE FALSE",
+         AS SELECT x'' AS gdid, FALSE AS deep, {} FROM (SELECT 1 AS one) o LEFT JOIN {} t ON FALSE LIMIT 0",
         table.change_table(),
         keys_as_numbered(table, "t"),
         quoted(table),

@@ -174,7 +174,7 @@ fn create_hits(table: &MovedTable) -> String {
     format!(
         "DROP TEMPORARY TABLE IF EXISTS mdb_hit_{number}; \
          CREATE TEMPORARY TABLE mdb_hit_{number} (deep BOOLEAN NOT NULL) ENGINE=InnoDB \
-         AS SELECT {}, FALSE AS deep FROM (SELECT 1 AS one) o LEFT JOIN {} t ON FALSE WHERE FALSE; ",
+         AS SELECT {}, FALSE AS deep FROM (SELECT 1 AS one) o LEFT JOIN {} t ON FALSE LIMIT 0; ",
         keys_as_numbered(table, "t"),
         quoted(table),
         number = table.number,

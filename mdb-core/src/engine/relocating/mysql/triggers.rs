@@ -205,10 +205,13 @@ fn below(
     }
     let mut records = String::new();
     for child in &reached {
+        let child = &manifest.tables()[*child];
         let _ = write!(
             records,
-            "INSERT INTO {} (gdid, deep) VALUES (mdb_key, TRUE); ",
-            manifest.tables()[*child].change_table()
+            "INSERT INTO {} (gdid, deep, {}) VALUES (mdb_key, TRUE{}); ",
+            child.change_table(),
+            numbered(child, ""),
+            ", NULL".repeat(child.primary_key.len())
         );
     }
     if records.is_empty() || only_if_changed.is_none() {

@@ -11,6 +11,8 @@
 //! other tables are updated in place, and deleted when nothing refers to them any more. When a unique
 //! value gets in the way there, everything is copied anew.
 
+mod replace;
+
 use std::fmt::Write;
 
 use sqlx::postgres::{PgConnection, PgRow};
@@ -18,13 +20,16 @@ use sqlx::{Postgres, Row};
 
 use super::copy::{Transfer, all_rows, clear, condition, lock_tables, transfer};
 use super::{
-    Briefcases, LOCK_LIMIT, busy, columns, ids, is_owner, joined, keys, list, literal,
-    mover_settings, numbered, quoted, rollback, run, select_owner,
+    Briefcases, LOCK_LIMIT, busy, columns, ids, is_owner, joined, keys, literal, mover_settings,
+    numbered, quoted, rollback, run, select_owner,
 };
 use crate::engine::Engine;
 use crate::engine::relocating::{
     Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError,
 };
+
+/// From how many bytes on a temporary table is emptied by making its file anew.
+const EMPTIED: u32 = 1 << 20;
 
 /// How many changes of one table are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +155,8 @@ async fn begin_source(
     recorded(source, manifest, id).await.map_err(busy)
 }
 
-/// Begins the transaction that applies, and makes the temporary tables that are not there yet.
+/// Begins the transaction that applies, and makes the temporary tables, or empties those of an
+/// earlier round: both take longer than a round should, when they are done for each.
 async fn begin_target<'m>(
     target: &mut PgConnection,
     manifest: &'m Manifest,
@@ -165,9 +171,11 @@ async fn begin_target<'m>(
         .map(|table| {
             format!(
                 "SELECT {number}::bigint AS number, to_regclass('pg_temp.{hits}') IS NULL AS is_new, \
+                 pg_relation_size(to_regclass('pg_temp.{news}')) > {EMPTIED} AS is_big, \
                  EXISTS (SELECT FROM pg_constraint c WHERE c.contype = 'f' AND c.confrelid = {table}::regclass) AS is_referred",
                 number = table.number,
                 hits = hits(table),
+                news = news(table),
                 table = literal(&quoted(table))
             )
         })
@@ -183,7 +191,7 @@ async fn begin_target<'m>(
     let rows = run(target, &sql).await.map_err(busy)?;
     let mut parts: Vec<Part<'_>> = Vec::new();
     let mut deep = vec![false; counts.len()];
-    let mut create = String::new();
+    let mut prepare = String::new();
     let facts = &rows[rows.len().saturating_sub(counts.len())..];
     for ((table, recorded), row) in manifest.tables().iter().zip(counts).zip(facts) {
         let from_above = matches!(table.reach, MovedReach::Parent { parent, .. } if deep[parent]);
@@ -198,22 +206,26 @@ async fn begin_target<'m>(
             is_deep,
             is_referred: row.try_get("is_referred")?,
         });
-        if row.try_get("is_new")? {
-            let _ = write!(
-                create,
-                "CREATE TEMP TABLE {} ON COMMIT DELETE ROWS AS SELECT {}, false AS deep FROM {name} AS t WITH NO DATA; \
-                 CREATE TEMP TABLE {} ON COMMIT DELETE ROWS AS SELECT {} FROM {name} AS t WITH NO DATA; ",
-                hits(table),
+        let (hits, news) = (hits(table), news(table));
+        let _ = if row.try_get("is_new")? {
+            write!(
+                prepare,
+                "CREATE TEMP TABLE {hits} AS SELECT {}, false AS deep FROM {name} AS t WITH NO DATA; \
+                 CREATE TEMP TABLE {news} AS SELECT {} FROM {name} AS t WITH NO DATA; ",
                 keys_as_numbered(table),
-                news(table),
                 columns(table, "t"),
                 name = quoted(table),
-            );
-        }
+            )
+        } else if row.try_get("is_big")? {
+            write!(prepare, "TRUNCATE pg_temp.{hits}, pg_temp.{news}; ")
+        } else {
+            write!(
+                prepare,
+                "DELETE FROM pg_temp.{hits}; DELETE FROM pg_temp.{news}; "
+            )
+        };
     }
-    if !create.is_empty() {
-        run(target, &create).await.map_err(busy)?;
-    }
+    run(target, &prepare).await.map_err(busy)?;
     Ok(parts)
 }
 
@@ -272,7 +284,7 @@ async fn apply(
         });
     }
     transfer(pair, &transfers, pace).await?;
-    run(&mut pair.target, &replace(manifest, parts))
+    run(&mut pair.target, &replace::statements(manifest, parts))
         .await
         .map(drop)
         .map_err(busy)
@@ -316,111 +328,6 @@ fn below(manifest: &Manifest, table: &MovedTable, id: &MoveId) -> Option<String>
         joined(on, &t, &p),
         keys(parent, &p),
     ))
-}
-
-/// Statements that replace what was hit on the target.
-fn replace(manifest: &Manifest, parts: &[Part<'_>]) -> String {
-    let mut sql = String::new();
-    for Part { table, .. } in parts {
-        let MovedReach::Parent { parent, on } = &table.reach else {
-            continue;
-        };
-        let parent = &manifest.tables()[*parent];
-        if !parts
-            .iter()
-            .any(|part| part.is_deep && part.table.number == parent.number)
-        {
-            continue;
-        }
-        let _ = write!(
-            sql,
-            "INSERT INTO pg_temp.{} SELECT {}, true FROM {} AS p JOIN {} AS t ON {} \
-             WHERE ({}) IN (SELECT {} FROM pg_temp.{} AS h WHERE h.deep); ",
-            hits(table),
-            keys(table, "t"),
-            quoted(parent),
-            quoted(table),
-            joined(on, "t", "p"),
-            keys(parent, "p"),
-            numbered(parent, "h"),
-            hits(parent),
-        );
-    }
-    for Part { table, .. } in parts.iter().rev().filter(|part| !part.is_referred) {
-        let _ = write!(
-            sql,
-            "DELETE FROM {} AS t WHERE ({}) IN (SELECT {} FROM pg_temp.{} AS h UNION ALL SELECT {} FROM pg_temp.{} AS n); ",
-            quoted(table),
-            keys(table, "t"),
-            numbered(table, "h"),
-            hits(table),
-            keys(table, "n"),
-            news(table),
-        );
-    }
-    for Part {
-        table, is_referred, ..
-    } in parts
-    {
-        let is_there = same_key(table, "t", "n");
-        let mut only_absent = String::new();
-        if *is_referred {
-            let set = set_columns(table);
-            if !set.is_empty() {
-                let _ = write!(
-                    sql,
-                    "UPDATE {} AS t SET {set} FROM pg_temp.{} AS n WHERE {is_there}; ",
-                    quoted(table),
-                    news(table),
-                );
-            }
-            only_absent = format!(
-                " WHERE NOT EXISTS (SELECT FROM {} AS t WHERE {is_there})",
-                quoted(table)
-            );
-        }
-        let _ = write!(
-            sql,
-            "INSERT INTO {} ({}) SELECT {} FROM pg_temp.{} AS n{only_absent}; ",
-            quoted(table),
-            columns(table, ""),
-            columns(table, "n"),
-            news(table),
-        );
-    }
-    for Part { table, .. } in parts.iter().rev().filter(|part| part.is_referred) {
-        let _ = write!(
-            sql,
-            "DELETE FROM {} AS t WHERE ({}) IN (SELECT {} FROM pg_temp.{} AS h) \
-             AND NOT EXISTS (SELECT FROM pg_temp.{} AS n WHERE {}); ",
-            quoted(table),
-            keys(table, "t"),
-            numbered(table, "h"),
-            hits(table),
-            news(table),
-            same_key(table, "t", "n"),
-        );
-    }
-    sql
-}
-
-fn same_key(table: &MovedTable, one: &str, other: &str) -> String {
-    format!("({}) = ({})", keys(table, one), keys(table, other))
-}
-
-/// All columns, also those of the key: equal keys may be written differently.
-fn set_columns(table: &MovedTable) -> String {
-    let names = table.columns.iter().map(|column| column.name.as_str());
-    let set: Vec<String> = names
-        .map(|name| {
-            format!(
-                "{} = {}",
-                Postgres::quote(name),
-                list(std::iter::once(name), "n")
-            )
-        })
-        .collect();
-    set.join(", ")
 }
 
 /// Removes the records that the snapshot has, and ends its transaction.

@@ -184,8 +184,22 @@ impl Fixture {
             .unwrap()
     }
 
-    pub(super) async fn arm(&mut self) -> Result<(), StepError> {
+    pub(super) async fn try_arm(&mut self) -> Result<(), StepError> {
         MySql::arm(&mut self.pair.source, &self.manifest, LIMIT).await
+    }
+
+    /// Arms as a mover does: a slow machine is a busy one.
+    pub(super) async fn arm(&mut self) {
+        while let Err(error) = self.try_arm().await {
+            assert!(matches!(error, StepError::Busy), "{error:?}");
+        }
+    }
+
+    pub(super) async fn disarm(&mut self) {
+        let source = &mut self.pair.source;
+        while let Err(error) = MySql::disarm(source, &self.manifest, LIMIT).await {
+            assert!(matches!(error, StepError::Busy), "{error:?}");
+        }
     }
 
     /// Changes the fences at the source as a mover does.
@@ -245,7 +259,7 @@ impl Fixture {
 
     pub(super) async fn capture(&mut self) {
         self.claim().await;
-        self.arm().await.unwrap();
+        self.arm().await;
         let fences = self.fences(FenceState::Capturing);
         self.under_locks(&fences).await.unwrap();
     }

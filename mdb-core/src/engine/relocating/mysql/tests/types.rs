@@ -9,7 +9,7 @@ const TYPES: &str = "CREATE TABLE everything (
     g BINARY(12) NOT NULL, n INTEGER NOT NULL, tiny TINYINT, big BIGINT UNSIGNED, deci DECIMAL(65, 30),
     f FLOAT, ff FLOAT(7, 2), d DOUBLE, dd DOUBLE(10, 3), b BIT(1), bb BIT(64),
     c CHAR(10), v VARCHAR(100) CHARACTER SET latin1, u VARCHAR(100) CHARACTER SET utf16, w TEXT CHARACTER SET ucs2,
-    t LONGTEXT, bin BINARY(4), var VARBINARY(300), blo LONGBLOB, e ENUM('a', 'b''c', 'ä'), s SET('x', 'y', 'z'),
+    t LONGTEXT, bin BINARY(4), var VARBINARY(300), blo LONGBLOB, e ENUM('a', 'b''c', 'ö'), s SET('x', 'y', 'z'),
     dat DATE, tim TIME(6), dt DATETIME(6), ts TIMESTAMP(6) NULL, y YEAR, j JSON, g1 GEOMETRY, p POINT,
     ip INET6, id UUID, ge INTEGER AS (n + 1) STORED, gv VARCHAR(20) AS (CONCAT(c, '!')) VIRTUAL,
     PRIMARY KEY (n, g))";
@@ -29,7 +29,7 @@ const ROWS: [&str; 5] = [
      '0000-00-00 00:00:00', '0000-00-00 00:00:00', 0, 'null', ST_GeomFromText('POLYGON((0 0, 1 0, 1 1, 0 0))'), NULL, '::ffff:10.0.0.1', NULL",
     "7, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
      NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL",
-    "8, 1, 1, 1, 16777217, 1, -0e0, 1, b'1', b'1', 'N', 'N', 'N', 'N', 'N', 'N', 'N', 'N', 'ä', 'y', '2024-02-30', '24:00:00', \
+    "8, 1, 1, 1, 16777217, 1, -0e0, 1, b'1', b'1', 'N', 'N', 'N', 'N', 'N', 'N', 'N', 'N', 'ö', 'y', '2024-02-30', '24:00:00', \
      '2023-02-31 12:00:00', '2001-01-01 01:02:03.000004', 1, '\"N\"', NULL, NULL, NULL, NULL",
 ];
 
