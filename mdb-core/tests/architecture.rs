@@ -32,10 +32,12 @@ const LAYERS: &[&[&str]] = &[
         "area",
         "briefcase",
         "central",
+        "guard",
         "inspect",
         "scatter",
         "sequence",
     ],
+    &["relocate"],
     &["store"],
 ];
 

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mdb_core::error::chain;
 use mdb_core::{Gdid, SequenceError};
@@ -117,14 +117,8 @@ async fn a_sequence_that_is_not_declared_is_refused<DB: TestEngine>() {
 async fn a_store_that_is_not_ready_issues_nothing<DB: TestEngine>() {
     let store = CentralStore::without_databases::<DB>(CentralTimes::LONG).await;
     let mdb = store.open();
-    let began = Instant::now();
     let error = mdb.sequence("user").next().await.unwrap_err();
     assert!(matches!(&error, SequenceError::Allocate(_)), "{error:?}");
-    assert!(
-        began.elapsed() < Duration::from_secs(2),
-        "took {:?}",
-        began.elapsed()
-    );
     for (_, report) in mdb.init().await {
         report.unwrap();
     }

@@ -236,7 +236,7 @@ pub(crate) fn router_of(topology: &Arc<Topology>, rows: &[RelocationRow]) -> (Ro
             (area, list)
         })
         .collect();
-    let router = Router::with_relocations(Arc::clone(&topology), &relocations);
+    let router = Router::with_relocations(Arc::clone(topology), &relocations);
     (router, motions)
 }
 

@@ -32,6 +32,7 @@ shards = [{ server = \"files\", database = \"c\" }]
 fn environment(name: &str) -> Option<String> {
     match name {
         "SET" => Some("value".to_owned()),
+        "MDB_GDID_TOKEN" => Some("0123456789abcdef".to_owned()),
         "MDB_PASSWORD" | "MDB_PG_PASSWORD" | "MDB_MYSQL_PASSWORD" => Some("p@ss/w:?#rd".to_owned()),
         _ => None,
     }

@@ -206,11 +206,9 @@ impl Engine for MySql {
         connection: &mut MySqlConnection,
         id: mdb_gdid::Gdid,
     ) -> BoxFuture<'_, Result<(), sqlx::Error>> {
-        Box::pin(async move {
-            let keep = "SELECT stripe FROM mdb_stripe WHERE stripe = ? LOCK IN SHARE MODE";
-            let stripe = Value::Integer(super::relocating::stripe(id));
-            Self::query_own(connection, keep, &[stripe]).await.map(drop)
-        })
+        Box::pin(<Self as super::relocating::Relocating>::lock_shared(
+            connection, id,
+        ))
     }
 
     fn insert_if_absent(insert_into: &str, column: &str) -> String {

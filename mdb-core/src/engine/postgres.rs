@@ -161,11 +161,9 @@ impl Engine for Postgres {
         connection: &mut PgConnection,
         id: mdb_gdid::Gdid,
     ) -> BoxFuture<'_, Result<(), sqlx::Error>> {
-        Box::pin(async move {
-            let keep = "SELECT CAST(1 AS BIGINT) FROM pg_advisory_xact_lock_shared(CAST(? AS INTEGER), CAST(? AS INTEGER))";
-            let values = super::relocating::advisory_key(id).map(|key| Value::Integer(key.into()));
-            Self::query_own(connection, keep, &values).await.map(drop)
-        })
+        Box::pin(<Self as super::relocating::Relocating>::lock_shared(
+            connection, id,
+        ))
     }
 
     fn insert_if_absent(insert_into: &str, _: &str) -> String {

@@ -149,7 +149,7 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
                     }
                 };
                 match pass(claimed).await {
-                    Ok(_) => break,
+                    Ok(()) => break,
                     Err(error) => patience.after::<DB>(error).await?,
                 }
             }

@@ -133,7 +133,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         let id = Value::from(&self.record.id);
         self.owned_patiently(Side::Source, "lift the fence", async |connection| {
             let lift = "UPDATE mdb_fence SET state = 1, deadline = 0 WHERE move = ? AND state = 2";
-            DB::execute_own(connection, lift, &[id.clone()])
+            DB::execute_own(connection, lift, std::slice::from_ref(&id))
                 .await
                 .map_err(busy::<DB>)?;
             Ok(())
@@ -182,14 +182,14 @@ impl<DB: Relocating> Batch<'_, DB> {
         let id = Value::from(&self.record.id);
         self.owned_patiently(Side::Target, "open the target", async |connection| {
             let arrive = "DELETE FROM mdb_fence WHERE move = ? AND state = 4";
-            DB::execute_own(connection, arrive, &[id.clone()]).await?;
+            DB::execute_own(connection, arrive, std::slice::from_ref(&id)).await?;
             DB::execute_own(connection, "UPDATE mdb_shard SET flips = flips + 1", &[]).await?;
             Ok(())
         })
         .await?;
         self.owned_patiently(Side::Source, "note the arrival", async |connection| {
             let landed = "UPDATE mdb_fence SET landed = 1 WHERE move = ? AND state = 3";
-            DB::execute_own(connection, landed, &[id.clone()]).await?;
+            DB::execute_own(connection, landed, std::slice::from_ref(&id)).await?;
             Ok(())
         })
         .await

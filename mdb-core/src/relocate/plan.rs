@@ -162,7 +162,7 @@ impl Planner<'_> {
                 Ok(route) if route.shard_id() == target => already_there += 1,
                 Ok(route) => sources.entry(route.shard_id()).or_default().push(id),
                 Err(error) => {
-                    refusals.push(Refusal::new(format!("briefcase {id}"), error.to_string()))
+                    refusals.push(Refusal::new(format!("briefcase {id}"), error.to_string()));
                 }
             }
         }

@@ -137,7 +137,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         self.owned_patiently(Side::Source, "drop the fences", async |connection| {
             DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
             let forget = "DELETE FROM mdb_fence WHERE move = ?";
-            DB::execute_own(connection, forget, &[id.clone()]).await?;
+            DB::execute_own(connection, forget, std::slice::from_ref(&id)).await?;
             Ok(())
         })
         .await
@@ -148,7 +148,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         for side in [Side::Target, Side::Source] {
             self.owned_patiently(side, "take the mover's mark away", async |connection| {
                 let forget = "DELETE FROM mdb_mover WHERE move = ?";
-                DB::execute_own(connection, forget, &[id.clone()]).await?;
+                DB::execute_own(connection, forget, std::slice::from_ref(&id)).await?;
                 Ok(())
             })
             .await?;
@@ -204,17 +204,17 @@ impl<DB: Relocating> Batch<'_, DB> {
                     let forget = format!(
                         "DELETE FROM {name} WHERE gdid IN (SELECT gdid FROM mdb_fence WHERE move = ?)"
                     );
-                    DB::execute_own(connection, &forget, &[id.clone()]).await?;
+                    DB::execute_own(connection, &forget, std::slice::from_ref(&id)).await?;
                 }
             }
             let lift = "DELETE FROM mdb_fence WHERE move = ?";
-            DB::execute_own(connection, lift, &[id.clone()]).await?;
+            DB::execute_own(connection, lift, std::slice::from_ref(&id)).await?;
             Ok(())
         })
         .await?;
         self.owned_patiently(Side::Target, "free the target", async |connection| {
             let free = "DELETE FROM mdb_fence WHERE move = ? AND state = 4";
-            DB::execute_own(connection, free, &[id.clone()]).await?;
+            DB::execute_own(connection, free, std::slice::from_ref(&id)).await?;
             Ok(())
         })
         .await?;

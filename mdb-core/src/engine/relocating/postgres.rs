@@ -203,7 +203,12 @@ impl Briefcases {
     /// Reads them from the fences. Their ids stand in statements, so the planner knows how many they
     /// are; unless they are too many.
     async fn of(connection: &mut PgConnection, id: &MoveId) -> Result<Self, sqlx::Error> {
-        let query = format!("{} LIMIT {}", ids(id), MANY_BRIEFCASES + 1);
+        // Not as the session writes bytes.
+        let query = format!(
+            "SELECT encode(gdid, 'hex') AS id FROM ({}) AS f LIMIT {}",
+            ids(id),
+            MANY_BRIEFCASES + 1
+        );
         let rows = run(connection, &query).await?;
         if rows.len() > MANY_BRIEFCASES {
             return Ok(Self {
@@ -211,15 +216,10 @@ impl Briefcases {
                 settings: "",
             });
         }
-        let mut list = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let id: Vec<u8> = row.try_get("gdid")?;
-            let mut literal = "'\\x".to_owned();
-            for byte in id {
-                let _ = write!(literal, "{byte:02x}");
-            }
-            list.push(literal + "'");
-        }
+        let list: Vec<String> = rows
+            .iter()
+            .map(|row| Ok(format!("'\\x{}'", row.try_get::<&str, _>("id")?)))
+            .collect::<Result<_, sqlx::Error>>()?;
         let settings = if rows.len() <= FEW_BRIEFCASES {
             // Starting workers would take longer than their work.
             "SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0; "

@@ -64,7 +64,7 @@ impl<'a> Runner<'a> {
         }
         let rows = self.relocator.count_rows(&plan).await?.values().sum();
         let running = self.relocator.run(&plan, &self.options, &self.progress);
-        let reports = self.watched(rows, running).await?;
+        let reports = Box::pin(self.watched(rows, running)).await?;
         self.print(&reports);
         Ok(())
     }
@@ -77,7 +77,7 @@ impl<'a> Runner<'a> {
             let running = self
                 .relocator
                 .resume(record.id(), &self.options, &self.progress);
-            let report = self.watched(0, running).await?;
+            let report = Box::pin(self.watched(0, running)).await?;
             self.print(&[report]);
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 mod capturing;
 mod fixture;
+mod speed;
 mod types;
 
 use sqlx::Executor;

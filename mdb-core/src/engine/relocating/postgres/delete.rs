@@ -1,7 +1,7 @@
 //! Deleting the rows of a move, a bounded number at a time.
 
+use sqlx::Postgres;
 use sqlx::postgres::PgConnection;
-use sqlx::{Postgres, Row};
 
 use super::copy::belongs;
 use super::{ids, literal, quoted, run};
@@ -22,15 +22,16 @@ pub(super) async fn delete_some(
         return Ok(0);
     };
     let delete = delete(manifest);
-    // One briefcase at a time: rows of one are found by indexes, wherever it stands in the tables.
+    // One briefcase at a time: rows of one are found by indexes, wherever they stand in the tables.
+    let settings = "SET LOCAL jit = off; SET LOCAL enable_seqscan = off";
+    run(connection, settings).await?;
     let mut deleted = 0;
     while deleted < limit {
-        let found = run(connection, &find).await?;
-        if found.is_empty() {
-            break;
-        }
-        for row in found {
-            let briefcase: Vec<u8> = row.try_get("gdid")?;
+        let found: Vec<Vec<u8>> = sqlx::query_scalar(&find)
+            .fetch_all(&mut *connection)
+            .await?;
+        let before = deleted;
+        for briefcase in found {
             let count: i64 = sqlx::query_scalar(&delete)
                 .bind(&briefcase)
                 .bind(limit - deleted)
@@ -40,6 +41,10 @@ pub(super) async fn delete_some(
             if deleted >= limit {
                 break;
             }
+        }
+        // Nothing is left, or a trigger of the user's keeps what is left.
+        if deleted == before {
+            break;
         }
     }
     Ok(deleted.unsigned_abs())
@@ -61,8 +66,7 @@ fn find(manifest: &Manifest, id: &MoveId) -> Option<String> {
         .collect();
     (!keyed.is_empty()).then(|| {
         format!(
-            "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; \
-             SELECT m.gdid FROM ({} OFFSET 0) AS m WHERE {} LIMIT {BRIEFCASES}",
+            "SELECT m.gdid FROM ({} OFFSET 0) AS m WHERE {} LIMIT {BRIEFCASES}",
             ids(id),
             keyed.join(" OR ")
         )

@@ -49,11 +49,10 @@ fn row_body(manifest: &Manifest, table: &MovedTable, place: &Place) -> String {
     telling.dedup();
     let telling = |row| list(telling.iter().copied(), row);
     let lock = format!(
-        "number := coalesce((get_byte(key, 10) * 256 + get_byte(key, 11)) % {slots}, {slots}); \
+        "number := coalesce((get_byte(key, 10) * 256 + get_byte(key, 11)) % {ADVISORY_SLOTS}, {ADVISORY_SLOTS}); \
          PERFORM pg_advisory_xact_lock_shared({ADVISORY_CLASS}, number); \
          IF {KEEPS_SNAPSHOT} THEN \
          PERFORM 1 FROM {schema}.mdb_stripe WHERE stripe = coalesce(get_byte(key, 11), 0) FOR SHARE; END IF;",
-        slots = ADVISORY_SLOTS,
     );
     let find = match &table.reach {
         MovedReach::Key { column } => {

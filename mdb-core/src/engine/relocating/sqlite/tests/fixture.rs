@@ -1,0 +1,255 @@
+//! Two files with five users, of which two are to move.
+
+use std::path::Path;
+use std::time::Duration;
+
+use mdb_gdid::Gdid;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
+use sqlx::{ConnectOptions, Executor, Sqlite};
+
+use crate::engine::relocating::{
+    Amount, FenceState, Manifest, MoveId, MovedColumn, MovedReach, MovedTable, OwnerToken, Pace,
+    Pair, Relocating, TableSum,
+};
+use crate::engine::{Engine, Value, mdb_tables};
+
+pub(super) struct Unhurried;
+
+impl Pace for Unhurried {
+    fn taken(&self, _: Amount) -> Duration {
+        Duration::ZERO
+    }
+}
+
+const TABLES: &str = "
+    CREATE TABLE account (g_user BLOB PRIMARY KEY, name TEXT UNIQUE, extra);
+    CREATE TABLE orders (g_order BLOB PRIMARY KEY, g_user BLOB NOT NULL REFERENCES account ON DELETE CASCADE, total REAL);
+    CREATE TABLE item (g_order BLOB NOT NULL REFERENCES orders ON DELETE CASCADE, line INTEGER NOT NULL, what TEXT,
+                       PRIMARY KEY (g_order, line)) WITHOUT ROWID;
+    CREATE TABLE note (g_order BLOB, line INTEGER, n INTEGER, body BLOB, PRIMARY KEY (g_order, line, n));
+";
+
+pub(super) struct Fixture {
+    pub(super) _files: tempfile::TempDir,
+    /// A client that uses the source without MDB.
+    pub(super) client: SqliteConnection,
+    pub(super) pair: Pair<Sqlite>,
+    pub(super) manifest: Manifest,
+    pub(super) id: MoveId,
+    pub(super) owner: OwnerToken,
+}
+
+pub(super) fn id(counter: u64) -> Gdid {
+    Gdid::new(0, 0, counter).unwrap()
+}
+
+async fn open(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .connect()
+        .await
+        .unwrap()
+}
+
+pub(super) fn table(
+    number: usize,
+    name: &str,
+    columns: &[(&str, &str)],
+    key: &[usize],
+    reach: MovedReach,
+) -> MovedTable {
+    let columns = columns
+        .iter()
+        .map(|(name, data_type)| MovedColumn {
+            name: (*name).to_owned(),
+            data_type: (*data_type).to_owned(),
+        })
+        .collect();
+    MovedTable {
+        number,
+        name: name.to_owned(),
+        columns,
+        primary_key: key.to_vec(),
+        reach,
+    }
+}
+
+pub(super) fn below(parent: usize, columns: &[&str]) -> MovedReach {
+    let on = columns
+        .iter()
+        .map(|c| ((*c).to_owned(), (*c).to_owned()))
+        .collect();
+    MovedReach::Parent { parent, on }
+}
+
+pub(super) fn manifest() -> Manifest {
+    let keyed = || MovedReach::Key {
+        column: "g_user".to_owned(),
+    };
+    Manifest::new(vec![
+        table(
+            0,
+            "account",
+            &[("g_user", "BLOB"), ("name", "TEXT"), ("extra", "")],
+            &[0],
+            keyed(),
+        ),
+        table(
+            1,
+            "orders",
+            &[("g_order", "BLOB"), ("g_user", "BLOB"), ("total", "REAL")],
+            &[0],
+            keyed(),
+        ),
+        table(
+            2,
+            "item",
+            &[("g_order", "BLOB"), ("line", "INTEGER"), ("what", "TEXT")],
+            &[0, 1],
+            below(1, &["g_order"]),
+        ),
+        table(
+            3,
+            "note",
+            &[
+                ("g_order", "BLOB"),
+                ("line", "INTEGER"),
+                ("n", "INTEGER"),
+                ("body", "BLOB"),
+            ],
+            &[0, 1, 2],
+            below(2, &["g_order", "line"]),
+        ),
+    ])
+}
+
+impl Fixture {
+    /// Five users with orders at the source; users 1 and 2 are to move.
+    pub(super) async fn new() -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let (source_file, target_file) = (files.path().join("a.db"), files.path().join("b.db"));
+        let mut pair = Pair {
+            source: open(&source_file).await,
+            target: open(&target_file).await,
+            source_file: Some(source_file.clone()),
+        };
+        for connection in [&mut pair.source, &mut pair.target] {
+            for statement in mdb_tables::<Sqlite>().0 {
+                Sqlite::execute_own(connection, &statement, &[])
+                    .await
+                    .unwrap();
+            }
+            connection.execute(TABLES).await.unwrap();
+        }
+        let mut fixture = Self {
+            _files: files,
+            client: open(&source_file).await,
+            pair,
+            manifest: manifest(),
+            id: MoveId::random(),
+            owner: OwnerToken::random(),
+        };
+        for user in 1..=5_u64 {
+            fixture
+                .client(&format!(
+                    "INSERT INTO account VALUES ({}, 'user {user}', 1.5)",
+                    hex(user)
+                ))
+                .await
+                .unwrap();
+            for order in 0..user {
+                let order = hex(user * 100 + order);
+                fixture
+                    .client(&format!(
+                        "INSERT INTO orders VALUES ({order}, {}, 'nan'); \
+                         INSERT INTO item VALUES ({order}, 1, 'äpple'), ({order}, 2, NULL); \
+                         INSERT INTO note VALUES ({order}, 2, 1, zeroblob(70000)), ({order}, 2, 2, 'text')",
+                        hex(user)
+                    ))
+                    .await
+                    .unwrap();
+            }
+        }
+        fixture
+    }
+
+    pub(super) async fn client(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        self.client.execute(sql).await.map(drop)
+    }
+
+    pub(super) async fn fence(&mut self, state: FenceState, deadline: &str) {
+        let set = format!(
+            "UPDATE mdb_fence SET state = {}, deadline = {deadline}",
+            state as u8
+        );
+        self.client(&set).await.unwrap();
+    }
+
+    pub(super) async fn capture(&mut self) {
+        let limit = Duration::from_millis(100);
+        Sqlite::arm(&mut self.pair.source, &self.manifest, limit)
+            .await
+            .unwrap();
+        for (connection, state) in [
+            (&mut self.pair.source, FenceState::Capturing),
+            (&mut self.pair.target, FenceState::Receiving),
+        ] {
+            let mover = [Value::from(&self.id), Value::Integer(self.owner.get())];
+            Sqlite::execute_own(connection, "INSERT INTO mdb_mover VALUES (?, ?)", &mover)
+                .await
+                .unwrap();
+            for user in [1, 2] {
+                let values = [
+                    Value::from(id(user)),
+                    Value::from(&self.id),
+                    Value::Integer(state as i64),
+                ];
+                let insert = "INSERT INTO mdb_fence VALUES (?, ?, ?, 0, NULL, 0, 0)";
+                Sqlite::execute_own(connection, insert, &values)
+                    .await
+                    .unwrap();
+            }
+        }
+    }
+
+    pub(super) async fn copy(&mut self) -> Amount {
+        Sqlite::copy(
+            &mut self.pair,
+            &self.manifest,
+            &self.id,
+            self.owner,
+            &Unhurried,
+        )
+        .await
+        .unwrap()
+    }
+
+    pub(super) async fn catch_up(&mut self) -> u64 {
+        Sqlite::catch_up(
+            &mut self.pair,
+            &self.manifest,
+            &self.id,
+            self.owner,
+            &Unhurried,
+        )
+        .await
+        .unwrap()
+    }
+
+    pub(super) async fn assert_equal(&mut self) -> Vec<TableSum> {
+        let source = Sqlite::sums(&mut self.pair.source, &self.manifest, &self.id)
+            .await
+            .unwrap();
+        let target = Sqlite::sums(&mut self.pair.target, &self.manifest, &self.id)
+            .await
+            .unwrap();
+        assert_eq!(source, target);
+        source
+    }
+}
+
+pub(super) fn hex(counter: u64) -> String {
+    format!("x'{:x}'", id(counter))
+}
