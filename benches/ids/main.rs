@@ -12,11 +12,15 @@
 mod authority;
 mod dealing;
 mod floors;
+mod processes;
 mod rates;
 
 use mdb_benches::compare::Comparison;
 
 fn main() {
+    if processes::is_told() {
+        return;
+    }
     let wanted: Vec<String> = std::env::args()
         .skip(1)
         .filter(|word| !word.starts_with('-'))
@@ -38,6 +42,9 @@ fn main() {
     }
     if is_wanted("rates") {
         rates::sustained();
+    }
+    if is_wanted("processes") {
+        processes::sustained();
     }
 }
 

@@ -17,11 +17,7 @@ const PART: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(1);
 
 pub(crate) fn sustained() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_time()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     println!(
         "\n{:>7} {:>8} {:>14} {:>14} | {:>12} {:>8} {:>12}",
         "block", "latency", "ids/s, fastest", "block/latency", "ids/s, paced", "waits", "waited"
@@ -46,7 +42,17 @@ pub(crate) fn sustained() {
     }
 }
 
-fn fastest(runtime: &Runtime, ids: &Generator) -> f64 {
+/// Two threads.
+pub(crate) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// How many ids a second all tasks take together.
+pub(crate) fn fastest(runtime: &Runtime, ids: &Generator) -> f64 {
     let run = || {
         let (before, began) = (ids.metrics().issued(), Instant::now());
         runtime.block_on(async {
@@ -71,7 +77,7 @@ fn fastest(runtime: &Runtime, ids: &Generator) -> f64 {
 }
 
 /// How many calls waited, and how long, in the second part of a run at `rate` ids a second.
-fn paced(runtime: &Runtime, ids: &Generator, rate: f64) -> (u64, Duration) {
+pub(crate) fn paced(runtime: &Runtime, ids: &Generator, rate: f64) -> (u64, Duration) {
     let run = |part: Duration| {
         runtime.block_on(async {
             let began = Instant::now();

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mdb_core::error::chain;
-use mdb_core::relocate::{MoveOptions, MovePhase, MoveProgress, MoveRequest, Selection};
+use mdb_core::relocate::{
+    MoveOptions, MovePhase, MoveProgress, MoveReport, MoveRequest, Selection,
+};
 use mdb_core::{Gdid, Mdb};
 use mdb_tests::bank::{Bank, SUM, Teller, sum_of, transfer_of, transfers_of};
 use mdb_tests::on_all_engines;
@@ -28,7 +30,7 @@ async fn move_all<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb, ids: &[Gdid], to: 
     let progress = MoveProgress::new();
     let reports = relocator.run(&plan, &options, &progress).await;
     let reports = reports.unwrap_or_else(|error| panic!("{}", chain(&error)));
-    let moved: usize = reports.iter().map(|report| report.briefcases()).sum();
+    let moved: usize = reports.iter().map(MoveReport::briefcases).sum();
     assert_eq!(moved, plan.briefcases());
 }
 
