@@ -2,7 +2,6 @@
 
 mod capturing;
 mod fixture;
-mod speed;
 mod types;
 
 use sqlx::Executor;
