@@ -88,6 +88,7 @@ mod record;
 /// |---|---|
 /// | the process dies anywhere, or power fails | no id twice; ids of a block that nobody got are lost |
 /// | a location is away, full or broken while ids are issued | reported; goes on while a majority can be written; it catches up with the next block after it is back |
+/// | a location hangs | left behind after 750 ms if the others are enough, with its lock held; if they are not, the call waits for it |
 /// | one location is put back to an earlier copy, or emptied of counts | reported, rewritten, without effect on the count: its majority has another member (not with one location) |
 /// | a count is damaged, cut off or empty | never a beginning: as above, or [`AuthorityError::Corrupt`] when too few are left |
 /// | a location is away when a sequence is first used | of 2 or 3 locations: [`AuthorityError::Unavailable`] until it is back or replaced; of 4 or 5, one may be; see [`Restored`] |
