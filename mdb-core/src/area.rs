@@ -95,8 +95,10 @@ impl<DB: Engine> Area<DB> {
     ///
     /// Nothing runs until the [`Scatter`] is used; how failures are dealt with is its user's choice:
     /// [`all`](Scatter::all) or [`report`](Scatter::report). Each shard answers for itself: the
-    /// results are no snapshot of one moment, and while a briefcase is being moved its rows can be
-    /// on two shards.
+    /// results are no snapshot of one moment. While a briefcase is being moved its rows are on two
+    /// shards: [`ShardHandle::present`] is the condition that leaves those out that don't count, and
+    /// [`each_shard_settled`](Self::each_shard_settled) asks again when a briefcase went from one
+    /// shard to another in between, so that none is counted twice or not at all.
     ///
     /// # Cancel safety
     ///

@@ -24,6 +24,7 @@ mod operation;
 mod session;
 
 pub(crate) use home::{Home, HomeError};
+pub(crate) use live::Motions;
 pub use live::{Epoch, LiveArea, LiveRouter};
 pub(crate) use operation::{Operation, Path};
 pub(crate) use session::{Session, router_of};

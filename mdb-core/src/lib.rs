@@ -57,7 +57,8 @@ pub use central::{Central, Index, IndexError};
 pub use engine::{Column, Engine, Isolation, Table, TransactionOptions};
 pub use mdb_gdid::Gdid;
 pub use scatter::{
-    Scatter, ScatterError, ScatterOptions, ScatterReport, ShardError, ShardHandle, ShardInfo,
+    Scatter, ScatterError, ScatterOptions, ScatterReport, SettleError, ShardError, ShardHandle,
+    ShardInfo, WatchError, WatchedReport,
 };
 pub use sequence::{SequenceError, StoreSequence};
 pub use servers::{

@@ -36,6 +36,8 @@ mod record;
 mod relocator;
 mod report;
 mod steps;
+mod verify;
+mod whereabouts;
 mod work;
 
 pub use cleaning::Leftover;
@@ -45,3 +47,5 @@ pub use plan::{MovePlan, MoveRequest, Selection};
 pub use record::{MovePhase, MoveRecord};
 pub use relocator::Relocator;
 pub use report::{MoveOptions, MoveProgress, MoveReport, TableReceipt};
+pub use verify::{Fault, Misplaced, VerifyError, VerifyEvent, VerifyScope};
+pub use whereabouts::{Motion, Whereabouts};

@@ -1,5 +1,7 @@
 //! Work over many shards: bounded, with a deadline for each, results as they come.
 
+mod settled;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -18,6 +20,8 @@ use crate::config::{DatabaseName, ServerName};
 use crate::engine::{Engine, TransactionOptions};
 use crate::servers::{ShardPool, Transaction, executor_on_pool};
 use crate::topology::{ShardId, ShardPosition, Topology};
+
+pub use settled::{SettleError, WatchError, WatchedReport};
 
 /// How work over many shards is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,7 +251,7 @@ pub(crate) fn scatter<'a, DB, T, E, F, Fut>(
 ) -> Scatter<'a, T, E>
 where
     DB: Engine,
-    F: FnMut(ShardHandle<DB>) -> Fut + Send + 'static,
+    F: FnMut(ShardHandle<DB>) -> Fut + Send + 'a,
     Fut: Future<Output = Result<T, E>> + Send + 'static,
 {
     let limit = options.deadline;

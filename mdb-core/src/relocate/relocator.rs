@@ -22,7 +22,7 @@ use crate::topology::{AreaIndex, ShardId};
 /// Moves briefcases of a store; made by [`Mdb::relocator`](crate::Mdb::relocator).
 #[derive(Clone, Debug)]
 pub struct Relocator {
-    config: Arc<Config>,
+    pub(super) config: Arc<Config>,
     pub(super) servers: Servers,
 }
 

@@ -61,7 +61,7 @@ impl Relocating for MySql {
     }
 
     async fn lock_shared(connection: &mut MySqlConnection, id: Gdid) -> Result<(), sqlx::Error> {
-        Self::keep_fence(connection, id).await
+        locks::lock_shared(connection, id).await
     }
 
     async fn lock_exclusive(

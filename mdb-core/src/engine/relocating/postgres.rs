@@ -66,7 +66,7 @@ impl Relocating for Postgres {
     }
 
     async fn lock_shared(connection: &mut PgConnection, id: Gdid) -> Result<(), sqlx::Error> {
-        Self::keep_fence(connection, id).await
+        locks::lock_shared(connection, id).await
     }
 
     async fn lock_exclusive(

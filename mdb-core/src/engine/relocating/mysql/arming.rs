@@ -73,7 +73,10 @@ pub(super) async fn arm(
             }
             let drop = format!("DROP TABLE IF EXISTS {name}");
             change_definition(connection, &drop, limit).await?;
-            change_definition(connection, &create_table(table, &shape), limit).await?;
+            // It keeps nobody waiting, however long it takes.
+            run(connection, &create_table(table, &shape))
+                .await
+                .map_err(busy)?;
         }
         for event in Event::ALL {
             let name = triggers::name(table, event);

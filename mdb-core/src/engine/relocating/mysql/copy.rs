@@ -309,28 +309,55 @@ async fn write_long(
     query.execute(target).await.map(drop)
 }
 
-/// Children first. The rows are found first and deleted then: a `DELETE` alone would look at every
-/// row of the table.
+/// Children first, in one statement each; all in one round trip when there are no more than `limit`.
 pub(super) async fn delete_some(
     connection: &mut MySqlConnection,
     manifest: &Manifest,
     id: &MoveId,
     limit: u32,
 ) -> Result<u64, sqlx::Error> {
-    let mut deleted = 0;
-    for table in manifest.tables().iter().rev() {
-        let left = u64::from(limit) - deleted;
-        if left == 0 {
-            break;
-        }
-        let delete = format!(
-            "DELETE t FROM (SELECT {} {} LIMIT {left}) h STRAIGHT_JOIN {} t ON {}",
-            keys_as_numbered(table, "d"),
-            rows_of(manifest, table, "d", &ids(id)),
-            quoted(table),
-            same_key(table, "t", "h"),
-        );
-        deleted += connection.execute(delete.as_str()).await?.rows_affected();
+    let counts: Vec<String> = manifest
+        .tables()
+        .iter()
+        .map(|table| {
+            let rows = rows_of(manifest, table, "t", &ids(id));
+            let number = table.number;
+            format!(
+                "SELECT {number} AS number, COUNT(*) FROM (SELECT 1 {rows} LIMIT {limit}) x{number}"
+            )
+        })
+        .collect();
+    if counts.is_empty() {
+        return Ok(0);
     }
-    Ok(deleted)
+    // The children come first.
+    let count = format!("{} ORDER BY number DESC", counts.join(" UNION ALL "));
+    let mut left = u64::from(limit);
+    let mut delete = String::new();
+    for row in run(connection, &count).await? {
+        let number = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default();
+        let rows = row.try_get::<i64, _>(1)?.unsigned_abs().min(left);
+        if rows > 0 {
+            if !delete.is_empty() {
+                delete.push_str("; ");
+            }
+            delete.push_str(&delete_rows(manifest, &manifest.tables()[number], id, rows));
+            left -= rows;
+        }
+    }
+    if delete.is_empty() {
+        return Ok(0);
+    }
+    Ok(connection.execute(delete.as_str()).await?.rows_affected())
+}
+
+/// The rows are found first and deleted then: a `DELETE` alone would look at every row of the table.
+fn delete_rows(manifest: &Manifest, table: &MovedTable, id: &MoveId, limit: u64) -> String {
+    format!(
+        "DELETE t FROM (SELECT {} {} LIMIT {limit}) h STRAIGHT_JOIN {} t ON {}",
+        keys_as_numbered(table, "d"),
+        rows_of(manifest, table, "d", &ids(id)),
+        quoted(table),
+        same_key(table, "t", "h"),
+    )
 }

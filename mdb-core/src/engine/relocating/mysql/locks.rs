@@ -20,6 +20,17 @@ const POLL: Duration = Duration::from_millis(2);
 /// How long sessions may take to end.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
+pub(super) async fn lock_shared(
+    connection: &mut MySqlConnection,
+    id: Gdid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT stripe FROM mdb_stripe WHERE stripe = ? LOCK IN SHARE MODE")
+        .bind(stripe(id))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// MariaDB bounds the wait, in the queue of those who want the row. MySQL counts its waits in seconds,
 /// so there the lock is tried for again and again, beside the queue.
 pub(super) async fn lock_exclusive(

@@ -17,6 +17,19 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// How long a session may take to end.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
+pub(super) async fn lock_shared(
+    connection: &mut PgConnection,
+    id: Gdid,
+) -> Result<(), sqlx::Error> {
+    let [class, number] = advisory_key(id);
+    sqlx::query("SELECT pg_advisory_xact_lock_shared($1, $2)")
+        .bind(class)
+        .bind(number)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn lock_exclusive(
     connection: &mut PgConnection,
     ids: &[Gdid],

@@ -1,0 +1,341 @@
+//! Work over many shards that is exact while briefcases are moved.
+//!
+//! Vocabulary:
+//!
+//! - **present**: a row counts on its shard. It does not while its briefcase is being received there,
+//!   or after it has gone; see [`ShardHandle::present`].
+//! - **flip**: the moment in which a briefcase ceases to count at its source; **landing**: the moment
+//!   in which it begins to count at its target. In between it counts nowhere.
+//! - **reading**: what a shard says of its flips and landings at one moment.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::{ScatterError, ScatterOptions, ScatterReport, ShardHandle, ShardInfo, scatter};
+use crate::area::Area;
+use crate::engine::Engine;
+use crate::servers::AnyPool;
+
+/// A flip and its landing are milliseconds apart.
+const PAUSE: Duration = Duration::from_millis(5);
+
+impl<DB: Engine> ShardHandle<DB> {
+    /// A condition, in this engine's SQL, that rows count here; `key` is the column that holds their
+    /// briefcases' ids.
+    ///
+    /// It has to stand in the statement that reads the rows: `SELECT count(*) FROM account WHERE
+    /// {present}`. For several statements begin a transaction that reads one snapshot. Of a table
+    /// that is reached through its parent, the parent's key decides: join the parent, and use
+    /// [`present_of`](Self::present_of) with the parent's alias.
+    pub fn present(&self, key: &str) -> String {
+        present(&DB::quote(key))
+    }
+
+    /// As [`present`](Self::present), of the table that the statement calls `alias`:
+    ///
+    /// ```
+    /// # async fn example(shard: &mdb_core::ShardHandle<sqlx::Sqlite>) -> Result<(), sqlx::Error> {
+    /// let count = format!(
+    ///     "SELECT count(*) FROM line_item l JOIN orders o ON o.g_order = l.g_order WHERE {}",
+    ///     shard.present_of("o", "g_user")
+    /// );
+    /// let items: i64 = sqlx::query_scalar(&count).fetch_one(shard).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn present_of(&self, alias: &str, key: &str) -> String {
+        present(&format!("{}.{}", DB::quote(alias), DB::quote(key)))
+    }
+}
+
+fn present(column: &str) -> String {
+    format!("{column} NOT IN (SELECT gdid FROM mdb_absent)")
+}
+
+/// What every shard answered, and whether briefcases changed their places meanwhile.
+#[derive(Debug)]
+pub struct WatchedReport<T, E> {
+    report: ScatterReport<T, E>,
+    moved: bool,
+}
+
+impl<T, E> WatchedReport<T, E> {
+    /// Whether a briefcase may have been counted on two shards, or on none. Ask again then.
+    pub fn moved_meanwhile(&self) -> bool {
+        self.moved
+    }
+
+    /// What each shard answered.
+    pub fn report(&self) -> &ScatterReport<T, E> {
+        &self.report
+    }
+
+    /// What each shard answered.
+    pub fn into_report(self) -> ScatterReport<T, E> {
+        self.report
+    }
+}
+
+/// A shard did not say how often briefcases have come and gone.
+#[derive(Debug, thiserror::Error)]
+#[error("{shard} can't be asked whether briefcases have moved")]
+pub struct WatchError {
+    shard: ShardInfo,
+    #[source]
+    source: sqlx::Error,
+}
+
+impl WatchError {
+    /// Which shard it is.
+    pub fn shard(&self) -> &ShardInfo {
+        &self.shard
+    }
+}
+
+/// Why there is no answer that holds for all shards together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettleError<E: std::error::Error + 'static> {
+    /// The work failed on a shard.
+    #[error("the work over all shards failed")]
+    Work(#[source] ScatterError<E>),
+    /// A shard did not say whether briefcases have moved.
+    #[error("it is not known whether briefcases have moved meanwhile")]
+    Watch(#[from] WatchError),
+    /// Briefcases changed their places each time.
+    #[error("briefcases moved during each of {attempts} attempts; try again when less is moved")]
+    Moving {
+        /// How often the work was done.
+        attempts: NonZeroU32,
+    },
+}
+
+impl<DB: Engine> Area<DB> {
+    /// As [`each_shard`](Self::each_shard), and says whether briefcases changed their places
+    /// meanwhile. Costs two more statements on each shard.
+    ///
+    /// When none did, work that uses [`ShardHandle::present`] has met every briefcase on exactly one
+    /// shard. For let a briefcase go from a source to a target, and let both be read before any
+    /// shard's work and after all of it, with the same number of flips and landings each time:
+    ///
+    /// - If the source was still its place at the second reading, it counted there all the time. It
+    ///   landed later than that, so either after the target's second reading, and did not count
+    ///   there; or before it, and then the target's number has changed.
+    /// - If it had left the source by the first reading, it did not count there. Either it had landed
+    ///   by the target's first reading, and counted there all the time; or it was still being received
+    ///   at the target's second reading, having left by the source's first one: that is seen in the
+    ///   readings themselves.
+    /// - In any other case it left or landed between two readings of one shard, whose number has
+    ///   changed.
+    ///
+    /// The rows that are copied come after the mark that they don't count, and go before it.
+    ///
+    /// # Errors
+    ///
+    /// [`WatchError`]: a shard could not be read. Failures of the work are in the report.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`each_shard`](Self::each_shard).
+    pub async fn each_shard_watched<T, E, F, Fut>(
+        &self,
+        options: ScatterOptions,
+        work: F,
+    ) -> Result<WatchedReport<T, E>, WatchError>
+    where
+        F: FnMut(ShardHandle<DB>) -> Fut + Send,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let shards = self.shards();
+        let before = Reading::of_all(self, &shards, options).await?;
+        let ids = shards.iter().map(ShardInfo::id).collect();
+        let report = scatter(self, ids, options, work).report().await;
+        let after = Reading::of_all(self, &shards, options).await?;
+        Ok(WatchedReport {
+            report,
+            moved: has_moved(&before, &after),
+        })
+    }
+
+    /// All answers of work that was done while no briefcase changed its place, in the order of the
+    /// shards; see [`each_shard_watched`](Self::each_shard_watched). The work is done again, up to
+    /// `attempts` times in all, when one did.
+    ///
+    /// # Errors
+    ///
+    /// - [`SettleError::Work`]: the first failure of the work.
+    /// - [`SettleError::Watch`]: a shard could not be read.
+    /// - [`SettleError::Moving`]: briefcases moved during every attempt.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`each_shard`](Self::each_shard).
+    ///
+    /// ```
+    /// # async fn example(mdb: &mdb_core::Mdb) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::num::NonZeroU32;
+    ///
+    /// use mdb_core::ScatterOptions;
+    /// use sqlx::Sqlite;
+    ///
+    /// let attempts = NonZeroU32::new(20).expect("20 is not 0");
+    /// let counts = mdb
+    ///     .area::<Sqlite>("user")?
+    ///     .each_shard_settled(ScatterOptions::new(), attempts, |shard| async move {
+    ///         let count = format!("SELECT count(*) FROM account WHERE {}", shard.present("g_user"));
+    ///         sqlx::query_scalar::<_, i64>(&count).fetch_one(&shard).await
+    ///     })
+    ///     .await?;
+    /// println!("{} accounts", counts.iter().map(|(_, count)| count).sum::<i64>());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn each_shard_settled<T, E, F, Fut>(
+        &self,
+        options: ScatterOptions,
+        attempts: NonZeroU32,
+        mut work: F,
+    ) -> Result<Vec<(ShardInfo, T)>, SettleError<E>>
+    where
+        F: FnMut(ShardHandle<DB>) -> Fut + Send,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: std::error::Error + Send + 'static,
+    {
+        for attempt in 1..=attempts.get() {
+            let watched = self.each_shard_watched(options, &mut work).await?;
+            let moved = watched.moved_meanwhile();
+            let ScatterReport {
+                succeeded, failed, ..
+            } = watched.into_report();
+            if let Some((shard, source)) = failed.into_iter().next() {
+                return Err(SettleError::Work(ScatterError { shard, source }));
+            }
+            if !moved {
+                return Ok(succeeded);
+            }
+            if attempt < attempts.get() {
+                tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+            }
+        }
+        Err(SettleError::Moving { attempts })
+    }
+}
+
+/// What a shard says at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reading {
+    /// How often briefcases have left or landed.
+    flips: i64,
+    /// The moves whose briefcases have left, and may not have landed.
+    leaving: BTreeSet<String>,
+    /// The moves whose briefcases are being received.
+    arriving: BTreeSet<String>,
+}
+
+impl Reading {
+    /// Reads all shards; in their order.
+    async fn of_all<DB: Engine>(
+        area: &Area<DB>,
+        shards: &[ShardInfo],
+        options: ScatterOptions,
+    ) -> Result<Vec<Self>, WatchError> {
+        let reading = |shard: ShardInfo| async move {
+            let read = Self::of(area.any_pool(shard.id())).await;
+            read.map_err(|source| WatchError { shard, source })
+        };
+        futures_util::stream::iter(shards.iter().cloned())
+            .map(reading)
+            .buffered(options.concurrency.get())
+            .try_collect()
+            .await
+    }
+
+    async fn of(pool: &AnyPool) -> Result<Self, sqlx::Error> {
+        // One statement, so that all of it is of the same moment.
+        let query = "SELECT DISTINCT s.flips, f.move, f.state FROM mdb_shard s LEFT JOIN mdb_fence f \
+             ON f.state = 4 OR (f.state = 3 AND f.landed = 0) WHERE s.only_row = 1";
+        let rows = pool.query(query, &[]).await?;
+        let mut reading = Self {
+            flips: rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)?,
+            leaving: BTreeSet::new(),
+            arriving: BTreeSet::new(),
+        };
+        for row in &rows {
+            if let Some(id) = row.optional_text(1)? {
+                let moves = if row.integer(2)? == 3 {
+                    &mut reading.leaving
+                } else {
+                    &mut reading.arriving
+                };
+                moves.insert(id.to_owned());
+            }
+        }
+        Ok(reading)
+    }
+}
+
+/// Whether a briefcase may have been met on two shards or on none between the readings.
+fn has_moved(before: &[Reading], after: &[Reading]) -> bool {
+    let flipped = before
+        .iter()
+        .zip(after)
+        .any(|(before, after)| before.flips != after.flips);
+    // Whether it has landed is asked of the target: its source is told later, or never if the mover
+    // has died.
+    flipped
+        || before.iter().any(|source| {
+            let mut targets = after.iter();
+            targets.any(|target| !source.leaving.is_disjoint(&target.arriving))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(flips: i64, leaving: &[&str], arriving: &[&str]) -> Reading {
+        let set = |moves: &[&str]| moves.iter().map(|id| (*id).to_owned()).collect();
+        Reading {
+            flips,
+            leaving: set(leaving),
+            arriving: set(arriving),
+        }
+    }
+
+    #[test]
+    fn nothing_moves_while_briefcases_are_copied() {
+        let before = [reading(3, &[], &[]), reading(5, &[], &["a"])];
+        assert!(!has_moved(&before, &before));
+    }
+
+    #[test]
+    fn a_flip_or_a_landing_in_between_is_seen() {
+        let before = [reading(3, &[], &[]), reading(5, &[], &["a"])];
+        let flipped = [reading(4, &["a"], &[]), reading(5, &[], &["a"])];
+        let landed = [reading(4, &["a"], &[]), reading(6, &[], &[])];
+        assert!(has_moved(&before, &flipped));
+        assert!(has_moved(&flipped, &landed));
+        assert!(has_moved(&before, &landed));
+    }
+
+    #[test]
+    fn one_that_is_between_two_shards_all_the_time_is_seen() {
+        let flipped = [reading(4, &["a"], &[]), reading(5, &[], &["a"])];
+        assert!(has_moved(&flipped, &flipped));
+        // The target was read before it received, and again while it still did.
+        let earlier = [reading(4, &["a"], &[]), reading(5, &[], &[])];
+        assert!(has_moved(&earlier, &flipped));
+    }
+
+    #[test]
+    fn one_that_has_landed_counts_though_its_source_was_not_told() {
+        let landed = [reading(4, &["a"], &[]), reading(6, &[], &[])];
+        assert!(!has_moved(&landed, &landed));
+    }
+}
