@@ -16,7 +16,10 @@ use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
 use tokio::task::JoinSet;
 
-on_all_engines!(@module on_sqlite, Sqlite, [briefcases_that_rest_are_moved_and_come_back, nothing_is_lost_while_tellers_work]);
+on_all_engines!(
+    briefcases_that_rest_are_moved_and_come_back,
+    nothing_is_lost_while_tellers_work
+);
 
 async fn move_all<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb, ids: &[Gdid], to: usize) {
     let relocator = mdb.relocator();

@@ -19,7 +19,10 @@ use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
 use tokio::task::JoinHandle;
 
-on_all_engines!(@module on_sqlite, Sqlite, [a_move_that_broke_off_is_resumed, a_move_that_broke_off_is_undone_or_past_its_commit_point]);
+on_all_engines!(
+    a_move_that_broke_off_is_resumed,
+    a_move_that_broke_off_is_undone_or_past_its_commit_point
+);
 
 /// A move has a few more steps than this, or a few less: rounds of catching up are steps too.
 const STEPS: usize = 28;

@@ -12,7 +12,11 @@ use mdb_tests::bank::{ACCOUNTS, Bank, Teller};
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
 
-on_all_engines!(@module on_sqlite, Sqlite, [counts_are_exact_while_briefcases_move, counts_without_the_predicate_are_off, a_briefcase_on_its_way_is_not_settled]);
+on_all_engines!(
+    counts_are_exact_while_briefcases_move,
+    counts_without_the_predicate_are_off,
+    a_briefcase_on_its_way_is_not_settled
+);
 
 /// So many times the briefcases are moved to the other shard.
 const TRIPS: usize = 12;

@@ -1,6 +1,6 @@
 //! Collecting what moves that are over have left on shards.
 
-use sqlx::Sqlite;
+use sqlx::{MySql, Postgres, Sqlite};
 
 use super::batch::{LOCK_LIMIT, open};
 use super::error::MoveError;
@@ -59,8 +59,8 @@ pub(super) async fn clean(servers: &Servers, home: Home<'_>) -> Result<Vec<Lefto
             };
             found.extend(match servers.config_of(shard).engine() {
                 EngineKind::Sqlite => cleaner.clean::<Sqlite>().await?,
-                // Nothing has been moved there yet.
-                EngineKind::Postgres | EngineKind::MySql => Vec::new(),
+                EngineKind::Postgres => cleaner.clean::<Postgres>().await?,
+                EngineKind::MySql => cleaner.clean::<MySql>().await?,
             });
         }
     }

@@ -152,12 +152,6 @@ pub enum MoveError {
         /// What can be done instead.
         advice: &'static str,
     },
-    /// Briefcases can't be moved on that engine yet.
-    #[error("briefcases can't be moved between {engine} databases yet")]
-    Unsupported {
-        /// The engine.
-        engine: crate::config::EngineKind,
-    },
     /// It was told to stop.
     #[error("the move was stopped; resume or abort it")]
     Stopped,
@@ -189,7 +183,6 @@ impl MoveError {
             | Self::Strays { .. }
             | Self::Plan(_)
             | Self::Mismatch { .. }
-            | Self::Unsupported { .. }
             | Self::WrongPhase { .. } => false,
         }
     }

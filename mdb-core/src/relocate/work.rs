@@ -1,7 +1,7 @@
 //! Running one batch on the engine that its shards are on.
 
 use mdb_gdid::Gdid;
-use sqlx::Sqlite;
+use sqlx::{MySql, Postgres, Sqlite};
 
 use super::batch::{Batch, open_pair};
 use super::error::MoveError;
@@ -35,9 +35,8 @@ impl Relocator {
         let (id, owner) = (job.record.id.clone(), job.owner);
         let end = match self.servers.config_of(job.source).engine() {
             EngineKind::Sqlite => self.work_on::<Sqlite>(job, aim).await,
-            engine @ (EngineKind::Postgres | EngineKind::MySql) => {
-                Err(MoveError::Unsupported { engine })
-            }
+            EngineKind::Postgres => self.work_on::<Postgres>(job, aim).await,
+            EngineKind::MySql => self.work_on::<MySql>(job, aim).await,
         };
         if end.is_err() {
             // Best effort: otherwise the lease runs out by itself.
