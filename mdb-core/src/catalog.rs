@@ -18,13 +18,16 @@
 //!   rests; else it goes *guarded*: it looks at the briefcase's fence on the shard first. So a process
 //!   without a lease is slower, never wrong.
 
+mod copies;
 mod home;
 mod live;
 mod operation;
+mod relocation;
 mod session;
 
+pub(crate) use copies::spread as spread_copies;
 pub(crate) use home::{Home, HomeError};
-pub(crate) use live::Motions;
 pub use live::{Epoch, LiveArea, LiveRouter};
 pub(crate) use operation::{Operation, Path};
-pub(crate) use session::{Session, router_of};
+pub(crate) use relocation::{KnownRelocations, RelocationState};
+pub(crate) use session::Session;

@@ -2,7 +2,7 @@
 //!
 //! Built with the cargo feature `failpoints` only. Every statement by which an index changes its
 //! rows, and every step of a move, passes through here. A test says at which of them, counted from 1, one future is to fail,
-//! and how; no other future is concerned, also in the same process.
+//! and how, or where it has to wait; no other future is concerned, also in the same process.
 
 use std::future::{Future, pending};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 tokio::task_local! {
     static FAULT: Arc<Fault>;
+    static HALT: Arc<Halt>;
 }
 
 #[derive(Debug)]
@@ -77,10 +78,77 @@ pub fn fail_at<T>(
     }
 }
 
+/// A place where a future waits, with its transactions and connections open, until it is let go on.
+#[derive(Debug)]
+pub struct Halt {
+    at: usize,
+    side: HaltSide,
+    passed: AtomicUsize,
+    reached: Notify,
+    go_on: Notify,
+}
+
+/// On which side of a statement a future waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HaltSide {
+    /// It has not been sent. If it is a commit, its transaction is open and holds its locks.
+    Before,
+    /// It has taken effect.
+    After,
+}
+
+impl Halt {
+    /// A place at the statement number `at`.
+    pub fn new(at: usize, side: HaltSide) -> Arc<Self> {
+        Arc::new(Self {
+            at,
+            side,
+            passed: AtomicUsize::new(0),
+            reached: Notify::new(),
+            go_on: Notify::new(),
+        })
+    }
+
+    /// Runs `future` and lets it wait here.
+    pub fn scope<T>(self: &Arc<Self>, future: impl Future<Output = T>) -> impl Future<Output = T> {
+        HALT.scope(Arc::clone(self), future)
+    }
+
+    /// Waits until the future is here; for ever, if it ends before.
+    pub async fn reached(&self) {
+        self.reached.notified().await;
+    }
+
+    /// Lets the future go on.
+    pub fn go_on(&self) {
+        self.go_on.notify_one();
+    }
+
+    async fn pass<T>(&self, statement: impl Future<Output = T>) -> T {
+        let is_here = 1 + self.passed.fetch_add(1, Ordering::Relaxed) == self.at;
+        if is_here && self.side == HaltSide::Before {
+            self.wait().await;
+        }
+        let output = statement.await;
+        if is_here && self.side == HaltSide::After {
+            self.wait().await;
+        }
+        output
+    }
+
+    async fn wait(&self) {
+        self.reached.notify_one();
+        self.go_on.notified().await;
+    }
+}
+
 /// Passes a statement that changes rows, or a step of several.
 pub(crate) async fn pass<T, E: From<sqlx::Error>>(
     statement: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
+    if let Ok(halt) = HALT.try_with(Arc::clone) {
+        return halt.pass(statement).await;
+    }
     let Ok(fault) = FAULT.try_with(Arc::clone) else {
         return statement.await;
     };

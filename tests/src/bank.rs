@@ -3,20 +3,35 @@
 //! A [`Bank`] has an area `user` with two shards on two servers. A briefcase has a row in `customer`, [`ACCOUNTS`]
 //! rows in `account`, and for each transfer a row in `transfer` with two rows in `entry`, which is reached through its
 //! parent only. [`Teller`]s transfer and read as services do; [`Bank::url`] is for clients that know
-//! nothing of MDB.
+//! nothing of MDB. A [`Ledger`] is what a process writes down of its transfers; [`Bank::reconcile`] compares
+//! ledgers with the rows.
+
+mod audit;
+mod configuration;
+mod ledger;
+mod statements;
+mod teller;
+mod workers;
 
 use std::marker::PhantomData;
-use std::path::Path;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mdb_core::config::Config;
 use mdb_core::error::chain;
 use mdb_core::topology::ShardId;
-use mdb_core::{Area, Briefcase, Gdid, Mdb, ScatterOptions, TransactError};
+use mdb_core::{Area, Gdid, Mdb, ScatterOptions};
 use tempfile::TempDir;
 
-use crate::kit::{Kind, SharedServer, shared, temp_dir, unique};
+use crate::kit::{Durability, Server, SharedServer, shared, temp_dir, unique};
 use crate::store::TestEngine;
+
+pub use audit::Audit;
+pub use ledger::{Known, Ledger, LedgerWriter};
+pub use statements::{literal, sum_of, transfer_of, transfer_statements, transfers_of};
+pub use teller::Teller;
+pub use workers::{Worker, Workers};
 
 /// How many accounts a briefcase has.
 pub const ACCOUNTS: u64 = 4;
@@ -24,50 +39,92 @@ pub const ACCOUNTS: u64 = 4;
 /// What a briefcase's accounts have together, always.
 pub const SUM: i64 = 4_000;
 
+/// A server of a bank.
+#[derive(Debug)]
+enum Host {
+    Shared(SharedServer),
+    Own(Box<Server>),
+}
+
+impl Deref for Host {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        match self {
+            Self::Shared(server) => server,
+            Self::Own(server) => server,
+        }
+    }
+}
+
 /// The bank's configuration and servers.
 #[derive(Debug)]
 pub struct Bank<DB: TestEngine> {
     text: String,
     directory: TempDir,
     prefix: String,
-    servers: Vec<SharedServer>,
+    /// None on an engine without servers; the third one, if there is one, is the catalog's.
+    servers: Vec<Host>,
     next_transfer: AtomicU64,
     engine: PhantomData<fn() -> DB>,
 }
 
 impl<DB: TestEngine> Bank<DB> {
-    /// A bank with empty tables.
+    /// A bank with empty tables, on servers that all tests of the process share.
     ///
     /// # Panics
     ///
     /// When a server does not start or a shard can't be made ready.
     pub async fn start() -> Self {
-        let servers = match DB::SERVER {
-            None => Vec::new(),
-            Some(kind) => vec![
-                shared(kind, 0).await.expect("the first server starts"),
-                shared(kind, 1).await.expect("the second server starts"),
-            ],
-        };
-        let urls = match &servers[..] {
-            [a, b] => [a.url_template(), b.url_template()],
-            _ => ["sqlite:east".to_owned(), "sqlite:west".to_owned()],
+        let mut servers = Vec::new();
+        for number in 0..2 {
+            if let Some(kind) = DB::SERVER {
+                let server = shared(kind, number).await;
+                servers.push(Host::Shared(server.expect("the server starts")));
+            }
+        }
+        Self::on(servers).await
+    }
+
+    /// A bank on three servers of its own, to be stalled and killed: the two shards' and the catalog's.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub async fn alone() -> Self {
+        let mut servers = Vec::new();
+        for _ in 0..3 {
+            if let Some(kind) = DB::SERVER {
+                let server = Server::start(kind, Durability::Fast).await;
+                servers.push(Host::Own(Box::new(server.expect("the server starts"))));
+            }
+        }
+        Self::on(servers).await
+    }
+
+    async fn on(servers: Vec<Host>) -> Self {
+        let urls: Vec<String> = match DB::SERVER {
+            None => ["sqlite:east", "sqlite:west", "sqlite:catalog"]
+                .map(str::to_owned)
+                .to_vec(),
+            Some(_) => servers.iter().map(|s| s.url_template()).collect(),
         };
         let prefix = unique("bank");
         let bank = Self {
-            text: configuration(&prefix, &urls),
+            text: configuration::text(&prefix, &urls),
             directory: temp_dir().expect("there is room for a directory"),
             prefix,
             servers,
             next_transfer: AtomicU64::new(1),
             engine: PhantomData,
         };
+        std::fs::write(bank.config(), &bank.text).expect("the configuration can be written");
         let mdb = bank.open();
         for (shard, report) in mdb.init().await {
             report.unwrap_or_else(|error| panic!("shard {shard}: {}", chain(&error)));
         }
         let area = mdb.area::<DB>("user").expect("the area is there");
-        for table in tables::<DB>() {
+        for table in statements::tables::<DB>() {
             let table: &'static str = table.leak();
             area.each_shard(ScatterOptions::new(), move |shard| async move {
                 DB::run(&shard, table).await
@@ -82,6 +139,20 @@ impl<DB: TestEngine> Bank<DB> {
     /// The configuration.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The file of the configuration.
+    pub fn config(&self) -> PathBuf {
+        self.directory().join("mdb.toml")
+    }
+
+    /// The server of the first (0) or second (1) shard, or of the catalog (2).
+    ///
+    /// # Panics
+    ///
+    /// When the bank has no such server.
+    pub fn server(&self, number: usize) -> &Server {
+        &self.servers[number]
     }
 
     /// The directory of the configuration, and of SQLite's files.
@@ -174,206 +245,4 @@ impl<DB: TestEngine> Bank<DB> {
         let counter = self.next_transfer.fetch_add(1, Ordering::Relaxed);
         Gdid::new(1, 0, counter).expect("a small counter")
     }
-}
-
-/// The statements that make the bank's tables.
-fn tables<DB: TestEngine>() -> Vec<String> {
-    let (id, rest) = match DB::SERVER {
-        None => ("BLOB", ""),
-        Some(Kind::Postgres) => ("BYTEA", ""),
-        Some(Kind::MariaDb) => ("BINARY(12)", " ENGINE = InnoDB"),
-    };
-    vec![
-        format!(
-            "CREATE TABLE customer (g_user {id} NOT NULL PRIMARY KEY, name VARCHAR(40) NOT NULL){rest}"
-        ),
-        format!(
-            "CREATE TABLE account (g_user {id} NOT NULL, n BIGINT NOT NULL, cents BIGINT NOT NULL, PRIMARY KEY (g_user, n), \
-             FOREIGN KEY (g_user) REFERENCES customer (g_user)){rest}"
-        ),
-        format!(
-            "CREATE TABLE transfer (g_transfer {id} NOT NULL PRIMARY KEY, g_user {id} NOT NULL, cents BIGINT NOT NULL, \
-             FOREIGN KEY (g_user) REFERENCES customer (g_user)){rest}"
-        ),
-        "CREATE INDEX transfer_user ON transfer (g_user)".to_owned(),
-        format!(
-            "CREATE TABLE entry (g_transfer {id} NOT NULL, side BIGINT NOT NULL, n BIGINT NOT NULL, cents BIGINT NOT NULL, \
-             PRIMARY KEY (g_transfer, side), FOREIGN KEY (g_transfer) REFERENCES transfer (g_transfer)){rest}"
-        ),
-    ]
-}
-
-/// An id as it is written in SQL.
-pub fn literal<DB: TestEngine>(id: Gdid) -> String {
-    match DB::SERVER {
-        Some(Kind::Postgres) => format!("'\\x{id:x}'::bytea"),
-        None | Some(Kind::MariaDb) => format!("x'{id:x}'"),
-    }
-}
-
-/// The statements of a transfer of `cents` from one account to another.
-pub fn transfer_statements<DB: TestEngine>(
-    user: Gdid,
-    transfer: Gdid,
-    [from, to]: [u64; 2],
-    cents: i64,
-) -> Vec<String> {
-    let (user, transfer) = (literal::<DB>(user), literal::<DB>(transfer));
-    vec![
-        format!("INSERT INTO transfer VALUES ({transfer}, {user}, {cents})"),
-        format!(
-            "INSERT INTO entry VALUES ({transfer}, 0, {from}, -{cents}), ({transfer}, 1, {to}, {cents})"
-        ),
-        format!("UPDATE account SET cents = cents - {cents} WHERE g_user = {user} AND n = {from}"),
-        format!("UPDATE account SET cents = cents + {cents} WHERE g_user = {user} AND n = {to}"),
-    ]
-}
-
-/// Someone who uses the bank as a service does.
-#[derive(Clone, Debug)]
-pub struct Teller<DB: TestEngine> {
-    area: Area<DB>,
-}
-
-impl<DB: TestEngine> Teller<DB> {
-    /// A teller of an open store.
-    ///
-    /// # Panics
-    ///
-    /// When the store has no area `user` on this engine.
-    pub fn new(mdb: &Mdb) -> Self {
-        Self {
-            area: mdb.area("user").expect("the area is there"),
-        }
-    }
-
-    /// The area.
-    pub fn area(&self) -> &Area<DB> {
-        &self.area
-    }
-
-    /// The briefcase of a customer.
-    ///
-    /// # Panics
-    ///
-    /// When the id is below the area's start.
-    pub fn briefcase(&self, user: Gdid) -> Briefcase<DB> {
-        self.area
-            .briefcase(user)
-            .expect("the id is above the start")
-    }
-
-    /// Transfers some cents between two accounts picked at random.
-    ///
-    /// # Errors
-    ///
-    /// As [`Briefcase::transact`].
-    pub async fn transfer(&self, user: Gdid, transfer: Gdid) -> Result<(), TransactError> {
-        let accounts = [fastrand::u64(..ACCOUNTS), fastrand::u64(..ACCOUNTS)];
-        let statements = transfer_statements::<DB>(user, transfer, accounts, fastrand::i64(1..50));
-        let statements = &statements;
-        self.briefcase(user)
-            .transact(async |tx| {
-                for statement in statements {
-                    DB::run(&tx, statement).await?;
-                }
-                Ok(())
-            })
-            .await
-    }
-
-    /// What a customer's accounts have together, in one statement.
-    ///
-    /// # Errors
-    ///
-    /// The server's, or MDB's inside it.
-    pub async fn sum(&self, user: Gdid) -> Result<i64, sqlx::Error> {
-        let ann = self.briefcase(user);
-        DB::number(&ann, &sum_of::<DB>(user)).await
-    }
-
-    /// How many transfers with both their entries the customer has.
-    ///
-    /// # Errors
-    ///
-    /// As [`sum`](Self::sum).
-    pub async fn transfers(&self, user: Gdid) -> Result<i64, sqlx::Error> {
-        let ann = self.briefcase(user);
-        DB::number(&ann, &transfers_of::<DB>(user)).await
-    }
-}
-
-/// A query of what a customer's accounts have together.
-pub fn sum_of<DB: TestEngine>(user: Gdid) -> String {
-    let key = literal::<DB>(user);
-    let cast = match DB::SERVER {
-        None => "CAST(coalesce(sum(cents), 0) AS INTEGER)",
-        Some(Kind::Postgres) => "CAST(coalesce(sum(cents), 0) AS BIGINT)",
-        Some(Kind::MariaDb) => "CAST(coalesce(sum(cents), 0) AS SIGNED)",
-    };
-    format!("SELECT {cast} FROM account WHERE g_user = {key}")
-}
-
-/// A query of how many transfers with both their entries a customer has.
-pub fn transfers_of<DB: TestEngine>(user: Gdid) -> String {
-    format!(
-        "SELECT count(*) FROM transfer t WHERE t.g_user = {} \
-         AND (SELECT count(*) FROM entry e WHERE e.g_transfer = t.g_transfer) = 2",
-        literal::<DB>(user)
-    )
-}
-
-/// A query of how many of the customer's transfers have that id: 0 or 1.
-pub fn transfer_of<DB: TestEngine>(user: Gdid, transfer: Gdid) -> String {
-    format!(
-        "SELECT count(*) FROM transfer WHERE g_user = {} AND g_transfer = {}",
-        literal::<DB>(user),
-        literal::<DB>(transfer)
-    )
-}
-
-fn configuration(prefix: &str, [east, west]: &[String; 2]) -> String {
-    format!(
-        r#"
-        [store]
-        name = "bank"
-
-        [[server]]
-        name = "east"
-        url = "{east}"
-
-        [[server]]
-        name = "west"
-        url = "{west}"
-
-        [central]
-        shards = [{{ server = "east", database = "{prefix}_central" }}]
-
-        [[area]]
-        name = "user"
-
-        [[area.partition]]
-        start = "0:0:1"
-        shards = [
-            {{ server = "east", database = "{prefix}_0" }},
-            {{ server = "west", database = "{prefix}_1" }},
-        ]
-
-        [[area.briefcase]]
-        name = "customer"
-        [[area.briefcase.table]]
-        name = "customer"
-        key = "g_user"
-        [[area.briefcase.table]]
-        name = "account"
-        key = "g_user"
-        [[area.briefcase.table]]
-        name = "transfer"
-        key = "g_user"
-        [[area.briefcase.table]]
-        name = "entry"
-        parent = "transfer"
-        on = {{ g_transfer = "g_transfer" }}
-        "#
-    )
 }

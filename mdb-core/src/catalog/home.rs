@@ -3,9 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use mdb_gdid::Gdid;
-
 use super::live::Epoch;
+use super::relocation::RelocationRow;
 use crate::engine::{Step, Value, Values};
 use crate::servers::{AnyPool, Servers};
 use crate::topology::Topology;
@@ -25,17 +24,6 @@ pub(crate) enum HomeError {
     /// What is stored there makes no sense.
     #[error("the catalog on CENTRAL's first shard has no epoch: run `mdb init`")]
     NoEpoch,
-}
-
-/// Where a briefcase is, as the catalog has it.
-pub(crate) struct RelocationRow {
-    pub(crate) area: String,
-    pub(crate) id: Gdid,
-    pub(crate) in_motion: bool,
-    /// The shard's name; by the area's rule without one.
-    pub(crate) home: Option<String>,
-    /// The shard that it leaves, while it is in motion.
-    pub(crate) source: String,
 }
 
 /// A router that does not know of an epoch yet.
@@ -83,18 +71,15 @@ impl<'s> Home<'s> {
 
     /// All relocations and motions.
     pub(crate) async fn relocations(self) -> Result<Vec<RelocationRow>, HomeError> {
-        let query = "SELECT area, gdid, state, home, source FROM mdb_relocation WHERE epoch > 0";
-        let rows = self.pool.query(query, &[]).await?;
-        let read = |row: &Values| -> Result<RelocationRow, sqlx::Error> {
-            Ok(RelocationRow {
-                area: row.text(0)?.to_owned(),
-                id: row.id(1)?,
-                in_motion: row.integer(2)? == 1,
-                home: row.optional_text(3)?.map(str::to_owned),
-                source: row.text(4)?.to_owned(),
-            })
-        };
-        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+        self.relocations_since(Epoch::START).await
+    }
+
+    /// The relocations and motions that have changed after `epoch`. None is ever deleted.
+    pub(crate) async fn relocations_since(
+        self,
+        epoch: Epoch,
+    ) -> Result<Vec<RelocationRow>, HomeError> {
+        Ok(RelocationRow::changed_since(self.pool, epoch).await?)
     }
 
     /// Registers a router that has acknowledged nothing yet, for as long as `lease`.

@@ -11,6 +11,7 @@ use mdb_gdid::Gdid;
 use tokio::sync::Notify;
 
 use super::operation::{Operation, Path};
+use super::relocation::RelocationState;
 use crate::routing::{AreaRouter, Route, RouteError, Router};
 use crate::topology::{AreaIndex, ShardId};
 
@@ -46,19 +47,17 @@ pub(crate) type Motions = HashMap<(AreaIndex, Gdid), ShardId>;
 pub(crate) struct Snapshot {
     version: u64,
     epoch: Epoch,
-    router: Arc<Router>,
-    motions: Motions,
+    state: RelocationState,
     running: Box<[AtomicUsize]>,
 }
 
 impl Snapshot {
-    fn new(version: u64, epoch: Epoch, router: Router, motions: Motions) -> Self {
-        let shards = router.topology().shards().len();
+    fn new(version: u64, epoch: Epoch, state: RelocationState) -> Self {
+        let shards = state.router.topology().shards().len();
         Self {
             version,
             epoch,
-            router: Arc::new(router),
-            motions,
+            state,
             running: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
         }
     }
@@ -68,7 +67,7 @@ impl Snapshot {
     }
 
     pub(crate) fn motions(&self) -> &Motions {
-        &self.motions
+        &self.state.motions
     }
 
     /// How many operations that began by this snapshot run on `shard`.
@@ -103,7 +102,7 @@ pub struct LiveRouter {
 impl LiveRouter {
     /// Begins with `router`.
     pub fn new(router: Router) -> Arc<Self> {
-        let first = Snapshot::new(0, Epoch::START, router, Motions::new());
+        let first = Snapshot::new(0, Epoch::START, RelocationState::at_rest(router));
         Arc::new(Self {
             version: AtomicU64::new(0),
             current: ArcSwap::from_pointee(first),
@@ -117,7 +116,7 @@ impl LiveRouter {
 
     /// The router that holds just now.
     pub fn current(&self) -> Arc<Router> {
-        Arc::clone(&self.current.load().router)
+        Arc::clone(&self.current.load().state.router)
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -130,13 +129,13 @@ impl LiveRouter {
     /// keep their numbers. Relocations may differ.
     pub fn replace(&self, router: Router) {
         let epoch = self.current.load().epoch;
-        self.change(epoch, router, Motions::new());
+        self.change(epoch, RelocationState::at_rest(router));
     }
 
-    pub(super) fn change(&self, epoch: Epoch, router: Router, motions: Motions) {
+    pub(super) fn change(&self, epoch: Epoch, state: RelocationState) {
         let mut older = self.older.lock().unwrap_or_else(PoisonError::into_inner);
         let version = self.version.load(Ordering::SeqCst) + 1;
-        let next = Snapshot::new(version, epoch, router, motions);
+        let next = Snapshot::new(version, epoch, state);
         older.push(self.current.swap(Arc::new(next)));
         // After the swap: whoever sees the new number finds the new router. Whoever has counted
         // itself under the old one before that is seen by `is_running_before`.
@@ -188,7 +187,7 @@ impl LiveRouter {
         LiveArea {
             live: Arc::clone(self),
             index,
-            pinned: Arc::clone(snapshot.router.area_at(index)),
+            pinned: Arc::clone(snapshot.state.router.area_at(index)),
             snapshot,
         }
     }
@@ -226,14 +225,14 @@ impl LiveArea {
     #[inline(never)]
     fn route_anew(&self, id: Gdid) -> Result<Route, RouteError> {
         let current = self.live.current.load();
-        current.router.area_at(self.index).route(id)
+        current.state.route(self.index, id)
     }
 
     /// Begins an operation on the briefcase `id`: finds its shard, and counts until it is dropped.
     ///
     /// # Errors
     ///
-    /// As [`AreaRouter::route`].
+    /// As [`AreaRouter::route`], and [`RouteError::UnknownHome`].
     pub(crate) fn enter(&self, id: Gdid) -> Result<Operation, RouteError> {
         loop {
             let version = self.live.version.load(Ordering::Acquire);
@@ -242,9 +241,9 @@ impl LiveArea {
             } else {
                 self.live.snapshot()
             };
-            let shard = snapshot.router.area_at(self.index).route(id)?.shard_id();
-            let rests =
-                snapshot.motions.is_empty() || !snapshot.motions.contains_key(&(self.index, id));
+            let shard = snapshot.state.route(self.index, id)?.shard_id();
+            let motions = snapshot.motions();
+            let rests = motions.is_empty() || !motions.contains_key(&(self.index, id));
             let path = if rests && self.live.has_lease() {
                 Path::Direct
             } else {

@@ -1,16 +1,17 @@
 //! This process' registration at the catalog's home.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-use super::home::{Home, HomeError, RelocationRow};
-use super::live::{Epoch, LiveRouter, Motions};
-use crate::routing::{Relocation, Relocations, Router};
+use super::copies;
+use super::home::{Home, HomeError};
+use super::live::{Epoch, LiveRouter};
+use super::relocation::KnownRelocations;
 use crate::servers::{Servers, WeakServers};
-use crate::topology::{AreaIndex, ShardId, Topology};
+use crate::topology::Topology;
 
 /// For how long a router asks to be waited for.
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
@@ -55,6 +56,7 @@ impl Session {
             router: servers.application().to_owned(),
             acknowledged: Epoch::START,
             renewed: None,
+            relocations: KnownRelocations::default(),
             tell,
         };
         let runtime = tokio::runtime::Handle::try_current().ok();
@@ -94,6 +96,7 @@ struct Keeper {
     acknowledged: Epoch,
     /// When the lease was last asked for.
     renewed: Option<Instant>,
+    relocations: KnownRelocations,
     tell: watch::Sender<bool>,
 }
 
@@ -111,10 +114,17 @@ impl Keeper {
             }
         }
         let _ = hurried(&hurry, GRACE).await;
+        let mut listening = JoinSet::new();
+        listening.spawn(listen(
+            self.servers.clone(),
+            Arc::clone(&self.topology),
+            Arc::clone(&hurry),
+        ));
         while let (Some(live), Some(servers)) = (self.live.upgrade(), self.servers.upgrade()) {
             let home = Home::of(&servers, &self.topology);
             let went = self.step(&live, home).await;
             if let Err(error) = &went {
+                self.make_do(&live, &servers).await;
                 tracing::debug!(error = %crate::error::chain(error), "the catalog can't be asked; going the guarded path");
             }
             let joined = live.has_lease();
@@ -122,7 +132,7 @@ impl Keeper {
             self.tell
                 .send_if_modified(|was| std::mem::replace(was, joined) != joined);
             let pause = if went.is_ok() { POLL } else { RENEWAL };
-            tokio::time::sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+            let _ = hurried(&hurry, pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
         }
     }
 
@@ -134,8 +144,7 @@ impl Keeper {
         let known = live.snapshot().epoch();
         let epoch = home.epoch().await?;
         if epoch != known {
-            let rows = home.relocations().await?;
-            self.apply(live, epoch, &rows);
+            self.learn(live, home, epoch).await?;
         }
         let (reached, waits_for) = self.reached(live);
         let due = self.renewed.is_none_or(|at| at.elapsed() >= RENEWAL);
@@ -170,8 +179,7 @@ impl Keeper {
         let place = format!("process {}", std::process::id());
         home.register(&self.router, &place, LEASE).await?;
         let epoch = home.epoch().await?;
-        let rows = home.relocations().await?;
-        self.apply(live, epoch, &rows);
+        self.learn(live, home, epoch).await?;
         let (reached, waits_for) = self.reached(live);
         if home
             .renew(&self.router, reached, LEASE, waits_for.as_deref())
@@ -201,43 +209,49 @@ impl Keeper {
         }
     }
 
-    fn apply(&self, live: &LiveRouter, epoch: Epoch, rows: &[RelocationRow]) {
-        let (router, motions) = router_of(&self.topology, rows);
-        live.change(epoch, router, motions);
+    /// Reads what is new: nothing of it may be older than the epoch that was read before.
+    async fn learn(
+        &mut self,
+        live: &LiveRouter,
+        home: Home<'_>,
+        epoch: Epoch,
+    ) -> Result<(), HomeError> {
+        let known = live.snapshot().epoch();
+        // A catalog that was restored from a backup has an earlier epoch.
+        if self.renewed.is_none() || epoch < known {
+            self.relocations = KnownRelocations::of(home.relocations().await?);
+        } else {
+            self.relocations.learn(home.relocations_since(known).await?);
+        }
+        live.change(epoch, self.relocations.state(&self.topology));
+        Ok(())
+    }
+
+    /// Begins with what a copy has, while the home is away.
+    async fn make_do(&mut self, live: &LiveRouter, servers: &Servers) {
+        if live.snapshot().epoch() > Epoch::START {
+            return;
+        }
+        if let Some((epoch, relocations)) = copies::latest(servers).await {
+            tracing::warn!(%epoch, "the catalog's home is away; using a copy of the relocations");
+            live.change(epoch, relocations.state(&self.topology));
+        }
     }
 }
 
-/// The router and the motions that the catalog's rows come to.
-pub(crate) fn router_of(topology: &Arc<Topology>, rows: &[RelocationRow]) -> (Router, Motions) {
-    let mut relocations: HashMap<AreaIndex, Vec<Relocation>> = HashMap::new();
-    let mut motions = Motions::new();
-    for row in rows {
-        let Some(area) = topology.area_index(&row.area) else {
-            continue;
-        };
-        if let Some(home) = &row.home {
-            if let Some(to) = topology.shard_named(area, home) {
-                let relocation = Relocation::Briefcase { id: row.id, to };
-                relocations.entry(area).or_default().push(relocation);
-            } else {
-                tracing::error!(area = row.area, id = %row.id, home, "a relocation names a shard that the configuration lacks");
+/// Hurries whenever the home's server tells of a change, where it can.
+async fn listen(servers: WeakServers, topology: Arc<Topology>, hurry: Arc<tokio::sync::Notify>) {
+    while let Some(strong) = servers.upgrade() {
+        let home = Home::of(&strong, &topology).pool().clone();
+        drop(strong);
+        match home.listen(&|| hurry.notify_one()).await {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::debug!(error = %crate::error::chain(&error), "the catalog's changes are asked for, not told");
             }
         }
-        if row.in_motion {
-            let unknown = ShardId::new(0);
-            let source = topology.shard_named(area, &row.source).unwrap_or(unknown);
-            motions.insert((area, row.id), source);
-        }
+        tokio::time::sleep(LEASE.mul_f64(0.5 + fastrand::f64())).await;
     }
-    let relocations = relocations
-        .into_iter()
-        .map(|(area, list)| {
-            let list = Relocations::new(list).expect("the catalog has one row for a briefcase");
-            (area, list)
-        })
-        .collect();
-    let router = Router::with_relocations(Arc::clone(topology), &relocations);
-    (router, motions)
 }
 
 /// Whether somebody is in a hurry within `time`.

@@ -211,6 +211,17 @@ impl Engine for MySql {
         ))
     }
 
+    fn sessions_at_work(
+        connection: &mut MySqlConnection,
+    ) -> BoxFuture<'_, Result<Option<u32>, sqlx::Error>> {
+        Box::pin(async move {
+            let query = "SHOW GLOBAL STATUS LIKE 'Threads_running'";
+            let row = sqlx::query(query).fetch_one(connection).await?;
+            let sessions: String = row.try_get(1)?;
+            Ok(sessions.parse().ok())
+        })
+    }
+
     fn insert_if_absent(insert_into: &str, column: &str) -> String {
         // Not INSERT IGNORE, which would swallow other errors too.
         format!("{insert_into} ON DUPLICATE KEY UPDATE {column} = {column}")

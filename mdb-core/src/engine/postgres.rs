@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use futures_core::future::BoxFuture;
 use secrecy::ExposeSecret;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions, PgRow};
 use sqlx::{ConnectOptions, Postgres, Row, TransactionManager, TypeInfo, ValueRef};
 
 use super::begin::Writes;
@@ -15,6 +15,23 @@ use super::{
     TableSize, Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
+
+fn options_of(spec: &ConnectSpec<'_>) -> Result<PgConnectOptions, sqlx::Error> {
+    let url = match spec.target {
+        Target::Database(database) | Target::Create(database) => {
+            spec.endpoint.database_url(database)
+        }
+        Target::Server(database) => spec.endpoint.admin_url(database),
+    };
+    Ok(PgConnectOptions::from_str(url.expose_secret())?
+        .application_name(spec.application)
+        .statement_cache_capacity(spec.statement_cache)
+        .disable_statement_logging())
+}
+
+/// The channel that the catalog's changes are told on.
+const CHANNEL: &str = "mdb_catalog";
+const NOTIFY: &str = "SELECT CAST(1 AS BIGINT) FROM pg_notify('mdb_catalog', '')";
 
 #[expect(
     private_interfaces,
@@ -36,18 +53,7 @@ impl Engine for Postgres {
         spec: &'s ConnectSpec<'_>,
     ) -> BoxFuture<'s, Result<(PgConnection, Session), sqlx::Error>> {
         Box::pin(async move {
-            let url = match spec.target {
-                Target::Database(database) | Target::Create(database) => {
-                    spec.endpoint.database_url(database)
-                }
-                Target::Server(database) => spec.endpoint.admin_url(database),
-            };
-            let mut connection = PgConnectOptions::from_str(url.expose_secret())?
-                .application_name(spec.application)
-                .statement_cache_capacity(spec.statement_cache)
-                .disable_statement_logging()
-                .connect()
-                .await?;
+            let mut connection = options_of(spec)?.connect().await?;
             // Set by a statement and not at start-up, because connection poolers refuse unknown
             // start-up parameters. The longest transaction bounds how long one may sit idle.
             let longest = TransactionOptions::MAX_TIMEOUT.as_millis() + 60_000;
@@ -168,6 +174,42 @@ impl Engine for Postgres {
 
     fn insert_if_absent(insert_into: &str, _: &str) -> String {
         format!("{insert_into} ON CONFLICT DO NOTHING")
+    }
+
+    fn notification() -> Option<&'static str> {
+        Some(NOTIFY)
+    }
+
+    fn sessions_at_work(
+        connection: &mut PgConnection,
+    ) -> BoxFuture<'_, Result<Option<u32>, sqlx::Error>> {
+        Box::pin(async move {
+            let query = "SELECT count(*) FROM pg_stat_activity \
+                 WHERE state = 'active' AND backend_type = 'client backend'";
+            let sessions: i64 = sqlx::query_scalar(query).fetch_one(connection).await?;
+            Ok(u32::try_from(sessions).ok())
+        })
+    }
+
+    fn listen<'s>(
+        spec: &'s ConnectSpec<'_>,
+        heard: &'s (dyn Fn() + Sync),
+    ) -> BoxFuture<'s, Result<(), sqlx::Error>> {
+        Box::pin(async move {
+            // The driver listens on connections of its own pools only.
+            let pool = PgPoolOptions::new()
+                .max_connections(1)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .connect_lazy_with(options_of(spec)?);
+            let mut listener = PgListener::connect_with(&pool).await?;
+            listener.listen(CHANNEL).await?;
+            loop {
+                heard();
+                // None: the connection was lost, and with it perhaps a notification.
+                let _ = listener.try_recv().await?;
+            }
+        })
     }
 
     fn now() -> &'static str {

@@ -46,6 +46,7 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
             .await?;
         self.record.phase = phase;
         self.progress.set_phase(phase);
+        tracing::debug!(id = self.record.id(), %phase, "the move goes on");
         Ok(())
     }
 

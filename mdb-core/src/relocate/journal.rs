@@ -14,6 +14,9 @@ use crate::engine::{Step, Value, Values};
 /// For how long a mover is taken to be alive after it has last written to the journal.
 pub(super) const MOVER_LEASE: Duration = Duration::from_secs(15);
 
+/// How many briefcases one statement names.
+pub(super) const NAMED_AT_ONCE: usize = 200;
+
 /// The journal, as the one who runs the move writes it.
 #[derive(Clone, Copy)]
 pub(super) struct Journal<'s> {
@@ -53,12 +56,15 @@ impl<'s> Journal<'s> {
             Self::lease(),
         ];
         let mut steps = vec![Step::new(insert, values)];
-        steps.extend(ids.iter().map(|id| {
-            let values = [Value::from(&record.id), Value::from(*id)];
-            Step::new(
-                "INSERT INTO mdb_move_briefcase (move, gdid) VALUES (?, ?)",
-                values,
-            )
+        steps.extend(ids.chunks(NAMED_AT_ONCE).map(|ids| {
+            let insert = format!(
+                "INSERT INTO mdb_move_briefcase (move, gdid) VALUES {}",
+                repeated("(?, ?)", ids.len())
+            );
+            let pairs = ids
+                .iter()
+                .flat_map(|id| [Value::from(&record.id), Value::from(*id)]);
+            Step::new(insert, pairs.collect::<Vec<_>>())
         }));
         pass(self.home.together(&steps)).await?;
         Ok(())
@@ -139,23 +145,32 @@ impl<'s> Journal<'s> {
                 [Value::from(&record.id)],
             ),
         ];
-        for id in ids {
-            let key = [Value::from(record.area.as_str()), Value::from(*id)];
+        for ids in ids.chunks(NAMED_AT_ONCE) {
+            let these = repeated("?", ids.len());
+            let area = Value::from(record.area.as_str());
+            let (id, source) = (Value::from(&record.id), Value::from(record.source.as_str()));
+            let named = || ids.iter().map(|id| Value::from(*id));
             // A briefcase that was moved before keeps its home; one in motion makes the next insert fail.
-            let existing = "UPDATE mdb_relocation SET move = ?, state = 1, source = ?, \
-                 epoch = (SELECT epoch FROM mdb_catalog WHERE only_row = 1) WHERE area = ? AND gdid = ? AND state = 0";
-            let mut values = vec![Value::from(&record.id), Value::from(record.source.as_str())];
-            values.extend(key.clone());
+            let existing = format!(
+                "UPDATE mdb_relocation SET move = ?, state = 1, source = ?, \
+                 epoch = (SELECT epoch FROM mdb_catalog WHERE only_row = 1) \
+                 WHERE area = ? AND gdid IN ({these}) AND state = 0"
+            );
+            let mut values = vec![id.clone(), source.clone(), area.clone()];
+            values.extend(named());
             steps.push(Step::new(existing, values));
-            let insert = "INSERT INTO mdb_relocation (area, gdid, move, state, home, source, epoch) \
-                 SELECT ?, ?, ?, 1, NULL, ?, epoch FROM mdb_catalog \
-                 WHERE only_row = 1 AND NOT EXISTS (SELECT 1 FROM mdb_relocation WHERE area = ? AND gdid = ? AND move = ?)";
-            let mut values = key.to_vec();
-            values.extend([Value::from(&record.id), Value::from(record.source.as_str())]);
-            values.extend(key);
-            values.push(Value::from(&record.id));
+            let insert = format!(
+                "INSERT INTO mdb_relocation (area, gdid, move, state, home, source, epoch) \
+                 SELECT ?, b.gdid, ?, 1, NULL, ?, c.epoch FROM mdb_move_briefcase b \
+                 JOIN mdb_catalog c ON c.only_row = 1 WHERE b.move = ? AND b.gdid IN ({these}) \
+                 AND NOT EXISTS (SELECT 1 FROM mdb_relocation r WHERE r.area = ? AND r.gdid = b.gdid AND r.move = ?)"
+            );
+            let mut values = vec![area.clone(), id.clone(), source, id.clone()];
+            values.extend(named());
+            values.extend([area, id]);
             steps.push(Step::new(insert, values));
         }
+        steps.extend(self.tell());
         match pass(self.home.together(&steps)).await {
             Ok(true) => Ok(self.find(record.id()).await?.announced),
             Ok(false) => Err(MoveError::NotOwner),
@@ -174,25 +189,30 @@ impl<'s> Journal<'s> {
         self,
         record: &MoveRecord,
         owner: OwnerToken,
+        ids: &[Gdid],
         phase: MovePhase,
         home: Option<&str>,
     ) -> Result<Epoch, MoveError> {
         let place = if home.is_some() { "home = ?, " } else { "" };
-        let settle = format!(
-            "UPDATE mdb_relocation SET {place}state = 0, \
-             epoch = (SELECT epoch FROM mdb_catalog WHERE only_row = 1) WHERE move = ? AND state = 1"
-        );
-        let mut values: Vec<Value> = home.into_iter().map(Value::from).collect();
-        values.push(Value::from(&record.id));
-        let steps = [
-            next_epoch(),
-            self.phase_step(&record.id, owner, phase),
-            Step::new(settle, values),
-            Step::new(
-                "UPDATE mdb_move SET published = (SELECT epoch FROM mdb_catalog WHERE only_row = 1) WHERE move = ?",
-                [Value::from(&record.id)],
-            ),
-        ];
+        let mut steps = vec![next_epoch(), self.phase_step(&record.id, owner, phase)];
+        for ids in ids.chunks(NAMED_AT_ONCE) {
+            let settle = format!(
+                "UPDATE mdb_relocation SET {place}state = 0, \
+                 epoch = (SELECT epoch FROM mdb_catalog WHERE only_row = 1) \
+                 WHERE area = ? AND gdid IN ({}) AND move = ? AND state = 1",
+                repeated("?", ids.len())
+            );
+            let mut values: Vec<Value> = home.into_iter().map(Value::from).collect();
+            values.push(Value::from(record.area.as_str()));
+            values.extend(ids.iter().map(|id| Value::from(*id)));
+            values.push(Value::from(&record.id));
+            steps.push(Step::new(settle, values));
+        }
+        steps.push(Step::new(
+            "UPDATE mdb_move SET published = (SELECT epoch FROM mdb_catalog WHERE only_row = 1) WHERE move = ?",
+            [Value::from(&record.id)],
+        ));
+        steps.extend(self.tell());
         self.owned(&steps).await?;
         Ok(self.find(record.id()).await?.published)
     }
@@ -214,6 +234,14 @@ impl<'s> Journal<'s> {
         );
         let values = [Value::Integer(owner.get()), Self::lease(), Value::from(id)];
         self.owned(&[Step::new(update, values).expecting(1)]).await
+    }
+
+    /// Has those told at once who listen.
+    fn tell(self) -> Option<Step> {
+        self.home
+            .pool()
+            .notification()
+            .map(|sql| Step::new(sql, []))
     }
 
     /// Gives the move up, so that somebody else can resume it at once.
@@ -258,6 +286,11 @@ pub enum TakeOver {
     /// From anybody, at once. It is safe, for whoever ran it can do nothing more; but if it still
     /// runs, it was in vain until now.
     FromAnybody,
+}
+
+/// `part` so many times, separated by commas.
+pub(super) fn repeated(part: &str, times: usize) -> String {
+    vec![part; times].join(", ")
 }
 
 fn next_epoch() -> Step {

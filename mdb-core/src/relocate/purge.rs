@@ -97,7 +97,13 @@ impl<DB: Relocating> Batch<'_, DB> {
             let target = self.record.target().to_owned();
             let journal = self.journal();
             let published = journal
-                .publish(&self.record, self.owner, MovePhase::Purging, Some(&target))
+                .publish(
+                    &self.record,
+                    self.owner,
+                    &self.ids,
+                    MovePhase::Purging,
+                    Some(&target),
+                )
                 .await?;
             self.record.published = published;
             self.record.phase = MovePhase::Purging;
@@ -221,7 +227,13 @@ impl<DB: Relocating> Batch<'_, DB> {
         self.forget_mover().await?;
         let journal = self.journal();
         journal
-            .publish(&self.record, self.owner, MovePhase::Aborted, None)
+            .publish(
+                &self.record,
+                self.owner,
+                &self.ids,
+                MovePhase::Aborted,
+                None,
+            )
             .await?;
         self.record.phase = MovePhase::Aborted;
         self.disarm_if_idle().await

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use mdb_gdid::Gdid;
@@ -13,11 +14,15 @@ use super::plan::{self, MovePlan, MoveRequest, Planner, Selection};
 use super::record::{MovePhase, MoveRecord};
 use super::report::{MoveOptions, MoveProgress, MoveReport};
 use super::work::{Aim, Job};
-use crate::catalog::{Epoch, Home};
+use crate::catalog::{Epoch, Home, KnownRelocations, spread_copies};
 use crate::config::Config;
 use crate::engine::relocating::{MoveId, OwnerToken};
+use crate::routing::Router;
 use crate::servers::Servers;
 use crate::topology::{AreaIndex, ShardId};
+
+/// How often the copies of the relocations are brought up to date during a long run.
+const COPY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Moves briefcases of a store; made by [`Mdb::relocator`](crate::Mdb::relocator).
 #[derive(Clone, Debug)]
@@ -68,7 +73,7 @@ impl Relocator {
     }
 
     /// A router by the relocations that the catalog has now.
-    async fn fresh_router(&self) -> Result<crate::routing::Router, PlanError> {
+    async fn fresh_router(&self) -> Result<Arc<Router>, PlanError> {
         let rows = self
             .home()
             .relocations()
@@ -79,7 +84,9 @@ impl Relocator {
                     PlanError::Database(sqlx::Error::Configuration(error.into()))
                 }
             })?;
-        Ok(crate::catalog::router_of(self.servers.topology(), &rows).0)
+        Ok(KnownRelocations::of(rows)
+            .state(self.servers.topology())
+            .router)
     }
 
     /// Runs a plan, batch after batch, and says what came of each.
@@ -110,19 +117,38 @@ impl Relocator {
         let mut running = futures_util::stream::iter(batches)
             .map(|(source, ids)| self.run_batch(plan, source, ids, options, progress))
             .buffer_unordered(options.batches_at_once());
-        let (mut reports, mut failure) = (Vec::new(), None);
-        while let Some(end) = running.next().await {
-            match end {
-                Ok(report) => reports.push(report),
-                Err(error) if failure.is_none() => {
-                    // The others stop where they can be resumed.
-                    progress.stop();
-                    failure = Some(error);
+        let all = async {
+            let (mut reports, mut failure) = (Vec::new(), None);
+            while let Some(end) = running.next().await {
+                match end {
+                    Ok(report) => reports.push(report),
+                    Err(error) if failure.is_none() => {
+                        // The others stop where they can be resumed.
+                        progress.stop();
+                        failure = Some(error);
+                    }
+                    Err(_) => {}
                 }
-                Err(_) => {}
             }
-        }
-        failure.map_or(Ok(reports), Err)
+            failure.map_or(Ok(reports), Err)
+        };
+        self.with_copies(all).await
+    }
+
+    /// Keeps the copies of the relocations up to date while `work` goes on.
+    async fn with_copies<T>(&self, work: impl Future<Output = T>) -> T {
+        let spreading = async {
+            loop {
+                tokio::time::sleep(COPY_INTERVAL).await;
+                spread_copies(&self.servers).await;
+            }
+        };
+        let end = tokio::select! {
+            end = work => end,
+            never = spreading => never,
+        };
+        spread_copies(&self.servers).await;
+        end
     }
 
     async fn run_batch(
@@ -320,7 +346,7 @@ impl Relocator {
             options,
             progress,
         };
-        self.work(job, aim).await
+        self.with_copies(self.work(job, aim)).await
     }
 
     fn area(&self, record: &MoveRecord) -> Result<AreaIndex, MoveError> {

@@ -14,14 +14,16 @@ pub struct MoveOptions {
     batch: usize,
     parallel: usize,
     max_rows_per_second: Option<u64>,
+    max_load: u32,
     pause_target: Duration,
     patience: Duration,
     take_over: TakeOver,
 }
 
 impl MoveOptions {
-    /// Up to 100 briefcases in a batch, one batch after another, as many rows a second as the servers take, briefcases fenced
-    /// for 1 s at the most, and 60 s of patience.
+    /// Up to 100 briefcases in a batch, one batch after another, as many rows a second as the servers
+    /// take, slower while more than 32 sessions are at work on the source, briefcases fenced for 1 s
+    /// at the most, and 60 s of patience.
     #[expect(
         clippy::new_without_default,
         reason = "options are spelled out, not defaulted"
@@ -31,6 +33,7 @@ impl MoveOptions {
             batch: 100,
             parallel: 1,
             max_rows_per_second: None,
+            max_load: 32,
             pause_target: Duration::from_secs(1),
             patience: Duration::from_mins(1),
             take_over: TakeOver::FromDead,
@@ -56,6 +59,14 @@ impl MoveOptions {
     #[must_use]
     pub fn max_rows_per_second(mut self, rows: u64) -> Self {
         self.max_rows_per_second = Some(rows.max(1));
+        self
+    }
+
+    /// Sets how many sessions may be at work on the source's server, looked at once a second, before
+    /// the move backs off: then it rests after every chunk of rows. A file has no sessions.
+    #[must_use]
+    pub fn max_load(mut self, sessions: u32) -> Self {
+        self.max_load = sessions.max(1);
         self
     }
 
@@ -100,6 +111,10 @@ impl MoveOptions {
         self.parallel
     }
 
+    pub(super) fn load_limit(&self) -> u32 {
+        self.max_load
+    }
+
     pub(super) fn waits(&self) -> Duration {
         self.patience
     }
@@ -114,6 +129,7 @@ pub struct MoveProgress {
     longest_pause: AtomicU64,
     phase: Mutex<Option<MovePhase>>,
     stop: AtomicBool,
+    backs_off: AtomicBool,
     rate: Mutex<Option<(Instant, f64)>>,
 }
 
@@ -149,6 +165,18 @@ impl MoveProgress {
             .phase
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Whether the source is at work more than the move is allowed to add to.
+    pub fn is_backing_off(&self) -> bool {
+        self.backs_off.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn back_off(&self, sessions: u32, limit: u32) {
+        let backs_off = sessions > limit;
+        if self.backs_off.swap(backs_off, Ordering::Relaxed) != backs_off {
+            tracing::info!(sessions, limit, backs_off, "the source's load has changed");
+        }
     }
 
     /// Asks the run to stop at the next place where the move can be resumed.
@@ -197,15 +225,20 @@ impl MoveProgress {
 
 /// The pace of one batch: the whole run's, but unhurried only while nobody is fenced.
 pub(super) struct BatchPace<'p> {
-    pub(super) progress: &'p MoveProgress,
-    pub(super) limit: Option<u64>,
+    progress: &'p MoveProgress,
+    limit: Option<u64>,
+    rest: Duration,
 }
 
 impl<'p> BatchPace<'p> {
+    /// How long a loaded source is left alone after each chunk.
+    const REST: Duration = Duration::from_millis(500);
+
     pub(super) fn new(progress: &'p MoveProgress, options: &MoveOptions) -> Self {
         Self {
             progress,
             limit: options.max_rows_per_second,
+            rest: Self::REST,
         }
     }
 
@@ -213,13 +246,19 @@ impl<'p> BatchPace<'p> {
         Self {
             progress,
             limit: None,
+            rest: Duration::ZERO,
         }
     }
 }
 
 impl Pace for BatchPace<'_> {
     fn taken(&self, chunk: Amount) -> Duration {
-        self.progress.taken(chunk, self.limit)
+        let pause = self.progress.taken(chunk, self.limit);
+        if self.progress.is_backing_off() {
+            pause.max(self.rest)
+        } else {
+            pause
+        }
     }
 }
 

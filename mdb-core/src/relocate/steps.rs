@@ -7,6 +7,7 @@ use mdb_gdid::Gdid;
 use super::batch::{Batch, LOCK_LIMIT, count_fences};
 use super::error::MoveError;
 use super::fail::pass;
+use super::journal::{NAMED_AT_ONCE, repeated};
 use super::record::MovePhase;
 use super::report::{BatchPace, MoveReport, TableReceipt};
 use crate::engine::Value;
@@ -90,10 +91,14 @@ impl<DB: Relocating> Batch<'_, DB> {
         self.arm().await?;
         let (id, ids) = (self.record.id.clone(), self.ids.clone());
         self.owned_patiently(Side::Target, "reserve the target", async |connection| {
-            for briefcase in &ids {
+            for ids in ids.chunks(NAMED_AT_ONCE) {
                 // From an earlier stay here.
-                let forget = "DELETE FROM mdb_fence WHERE gdid = ? AND state = 3";
-                DB::execute_own(connection, forget, &[Value::from(*briefcase)]).await?;
+                let forget = format!(
+                    "DELETE FROM mdb_fence WHERE gdid IN ({}) AND state = 3",
+                    repeated("?", ids.len())
+                );
+                let named: Vec<Value> = ids.iter().map(|id| Value::from(*id)).collect();
+                DB::execute_own(connection, &forget, &named).await?;
             }
             put_fences::<DB>(connection, &id, &ids, FenceState::Receiving).await
         })
@@ -201,18 +206,17 @@ async fn put_fences<DB: Relocating>(
     ids: &[Gdid],
     state: FenceState,
 ) -> Result<bool, StepError> {
-    let insert = DB::insert_if_absent(
-        "INSERT INTO mdb_fence (gdid, move, state, deadline, target, epoch, landed) \
-         VALUES (?, ?, ?, 0, NULL, 0, 0)",
-        "move",
-    );
-    for briefcase in ids {
-        let values = [
-            Value::from(*briefcase),
-            Value::from(id),
-            Value::Integer(state as i64),
-        ];
-        DB::execute_own(connection, &insert, &values).await?;
+    for ids in ids.chunks(NAMED_AT_ONCE) {
+        let row = format!("(?, ?, {}, 0, NULL, 0, 0)", state as i64);
+        let insert = format!(
+            "INSERT INTO mdb_fence (gdid, move, state, deadline, target, epoch, landed) VALUES {}",
+            repeated(&row, ids.len())
+        );
+        let pairs = ids
+            .iter()
+            .flat_map(|briefcase| [Value::from(*briefcase), Value::from(id)]);
+        let pairs: Vec<Value> = pairs.collect();
+        DB::execute_own(connection, &DB::insert_if_absent(&insert, "move"), &pairs).await?;
     }
     let own = count_fences::<DB>(connection, Value::from(id), "1, 2, 4").await?;
     Ok(own == ids.len())

@@ -4,8 +4,8 @@ use mdb_gdid::Gdid;
 
 use super::error::PlanError;
 use super::relocator::Relocator;
-use crate::catalog::{HomeError, Motions, router_of};
-use crate::routing::{Placement, RouteError, Router};
+use crate::catalog::{HomeError, KnownRelocations, RelocationState};
+use crate::routing::{Placement, RouteError};
 use crate::topology::{AreaIndex, ShardId};
 
 /// Where a briefcase is.
@@ -49,21 +49,18 @@ impl Whereabouts {
 }
 
 /// The relocations of one moment.
-pub(super) struct Places {
-    router: Router,
-    motions: Motions,
-}
+pub(super) struct Places(RelocationState);
 
 impl Places {
     pub(super) async fn now(relocator: &Relocator) -> Result<Self, HomeError> {
         let rows = relocator.home().relocations().await?;
-        let (router, motions) = router_of(relocator.servers.topology(), &rows);
-        Ok(Self { router, motions })
+        let known = KnownRelocations::of(rows);
+        Ok(Self(known.state(relocator.servers.topology())))
     }
 
     pub(super) fn of(&self, area: AreaIndex, id: Gdid) -> Result<Whereabouts, RouteError> {
-        let route = self.router.area_at(area).route(id)?;
-        let motion = if self.motions.contains_key(&(area, id)) {
+        let route = self.0.route(area, id)?;
+        let motion = if self.0.motions.contains_key(&(area, id)) {
             Motion::Moves
         } else {
             Motion::Rests

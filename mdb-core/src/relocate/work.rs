@@ -1,5 +1,8 @@
 //! Running one batch on the engine that its shards are on.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
 use mdb_gdid::Gdid;
 use sqlx::{MySql, Postgres, Sqlite};
 
@@ -11,6 +14,9 @@ use super::report::{MoveOptions, MoveProgress, MoveReport};
 use crate::config::EngineKind;
 use crate::engine::relocating::{Manifest, OwnerToken, Relocating};
 use crate::topology::ShardId;
+
+/// How often the source's load is looked at.
+const LOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A move with everything that is needed to run it.
 pub(super) struct Job<'j> {
@@ -33,10 +39,17 @@ impl Relocator {
     pub(super) async fn work(&self, job: Job<'_>, aim: Aim) -> Result<MoveReport, MoveError> {
         let journal = self.journal();
         let (id, owner) = (job.record.id.clone(), job.owner);
-        let end = match self.servers.config_of(job.source).engine() {
-            EngineKind::Sqlite => self.work_on::<Sqlite>(job, aim).await,
-            EngineKind::Postgres => self.work_on::<Postgres>(job, aim).await,
-            EngineKind::MySql => self.work_on::<MySql>(job, aim).await,
+        let watching = self.watch_load(job.source, job.options.load_limit(), job.progress);
+        let working = async {
+            match self.servers.config_of(job.source).engine() {
+                EngineKind::Sqlite => self.work_on::<Sqlite>(job, aim).await,
+                EngineKind::Postgres => self.work_on::<Postgres>(job, aim).await,
+                EngineKind::MySql => self.work_on::<MySql>(job, aim).await,
+            }
+        };
+        let end = tokio::select! {
+            end = working => end,
+            never = watching => match never {},
         };
         if end.is_err() {
             // Best effort: otherwise the lease runs out by itself.
@@ -45,6 +58,21 @@ impl Relocator {
             }
         }
         end
+    }
+
+    /// Looks, for ever, at how many sessions are at work on the source.
+    async fn watch_load(&self, source: ShardId, limit: u32, progress: &MoveProgress) -> Infallible {
+        let pool = self.servers.pool(source);
+        loop {
+            match pool.sessions_at_work().await {
+                Ok(Some(sessions)) => progress.back_off(sessions, limit),
+                Ok(None) => std::future::pending().await,
+                Err(error) => {
+                    tracing::debug!(error = %crate::error::chain(&error), "the source's load is not known");
+                }
+            }
+            tokio::time::sleep(LOAD_INTERVAL).await;
+        }
     }
 
     async fn work_on<DB: Relocating>(
@@ -71,7 +99,7 @@ impl Relocator {
                     id: batch.record.id().to_owned(),
                     briefcases: 0,
                     rows: 0,
-                    pause: std::time::Duration::ZERO,
+                    pause: Duration::ZERO,
                     tables: Vec::new(),
                 })
             }

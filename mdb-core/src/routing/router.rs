@@ -198,6 +198,18 @@ pub enum RouteError {
         /// Where the first partition starts.
         first: RangeKey,
     },
+    /// The briefcase was moved to a shard that this configuration does not have.
+    #[error(
+        "briefcase {id} of area `{area}` is on shard `{shard}`, which this configuration lacks; update it"
+    )]
+    UnknownHome {
+        /// The area asked.
+        area: AreaName,
+        /// The id.
+        id: Gdid,
+        /// The shard's name.
+        shard: String,
+    },
 }
 
 /// What one range of the compiled table needs to answer: a quarter of a cache line, so that one

@@ -8,7 +8,7 @@ use super::pool::{Lane, PoolParts, PoolStatus, ShardPool};
 use crate::config::EngineKind;
 use crate::engine::relocating::{Manifest, MovedTable};
 use crate::engine::{
-    Engine, ErrorClass, Step, Table, TableSize, TransactionOptions, Value, Values,
+    Access, Engine, ErrorClass, Step, Table, TableSize, Target, TransactionOptions, Value, Values,
 };
 use sqlx::{MySql, Postgres, Sqlite};
 
@@ -239,12 +239,47 @@ impl AnyPool {
         on_each!(AnyPool, self, pool => of(pool, manifest, table, keys))
     }
 
+    /// The statement that tells those who listen for the catalog's changes, where there is one.
+    pub(crate) fn notification(&self) -> Option<&'static str> {
+        fn of<DB: Engine>(_: &ShardPool<DB>) -> Option<&'static str> {
+            DB::notification()
+        }
+        on_each!(AnyPool, self, pool => of(pool))
+    }
+
+    /// Calls `heard` whenever [`notification`](Self::notification) is run by anybody, on a connection
+    /// of its own; returns at once where there is no such thing.
+    pub(crate) async fn listen(&self, heard: &(dyn Fn() + Sync)) -> Result<(), sqlx::Error> {
+        async fn on<DB: Engine>(
+            pool: &ShardPool<DB>,
+            heard: &(dyn Fn() + Sync),
+        ) -> Result<(), sqlx::Error> {
+            let source = pool.source();
+            let spec = source.spec(Target::Database(&source.database), Access::ReadWrite);
+            DB::listen(&spec, heard).await
+        }
+        on_each!(AnyPool, self, pool => on(pool, heard).await)
+    }
+
     /// Quotes an identifier.
     pub(crate) fn quote(&self, identifier: &str) -> String {
         fn of<DB: Engine>(_: &ShardPool<DB>, identifier: &str) -> String {
             DB::quote(identifier)
         }
         on_each!(AnyPool, self, pool => of(pool, identifier))
+    }
+
+    /// How many sessions are at work on the server just now; `None` where there is no server.
+    pub(crate) async fn sessions_at_work(&self) -> Result<Option<u32>, sqlx::Error> {
+        async fn on<DB: Engine>(pool: &ShardPool<DB>) -> Result<Option<u32>, sqlx::Error> {
+            let mut lease = pool.acquire(Lane::Read).await?;
+            lease
+                .run(pool.statement_limit(), async |c| {
+                    DB::sessions_at_work(c).await
+                })
+                .await
+        }
+        on_each!(AnyPool, self, pool => on(pool).await)
     }
 
     /// The server's clock, in milliseconds since 1970.

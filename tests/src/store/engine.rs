@@ -71,6 +71,18 @@ pub trait TestEngine: Engine {
     /// The single number that a query answers with, on a connection of its own that knows nothing of MDB.
     fn number_at<'e>(url: &'e str, sql: &'e str) -> BoxFuture<'e, Result<i64, sqlx::Error>>;
 
+    /// The single number that a query answers with, on that connection.
+    fn number_on<'e>(
+        connection: &'e mut Self::Connection,
+        sql: &'e str,
+    ) -> BoxFuture<'e, Result<i64, sqlx::Error>>;
+
+    /// Runs a statement without arguments on that connection, and says how many rows it has changed.
+    fn execute_on<'e>(
+        connection: &'e mut Self::Connection,
+        sql: &'e str,
+    ) -> BoxFuture<'e, Result<u64, sqlx::Error>>;
+
     /// Runs statements in one transaction, on a connection of its own that knows nothing of MDB.
     fn run_at<'e>(url: &'e str, statements: &'e [String])
     -> BoxFuture<'e, Result<(), sqlx::Error>>;
@@ -165,6 +177,20 @@ macro_rules! account_statements {
                 connection.close().await?;
                 number
             })
+        }
+
+        fn number_on<'e>(
+            connection: &'e mut Self::Connection,
+            sql: &'e str,
+        ) -> BoxFuture<'e, Result<i64, sqlx::Error>> {
+            Self::number(connection, sql)
+        }
+
+        fn execute_on<'e>(
+            connection: &'e mut Self::Connection,
+            sql: &'e str,
+        ) -> BoxFuture<'e, Result<u64, sqlx::Error>> {
+            Box::pin(async move { Ok(connection.execute(sql).await?.rows_affected()) })
         }
 
         fn run_at<'e>(

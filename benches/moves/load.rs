@@ -1,0 +1,119 @@
+//! What others notice: point reads and writes of briefcases that stay, while others are moved.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mdb_core::relocate::MoveOptions;
+use mdb_core::{Area, Gdid, Mdb};
+use mdb_tests::store::TestEngine;
+use tokio::task::JoinSet;
+
+use crate::place::Place;
+use crate::table::{Goal, millis, print, quantile};
+
+/// How many tasks read and write.
+const TASKS: usize = 8;
+
+/// How often each of them does so.
+const EVERY: Duration = Duration::from_millis(20);
+
+/// How many statements out of ten write.
+const WRITES: u32 = 2;
+
+/// For how long the load is watched each time.
+const WINDOW: Duration = Duration::from_secs(3);
+
+/// How often it is watched, at rest and during moves in turn.
+const WINDOWS: usize = 12;
+
+/// How fast rows are copied in the throttled variant.
+const THROTTLE: u64 = 10_000;
+
+pub(crate) async fn others<DB: TestEngine>(place: &Place<DB>, name: &str) {
+    let fast = MoveOptions::new().batch(100);
+    let throttled = fast.batch(10).max_rows_per_second(THROTTLE);
+    measure(place, &format!("{name} p99, unthrottled"), &fast).await;
+    let name = format!("{name} p99, {THROTTLE} rows/s");
+    measure(place, &name, &throttled).await;
+}
+
+async fn measure<DB: TestEngine>(place: &Place<DB>, name: &str, options: &MoveOptions) {
+    let (moved, stay) = place.ids().split_at(place.ids().len() / 2);
+    let stay: Arc<[Gdid]> = stay.into();
+    let mdb = place.joined().await;
+    // Statement caches and pools fill up.
+    load::<DB>(&mdb, &stay, WINDOW).await;
+    let (mut rest, mut during) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    for _ in 0..WINDOWS {
+        place.settle().await;
+        rest.extend(load::<DB>(&mdb, &stay, WINDOW).await);
+        let over = AtomicBool::new(false);
+        let moving = async {
+            while !over.load(Ordering::Relaxed) {
+                for batch in moved.chunks(options.briefcases_in_a_batch()) {
+                    if at == 0 {
+                        place.move_to(1, batch, options).await;
+                    } else {
+                        place.move_to(0, batch, options).await;
+                    }
+                }
+                at = 1 - at;
+            }
+        };
+        let watching = async {
+            let samples = load::<DB>(&mdb, &stay, WINDOW).await;
+            over.store(true, Ordering::Relaxed);
+            samples
+        };
+        let (samples, ()) = tokio::join!(watching, moving);
+        during.extend(samples);
+    }
+    if at == 1 {
+        place.move_to(0, moved, &MoveOptions::new()).await;
+    }
+    mdb.leave().await;
+    let (rest, during) = (quantile(&mut rest, 990), quantile(&mut during, 990));
+    print(
+        name,
+        millis(during.as_secs_f64()),
+        millis(rest.as_secs_f64()),
+        during.as_secs_f64() / rest.as_secs_f64(),
+        Goal::AtMost(1.1),
+    );
+}
+
+/// How long the statements took that began within `window`.
+async fn load<DB: TestEngine>(mdb: &Mdb, ids: &Arc<[Gdid]>, window: Duration) -> Vec<Duration> {
+    let mut tasks = JoinSet::new();
+    for task in 0..TASKS {
+        let (area, ids): (Area<DB>, _) = (mdb.area("user").unwrap(), Arc::clone(ids));
+        tasks.spawn(async move {
+            // They don't begin all at once.
+            let mut due = Instant::now() + EVERY * u32::try_from(task).unwrap() / TASKS as u32;
+            let until = due + window;
+            let mut samples = Vec::new();
+            while due < until {
+                // One that comes late, because the last took long, has waited since it was due.
+                let begun = if Instant::now() < due {
+                    tokio::time::sleep_until(due.into()).await;
+                    Instant::now()
+                } else {
+                    due
+                };
+                let id = ids[fastrand::usize(..ids.len())];
+                let briefcase = area.briefcase(id).unwrap();
+                if fastrand::u32(..10) < WRITES {
+                    DB::add(&briefcase, id, 1).await.unwrap();
+                } else {
+                    assert!(DB::get(&briefcase, id).await.unwrap().is_some());
+                }
+                samples.push(begun.elapsed());
+                due += EVERY;
+            }
+            samples
+        });
+    }
+    tasks.join_all().await.concat()
+}

@@ -1,0 +1,220 @@
+//! A store with two shards on two servers, and moves between them.
+
+use std::marker::PhantomData;
+use std::time::{Duration, Instant};
+
+use mdb_core::config::Config;
+use mdb_core::error::chain;
+use mdb_core::relocate::{MoveOptions, MoveProgress, MoveReport, MoveRequest, Selection};
+use mdb_core::{Area, Gdid, Mdb};
+use mdb_tests::kit::{Durability, Kind, Server, temp_dir, unique};
+use mdb_tests::store::TestEngine;
+use tempfile::TempDir;
+
+use crate::data;
+
+/// A store, its servers, and a process that moves its briefcases.
+pub(crate) struct Place<DB: TestEngine> {
+    text: String,
+    directory: TempDir,
+    prefix: String,
+    servers: Vec<Server>,
+    mover: Mdb,
+    ids: Vec<Gdid>,
+    engine: PhantomData<fn() -> DB>,
+}
+
+impl<DB: TestEngine> Place<DB> {
+    /// Fills the first shard with so many briefcases.
+    pub(crate) async fn start(briefcases: usize) -> Self {
+        let mut servers = Vec::new();
+        if let Some(kind) = DB::SERVER {
+            for _ in 0..2 {
+                servers.push(Server::start(kind, Durability::Fsync).await.unwrap());
+            }
+        }
+        let urls = match &servers[..] {
+            [a, b] => [a.url_template(), b.url_template()],
+            _ => ["sqlite:east".to_owned(), "sqlite:west".to_owned()],
+        };
+        let prefix = unique("moves");
+        let (text, directory) = (configuration(&prefix, &urls), temp_dir().unwrap());
+        let mover = open(&text, &directory);
+        for (shard, report) in mover.init().await {
+            report.unwrap_or_else(|error| panic!("shard {shard}: {}", chain(&error)));
+        }
+        let area: Area<DB> = mover.area("user").unwrap();
+        let first = area.shards()[0].id();
+        let ids = (1..).map(|counter| Gdid::new(0, 0, counter).unwrap());
+        let ids = ids.filter(|id| area.route(*id).is_ok_and(|route| route.shard_id() == first));
+        let ids = ids.take(briefcases).collect();
+        let place = Self {
+            text,
+            directory,
+            prefix,
+            servers,
+            mover,
+            ids,
+            engine: PhantomData,
+        };
+        for number in [0, 1] {
+            DB::run_at(&place.url(number), &data::create::<DB>())
+                .await
+                .unwrap();
+        }
+        for statements in data::fill::<DB>(&place.ids) {
+            DB::run_at(&place.url(0), &statements).await.unwrap();
+        }
+        place.settle().await;
+        place
+    }
+
+    /// The store as another process sees it, with a lease.
+    pub(crate) async fn joined(&self) -> Mdb {
+        let mdb = open(&self.text, &self.directory);
+        assert!(mdb.join().await);
+        mdb
+    }
+
+    /// All briefcases.
+    pub(crate) fn ids(&self) -> &[Gdid] {
+        &self.ids
+    }
+
+    /// The directory of SQLite's files.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// The server of that number.
+    pub(crate) fn server(&self, number: usize) -> &Server {
+        &self.servers[number]
+    }
+
+    /// The name of a shard's database.
+    pub(crate) fn database(&self, number: usize) -> String {
+        format!("{}_{number}", self.prefix)
+    }
+
+    /// The URL of a shard's database.
+    pub(crate) fn url(&self, number: usize) -> String {
+        let database = self.database(number);
+        match self.servers.get(number) {
+            Some(server) => server.url(&database),
+            None => {
+                let server = ["east", "west"][number];
+                let directory = self.directory.path().display();
+                format!("sqlite:{directory}/{server}/{database}.db")
+            }
+        }
+    }
+
+    /// Moves briefcases to the shard of that number, and says how long that took.
+    ///
+    /// The plan is made before: it reads both schemas and takes no part in the announcement or what
+    /// comes after it.
+    pub(crate) async fn move_to(
+        &self,
+        number: usize,
+        ids: &[Gdid],
+        options: &MoveOptions,
+    ) -> (Duration, Vec<MoveReport>) {
+        let relocator = self.mover.relocator();
+        let area: Area<DB> = self.mover.area("user").unwrap();
+        let target = area.shards()[number].id();
+        let request = MoveRequest::new("user", Selection::Briefcases(ids.to_vec()), target);
+        let plan = relocator.plan(&request).await;
+        let plan = plan.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        assert_eq!(plan.briefcases(), ids.len(), "all of them are elsewhere");
+        let progress = MoveProgress::new();
+        let started = Instant::now();
+        let reports = relocator.run(&plan, options, &progress).await;
+        let took = started.elapsed();
+        let reports = reports.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let rows: u64 = reports.iter().map(MoveReport::rows).sum();
+        assert_eq!(
+            rows,
+            (ids.len() * data::ROWS) as u64,
+            "all rows were verified"
+        );
+        (took, reports)
+    }
+
+    /// Has both shards done with what earlier moves have left to do in the background, so that no side
+    /// of a comparison pays for the other.
+    pub(crate) async fn settle(&self) {
+        for number in [0, 1] {
+            let url = self.url(number);
+            match DB::SERVER {
+                Some(Kind::Postgres) => {
+                    // Not in a transaction.
+                    sqlx::Executor::execute(&mut connect(&url).await, "VACUUM (ANALYZE)")
+                        .await
+                        .unwrap();
+                }
+                Some(Kind::MariaDb) => {
+                    let history = "SELECT CAST(variable_value AS SIGNED) FROM information_schema.global_status \
+                        WHERE variable_name = 'INNODB_HISTORY_LIST_LENGTH'";
+                    let until = Instant::now() + Duration::from_secs(20);
+                    while DB::number_at(&url, history).await.unwrap() > 100
+                        && Instant::now() < until
+                    {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+                None => {
+                    DB::number_at(&url, "PRAGMA wal_checkpoint(TRUNCATE)")
+                        .await
+                        .unwrap();
+                }
+            }
+        }
+    }
+}
+
+async fn connect(url: &str) -> sqlx::PgConnection {
+    sqlx::Connection::connect(url).await.unwrap()
+}
+
+fn open(text: &str, directory: &TempDir) -> Mdb {
+    let config = Config::parse("mdb.toml", text, directory.path(), &|_| None);
+    let config = config.unwrap_or_else(|faults| panic!("{faults}:\n{faults:?}"));
+    Mdb::from_config(config).unwrap()
+}
+
+fn configuration(prefix: &str, [east, west]: &[String; 2]) -> String {
+    format!(
+        r#"
+        store = {{ name = "moves" }}
+        defaults = {{ max_connections = 20 }}
+        [[server]]
+        name = "east"
+        url = "{east}"
+        [[server]]
+        name = "west"
+        url = "{west}"
+        [central]
+        shards = [{{ server = "east", database = "{prefix}_central" }}]
+        [[area]]
+        name = "user"
+        [[area.partition]]
+        start = "0:0:1"
+        shards = [
+            {{ server = "east", database = "{prefix}_0" }},
+            {{ server = "west", database = "{prefix}_1" }},
+        ]
+        [[area.briefcase]]
+        name = "user"
+        table = [
+            {{ name = "account", key = "g_user" }},
+            {{ name = "address", key = "g_user" }},
+            {{ name = "purchase", key = "g_user" }},
+            {{ name = "item", parent = "purchase", on = {{ g_purchase = "g_purchase" }} }},
+            {{ name = "payment", parent = "purchase", on = {{ g_purchase = "g_purchase" }} }},
+            {{ name = "message", key = "g_user" }},
+            {{ name = "attachment", key = "g_user" }},
+            {{ name = "event", key = "g_user" }},
+        ]
+        "#
+    )
+}

@@ -1,0 +1,162 @@
+//! What moves on PostgreSQL are measured against.
+
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt;
+use mdb_benches::compare::Comparison;
+use mdb_core::Gdid;
+use mdb_core::relocate::MoveOptions;
+use mdb_tests::bank::literal;
+use mdb_tests::store::TestEngine;
+use sqlx::postgres::PgRow;
+use sqlx::{Connection, Executor, PgConnection, Postgres, Row};
+
+use crate::data::{TABLES, create};
+use crate::place::Place;
+use crate::table::{Goal, millis, print};
+
+/// Databases on both servers with the same tables, foreign keys included, and no rows.
+pub(crate) async fn peers(place: &Place<Postgres>) -> [String; 2] {
+    let mut urls = [const { String::new() }; 2];
+    for (number, url) in urls.iter_mut().enumerate() {
+        let server = place.server(number);
+        *url = server.url(&server.create_database("peer").await.unwrap());
+        Postgres::run_at(url, &create::<Postgres>()).await.unwrap();
+    }
+    urls
+}
+
+/// `psql` writes each table in COPY's binary form, another `psql` reads it.
+pub(crate) async fn psql(place: &Place<Postgres>, peers: &[String; 2], from: usize) -> Duration {
+    let (source, target) = (place.url(from), &peers[1 - from]);
+    let names = TABLES.each_ref().map(|table| table.name);
+    let truncate = format!("TRUNCATE {}", names.join(", "));
+    Postgres::run_at(target, &[truncate]).await.unwrap();
+    let pipes = names.map(|name| {
+        format!(
+            "psql -Xq '{source}' -c 'COPY {name} TO STDOUT (FORMAT binary)' \
+             | psql -Xq '{target}' -c 'COPY {name} FROM STDIN (FORMAT binary)'"
+        )
+    });
+    let took = shell(&pipes.join(" && ")).await;
+    let count = "SELECT count(*) FROM item";
+    assert_eq!(
+        Postgres::number_at(target, count).await.unwrap(),
+        Postgres::number_at(&source, count).await.unwrap()
+    );
+    took
+}
+
+/// Runs a shell's commands, all of which have to succeed.
+pub(crate) async fn shell(commands: &str) -> Duration {
+    let started = Instant::now();
+    let mut shell = tokio::process::Command::new("bash");
+    let status = shell
+        .args(["-o", "pipefail", "-c", commands])
+        .status()
+        .await;
+    assert!(status.unwrap().success(), "{commands}");
+    started.elapsed()
+}
+
+/// One briefcase at a time, from the announcement to the purge, against its rows copied, verified and
+/// deleted with nothing around it.
+pub(crate) async fn one(place: &Place<Postgres>) {
+    let mut flat = Flat::new(place).await;
+    let options = MoveOptions::new().batch(1);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (pairs, _) = place.ids()[..place.ids().len().min(100)].as_chunks();
+    for to in [1, 0] {
+        place.settle().await;
+        for (round, [one, other]) in pairs.iter().enumerate() {
+            if round % 2 == 0 {
+                ours.push(place.move_to(to, &[*one], &options).await.0);
+                theirs.push(flat.move_to(to, *other).await);
+            } else {
+                theirs.push(flat.move_to(to, *other).await);
+                ours.push(place.move_to(to, &[*one], &options).await.0);
+            }
+        }
+    }
+    let comparison = Comparison::of(ours, theirs);
+    print(
+        "postgres one / copy, verify, delete flat",
+        millis(comparison.ours()),
+        millis(comparison.against()),
+        comparison.ratio(),
+        Goal::AtMost(3.0),
+    );
+}
+
+/// Two connections, open all the time. It knows nothing of fences, changes or what happens when it
+/// breaks off.
+struct Flat([PgConnection; 2]);
+
+impl Flat {
+    async fn new(place: &Place<Postgres>) -> Self {
+        let connect = |number| {
+            let url = place.url(number);
+            async move { PgConnection::connect(&url).await.unwrap() }
+        };
+        Self([connect(0).await, connect(1).await])
+    }
+
+    async fn move_to(&mut self, number: usize, id: Gdid) -> Duration {
+        let [first, second] = &mut self.0;
+        let (source, target) = if number == 1 {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        let key = literal::<Postgres>(id);
+        let started = Instant::now();
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        source.execute(begin).await.unwrap();
+        target.execute("BEGIN").await.unwrap();
+        for table in &TABLES {
+            let (name, condition) = (table.name, table.condition(&key));
+            let select = format!(
+                "COPY (SELECT * FROM {name} AS t WHERE {condition}) TO STDOUT (FORMAT binary)"
+            );
+            let rows = source.copy_out_raw(&select).await.unwrap();
+            let rows = rows.try_fold(Vec::new(), async |mut rows, bytes| {
+                rows.extend_from_slice(&bytes);
+                Ok(rows)
+            });
+            let rows = rows.await.unwrap();
+            let insert = format!("COPY {name} FROM STDIN (FORMAT binary)");
+            let mut into = target.copy_in_raw(&insert).await.unwrap();
+            into.send(rows).await.unwrap();
+            into.finish().await.unwrap();
+        }
+        target.execute("COMMIT").await.unwrap();
+        source.execute("COMMIT").await.unwrap();
+
+        let sums = TABLES.iter().map(|table| {
+            format!(
+                "SELECT count(*), coalesce(sum(('x' || substr(md5(t::text), 1, 16))::bit(64)::bigint), 0)::text FROM {} AS t WHERE {}",
+                table.name,
+                table.condition(&key)
+            )
+        });
+        let sums = sums.collect::<Vec<_>>().join(" UNION ALL ");
+        let (here, there) = tokio::join!(
+            source.fetch_all(sums.as_str()),
+            target.fetch_all(sums.as_str())
+        );
+        let sum = |row: PgRow| -> (i64, String) { (row.get(0), row.get(1)) };
+        let sums = |rows: Vec<PgRow>| -> Vec<_> { rows.into_iter().map(sum).collect() };
+        assert_eq!(sums(here.unwrap()), sums(there.unwrap()));
+
+        let mut delete = "BEGIN; ".to_owned();
+        for table in TABLES.iter().rev() {
+            let (name, condition) = (table.name, table.condition(&key));
+            delete += &format!("DELETE FROM {name} AS t WHERE {condition}; ");
+        }
+        source
+            .execute(format!("{delete}COMMIT").as_str())
+            .await
+            .unwrap();
+        started.elapsed()
+    }
+}

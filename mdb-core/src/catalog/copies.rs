@@ -1,0 +1,111 @@
+//! Copies of the relocations, one on each server.
+//!
+//! A process that starts while the catalog's home is away knows by them where most briefcases are. It
+//! has no lease then and goes the guarded path, which corrects what a copy does not know yet.
+//!
+//! A copy has one row besides, of no area: up to which epoch it is complete.
+
+use std::collections::HashSet;
+
+use mdb_gdid::Gdid;
+
+use super::home::{Home, HomeError};
+use super::live::Epoch;
+use super::relocation::{KnownRelocations, RelocationRow, number};
+use crate::engine::{Step, Value};
+use crate::servers::{AnyPool, Servers};
+use crate::topology::ShardId;
+
+/// How many rows are written in one transaction.
+const WRITTEN_AT_ONCE: usize = 500;
+
+/// The shards that have copies: the first of each server but the home's.
+fn places(servers: &Servers) -> impl Iterator<Item = ShardId> + '_ {
+    let topology = servers.topology();
+    let home = topology.shard(topology.central().shards()[0]).server();
+    let mut seen = HashSet::from([home]);
+    (0..)
+        .map(ShardId::new)
+        .zip(topology.shards())
+        .filter_map(move |(id, shard)| seen.insert(shard.server()).then_some(id))
+}
+
+/// Brings all copies up to date; one that can't be reached stays as it is.
+pub(crate) async fn spread(servers: &Servers) {
+    let home = Home::of(servers, servers.topology());
+    for place in places(servers) {
+        let copy = servers.pool(place);
+        if let Err(error) = bring_up_to_date(home, copy).await {
+            tracing::warn!(
+                shard = servers.topology().shard_name(place),
+                error = %crate::error::chain(&error),
+                "a copy of the relocations stays behind"
+            );
+        }
+    }
+}
+
+async fn bring_up_to_date(home: Home<'_>, copy: &AnyPool) -> Result<(), HomeError> {
+    let known = completeness(copy).await?;
+    // First, so that it is not more than the rows.
+    let epoch = home.epoch().await?;
+    if known == Some(epoch) {
+        return Ok(());
+    }
+    // Rows of a later epoch than the home's are from before it was restored.
+    let since = known.filter(|known| *known < epoch).unwrap_or(Epoch::START);
+    let rows = home.relocations_since(since).await?;
+    for rows in rows.chunks(WRITTEN_AT_ONCE) {
+        let steps: Vec<Step> = rows.iter().flat_map(|row| row.steps(copy)).collect();
+        copy.together(&steps).await?;
+    }
+    let mark = "INSERT INTO mdb_relocation (area, gdid, move, state, home, source, epoch) \
+         VALUES ('', ?, '', 0, '', '', ?)";
+    let mark = Step::new(
+        copy.insert_if_absent(mark, "area"),
+        [nobody(), number(epoch)],
+    );
+    let raise = Step::new(
+        "UPDATE mdb_relocation SET epoch = ? WHERE area = '' AND gdid = ? AND epoch <> ?",
+        [number(epoch), nobody(), number(epoch)],
+    );
+    copy.together(&[mark, raise]).await?;
+    Ok(())
+}
+
+/// The id in the row that says how complete a copy is.
+fn nobody() -> Value {
+    Value::from(Gdid::new(0, 0, 0).expect("the least id"))
+}
+
+/// Up to which epoch a copy has everything.
+async fn completeness(copy: &AnyPool) -> Result<Option<Epoch>, sqlx::Error> {
+    let query = "SELECT epoch FROM mdb_relocation WHERE area = '' AND gdid = ?";
+    let rows = copy.query(query, &[nobody()]).await?;
+    let number = rows.first().map(|row| row.integer(0)).transpose()?;
+    Ok(number.map(|number| Epoch::new(number.unsigned_abs())))
+}
+
+/// The relocations of the latest copy that can be read.
+pub(crate) async fn latest(servers: &Servers) -> Option<(Epoch, KnownRelocations)> {
+    let mut latest: Option<(Epoch, &AnyPool)> = None;
+    for place in places(servers) {
+        let copy = servers.pool(place);
+        let epoch = match completeness(copy).await {
+            Ok(epoch) => epoch,
+            Err(error) => {
+                tracing::debug!(error = %crate::error::chain(&error), "a copy of the relocations can't be read");
+                None
+            }
+        };
+        if let Some(epoch) = epoch
+            && latest.is_none_or(|(other, _)| other < epoch)
+        {
+            latest = Some((epoch, copy));
+        }
+    }
+    let (epoch, copy) = latest?;
+    let rows = RelocationRow::changed_since(copy, Epoch::START).await;
+    let rows = rows.ok()?.into_iter().filter(|row| !row.is_mark());
+    Some((epoch, KnownRelocations::of(rows.collect())))
+}

@@ -1,0 +1,180 @@
+//! The rows of `mdb_relocation`: at the catalog's home, and in the copies of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mdb_gdid::Gdid;
+
+use super::live::{Epoch, Motions};
+use crate::engine::{Step, Value, Values};
+use crate::routing::{Relocation, Relocations, Route, RouteError, Router};
+use crate::servers::AnyPool;
+use crate::topology::{AreaIndex, ShardId, Topology};
+
+/// Where a briefcase is, as the catalog has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RelocationRow {
+    area: String,
+    id: Gdid,
+    by: String,
+    in_motion: bool,
+    /// The shard's name; by the area's rule without one.
+    home: Option<String>,
+    /// The shard that it leaves, while it is in motion.
+    source: String,
+    epoch: Epoch,
+}
+
+impl RelocationRow {
+    pub(super) async fn changed_since(
+        pool: &AnyPool,
+        epoch: Epoch,
+    ) -> Result<Vec<Self>, sqlx::Error> {
+        let query = "SELECT area, gdid, move, state, home, source, epoch FROM mdb_relocation \
+             WHERE epoch > ? ORDER BY epoch";
+        let rows = pool.query(query, &[number(epoch)]).await?;
+        rows.iter().map(Self::read).collect()
+    }
+
+    fn read(row: &Values) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            area: row.text(0)?.to_owned(),
+            id: row.id(1)?,
+            by: row.text(2)?.to_owned(),
+            in_motion: row.integer(3)? == 1,
+            home: row.optional_text(4)?.map(str::to_owned),
+            source: row.text(5)?.to_owned(),
+            epoch: Epoch::new(row.integer(6)?.unsigned_abs()),
+        })
+    }
+
+    /// Whether it is the row that says how complete a copy is.
+    pub(super) fn is_mark(&self) -> bool {
+        self.area.is_empty()
+    }
+
+    /// Writes it in place of an older one.
+    pub(super) fn steps(&self, copy: &AnyPool) -> [Step; 2] {
+        let (area, id) = (Value::from(self.area.as_str()), Value::from(self.id));
+        let older = [area.clone(), id.clone(), number(self.epoch)];
+        let insert = "INSERT INTO mdb_relocation (area, gdid, move, state, home, source, epoch) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)";
+        let values = [
+            area,
+            id,
+            Value::from(self.by.as_str()),
+            Value::Integer(i64::from(self.in_motion)),
+            // By the rule, in a copy: every engine takes an empty text for one.
+            Value::from(self.home.as_deref().unwrap_or_default()),
+            Value::from(self.source.as_str()),
+            number(self.epoch),
+        ];
+        [
+            Step::new(
+                "DELETE FROM mdb_relocation WHERE area = ? AND gdid = ? AND epoch <= ?",
+                older,
+            ),
+            Step::new(copy.insert_if_absent(insert, "area"), values),
+        ]
+    }
+}
+
+pub(super) fn number(epoch: Epoch) -> Value {
+    Value::Integer(i64::try_from(epoch.get()).unwrap_or(i64::MAX))
+}
+
+/// The latest row of each briefcase that is known.
+#[derive(Debug, Default)]
+pub(crate) struct KnownRelocations(HashMap<(String, Gdid), RelocationRow>);
+
+impl KnownRelocations {
+    /// Those of `rows`, and no others.
+    pub(crate) fn of(rows: Vec<RelocationRow>) -> Self {
+        let mut known = Self::default();
+        known.learn(rows);
+        known
+    }
+
+    pub(super) fn learn(&mut self, rows: Vec<RelocationRow>) {
+        self.0.extend(
+            rows.into_iter()
+                .map(|row| ((row.area.clone(), row.id), row)),
+        );
+    }
+
+    /// What they come to.
+    pub(crate) fn state(&self, topology: &Arc<Topology>) -> RelocationState {
+        let mut relocations: HashMap<AreaIndex, Vec<Relocation>> = HashMap::new();
+        let mut motions = Motions::new();
+        let mut unknown_homes = HashMap::new();
+        for row in self.0.values() {
+            let Some(area) = topology.area_index(&row.area) else {
+                continue;
+            };
+            if let Some(home) = row.home.as_ref().filter(|home| !home.is_empty()) {
+                if let Some(to) = topology.shard_named(area, home) {
+                    let relocation = Relocation::Briefcase { id: row.id, to };
+                    relocations.entry(area).or_default().push(relocation);
+                } else {
+                    unknown_homes.insert((area, row.id), home.clone());
+                }
+            }
+            if row.in_motion {
+                let unknown = ShardId::new(0);
+                let source = topology.shard_named(area, &row.source).unwrap_or(unknown);
+                motions.insert((area, row.id), source);
+            }
+        }
+        if let Some(((_, id), home)) = unknown_homes.iter().next() {
+            tracing::error!(%id, home, briefcases = unknown_homes.len(), "briefcases are on shards that this configuration lacks");
+        }
+        let relocations = relocations
+            .into_iter()
+            .map(|(area, list)| {
+                let list = Relocations::new(list).expect("there is one row for a briefcase");
+                (area, list)
+            })
+            .collect();
+        RelocationState {
+            router: Arc::new(Router::with_relocations(Arc::clone(topology), &relocations)),
+            motions,
+            unknown_homes,
+        }
+    }
+}
+
+/// What the relocations of one epoch come to.
+pub(crate) struct RelocationState {
+    pub(crate) router: Arc<Router>,
+    pub(crate) motions: Motions,
+    /// Briefcases that are on shards which this process' configuration lacks.
+    pub(super) unknown_homes: HashMap<(AreaIndex, Gdid), String>,
+}
+
+impl RelocationState {
+    /// Everything is where the router says.
+    pub(super) fn at_rest(router: Router) -> Self {
+        Self {
+            router: Arc::new(router),
+            motions: Motions::new(),
+            unknown_homes: HashMap::new(),
+        }
+    }
+
+    /// Where the briefcase is, if it is known where that is.
+    pub(crate) fn route(&self, area: AreaIndex, id: Gdid) -> Result<Route, RouteError> {
+        let router = self.router.area_at(area);
+        let route = router.route(id)?;
+        if self.unknown_homes.is_empty() {
+            return Ok(route);
+        }
+        match self.unknown_homes.get(&(area, id)) {
+            None => Ok(route),
+            Some(shard) => Err(RouteError::UnknownHome {
+                area: router.name().clone(),
+                id,
+                shard: shard.clone(),
+            }),
+        }
+    }
+}

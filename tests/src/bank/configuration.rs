@@ -1,0 +1,58 @@
+//! The configuration of a bank.
+
+/// The configuration of a bank on the servers of these URLs: the two shards', and the catalog's, which is otherwise on
+/// the first one.
+pub(super) fn text(prefix: &str, urls: &[String]) -> String {
+    let (east, west) = (&urls[0], &urls[1]);
+    let (catalog, central) = match urls.get(2) {
+        None => (String::new(), "east"),
+        Some(url) => (
+            format!("[[server]]\nname = \"catalog\"\nurl = \"{url}\"\n"),
+            "catalog",
+        ),
+    };
+    format!(
+        r#"
+        [store]
+        name = "bank"
+
+        [[server]]
+        name = "east"
+        url = "{east}"
+
+        [[server]]
+        name = "west"
+        url = "{west}"
+
+        {catalog}
+        [central]
+        shards = [{{ server = "{central}", database = "{prefix}_central" }}]
+
+        [[area]]
+        name = "user"
+
+        [[area.partition]]
+        start = "0:0:1"
+        shards = [
+            {{ server = "east", database = "{prefix}_0" }},
+            {{ server = "west", database = "{prefix}_1" }},
+        ]
+
+        [[area.briefcase]]
+        name = "customer"
+        [[area.briefcase.table]]
+        name = "customer"
+        key = "g_user"
+        [[area.briefcase.table]]
+        name = "account"
+        key = "g_user"
+        [[area.briefcase.table]]
+        name = "transfer"
+        key = "g_user"
+        [[area.briefcase.table]]
+        name = "entry"
+        parent = "transfer"
+        on = {{ g_transfer = "g_transfer" }}
+        "#
+    )
+}

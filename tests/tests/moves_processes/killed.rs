@@ -1,0 +1,118 @@
+//! A mover stops at each of its steps, where it, or a server, is killed; somebody else resumes or undoes its move.
+
+use mdb_tests::bank::Bank;
+use mdb_tests::store::TestEngine;
+use mdb_tests::{on_all_engines, on_engines_with_servers};
+
+use crate::is_long;
+use crate::stage::{Case, Cure, Mover, Stage, Strike};
+
+on_all_engines!(
+    a_mover_is_killed_at_every_step,
+    an_abortion_is_killed_at_every_step
+);
+on_engines_with_servers!(a_server_is_killed_while_a_mover_works);
+
+/// Far more steps than a move has: rounds of catching up are steps too.
+const STEPS: usize = 80;
+
+/// A move has more steps than this.
+const AT_LEAST: usize = 15;
+
+async fn a_mover_is_killed_at_every_step<DB: TestEngine>() {
+    let mut stage = Stage::set(Bank::<DB>::start().await).await;
+    stage.open(&[]).await;
+    for cure in Cure::ALL {
+        let mut strikes = vec![("before", Strike::Mover), ("after", Strike::Sleep)];
+        if !is_long() {
+            // One of them at a time: all steps are seen in both cures together.
+            strikes.truncate(2);
+        }
+        for (side, strike) in strikes {
+            let mut step = 1;
+            let case = |step| Case {
+                step,
+                side,
+                strike,
+                cure,
+            };
+            while step < STEPS && stage.play(case(step)).await {
+                step += 1;
+            }
+            assert!(step > AT_LEAST, "{cure:?}: only {step} steps were seen");
+        }
+    }
+    stage.close().await;
+}
+
+/// Undoing a move is killed, too; it is undone again.
+async fn an_abortion_is_killed_at_every_step<DB: TestEngine>() {
+    let mut stage = Stage::set(Bank::<DB>::start().await).await;
+    stage.open(&[]).await;
+    let mut step = 1;
+    loop {
+        // Deep in the move, but before its commit point.
+        let first = stage.mover(["move", "1"], "before", 12).await;
+        let Mover::Waits(first) = first else {
+            panic!("a move with fewer steps");
+        };
+        first.kill().await;
+        let open = stage.open_moves().await.unwrap();
+        let [record] = &open[..] else {
+            panic!("{open:?}");
+        };
+        let context = format!("abortion killed before step {step}");
+        let second = stage.mover(["abort", record.id()], "before", step).await;
+        let is_over = match second {
+            Mover::Waits(second) => {
+                second.kill().await;
+                stage.cure(Cure::Abort, &context).await;
+                false
+            }
+            Mover::Ended(end) => {
+                assert_eq!(end, "done", "{context}");
+                true
+            }
+        };
+        assert_eq!(stage.look(&context).await, 0, "{context}");
+        if is_over {
+            break;
+        }
+        step += 1;
+    }
+    assert!(step > 5, "only {step} steps were seen");
+    stage.close().await;
+}
+
+async fn a_server_is_killed_while_a_mover_works<DB: TestEngine>() {
+    let mut stage = Stage::set(Bank::<DB>::alone().await).await;
+    stage.open(&["outages"]).await;
+    let strikes = [Strike::Source, Strike::Target, Strike::Catalog];
+    if is_long() {
+        for (strike, cure) in strikes.into_iter().flat_map(|s| Cure::ALL.map(|c| (s, c))) {
+            let mut step = 1;
+            let case = |step| Case {
+                step,
+                side: "before",
+                strike,
+                cure,
+            };
+            while step < STEPS && stage.play(case(step)).await {
+                step += 1;
+            }
+        }
+    } else {
+        for (place, step) in [3, 9, 14, 18, 22].into_iter().enumerate() {
+            for (number, strike) in strikes.into_iter().enumerate() {
+                let case = Case {
+                    step,
+                    side: "before",
+                    strike,
+                    cure: Cure::ALL[(place + number) % 2],
+                };
+                assert!(stage.play(case).await, "{case}");
+            }
+        }
+    }
+    stage.close().await;
+}
