@@ -155,6 +155,28 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
                 }
             }
         }
+        // Whoever takes a move over writes the journal first. One that slept before it came here may
+        // have lost the move meanwhile.
+        let kept = self.journal().keep(&self.record.id, self.owner).await;
+        if matches!(kept, Err(MoveError::NotOwner)) {
+            self.take_marks_away().await?;
+        }
+        kept
+    }
+
+    /// Removes this process' marks from both shards.
+    async fn take_marks_away(&mut self) -> Result<(), MoveError> {
+        let values = [
+            Value::from(&self.record.id),
+            Value::Integer(self.owner.get()),
+        ];
+        for side in [Side::Target, Side::Source] {
+            let forget = "DELETE FROM mdb_mover WHERE move = ? AND owner = ?";
+            let mut patience = self.patience("take the mover's mark away");
+            while let Err(error) = DB::execute_own(self.connection(side), forget, &values).await {
+                patience.after::<DB>(busy::<DB>(error)).await?;
+            }
+        }
         Ok(())
     }
 

@@ -96,13 +96,22 @@ impl<'s> Journal<'s> {
 
     /// Renews the mover's lease.
     pub(super) async fn beat(self, id: &MoveId, owner: OwnerToken) -> Result<(), MoveError> {
+        self.home.together(&[self.renewal(id, owner)]).await?;
+        Ok(())
+    }
+
+    fn renewal(self, id: &MoveId, owner: OwnerToken) -> Step {
         let update = format!(
             "UPDATE mdb_move SET lease_until = {} + ? WHERE move = ? AND owner = ?",
             self.home.pool().now()
         );
         let values = [Self::lease(), Value::from(id), Value::Integer(owner.get())];
-        self.home.together(&[Step::new(update, values)]).await?;
-        Ok(())
+        Step::new(update, values)
+    }
+
+    /// Makes sure that `owner` still runs the move, and renews its lease.
+    pub(super) async fn keep(self, id: &MoveId, owner: OwnerToken) -> Result<(), MoveError> {
+        self.owned(&[self.renewal(id, owner).expecting(1)]).await
     }
 
     /// Keeps the receipt.

@@ -80,7 +80,10 @@ impl<DB: Relocating> Batch<'_, DB> {
         loop {
             match self.fences(Side::Source, "3").await {
                 // Once everything is purged, the fences are gone; the journal knows.
-                Ok(moved) => return Ok(moved > 0 || self.record.phase >= MovePhase::Purging),
+                Ok(moved) => {
+                    let decided = matches!(self.record.phase, MovePhase::Purging | MovePhase::Done);
+                    return Ok(moved > 0 || decided);
+                }
                 Err(error) => patience.after::<DB>(error).await?,
             }
         }

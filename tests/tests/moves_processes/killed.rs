@@ -23,26 +23,45 @@ async fn a_mover_is_killed_at_every_step<DB: TestEngine>() {
     let mut stage = Stage::set(Bank::<DB>::start().await).await;
     stage.open(&[]).await;
     for cure in Cure::ALL {
-        let mut strikes = vec![("before", Strike::Mover), ("after", Strike::Sleep)];
-        if !is_long() {
-            // One of them at a time: all steps are seen in both cures together.
-            strikes.truncate(2);
-        }
-        for (side, strike) in strikes {
-            let mut step = 1;
-            let case = |step| Case {
-                step,
-                side,
-                strike,
-                cure,
-            };
-            while step < STEPS && stage.play(case(step)).await {
-                step += 1;
-            }
-            assert!(step > AT_LEAST, "{cure:?}: only {step} steps were seen");
+        every_step(&mut stage, "before", Strike::Mover, |_| cure).await;
+    }
+    if is_long() {
+        for cure in Cure::ALL {
+            every_step(&mut stage, "after", Strike::Mover, |_| cure).await;
         }
     }
     stage.close().await;
+}
+
+/// A mover that was taken for dead wakes up when others have brought its move to an end: it has no more say.
+async fn a_mover_sleeps_at_every_step<DB: TestEngine>() {
+    let mut stage = Stage::set(Bank::<DB>::start().await).await;
+    stage.open(&[]).await;
+    every_step(&mut stage, "after", Strike::Sleep, |step| Cure::ALL[step % 2]).await;
+    if is_long() {
+        every_step(&mut stage, "after", Strike::Sleep, |step| Cure::ALL[1 - step % 2]).await;
+    }
+    stage.close().await;
+}
+
+/// Plays all steps, until a mover comes to its end before the next one.
+async fn every_step<DB: TestEngine>(
+    stage: &mut Stage<DB>,
+    side: &'static str,
+    strike: Strike,
+    cure: impl Fn(usize) -> Cure,
+) {
+    let case = |step| Case {
+        step,
+        side,
+        strike,
+        cure: cure(step),
+    };
+    let mut step = 1;
+    while step < STEPS && stage.play(case(step)).await {
+        step += 1;
+    }
+    assert!(step > AT_LEAST, "{strike:?}: only {step} steps were seen");
 }
 
 /// Undoing a move is killed, too; it is undone again.
@@ -90,16 +109,7 @@ async fn a_server_is_killed_while_a_mover_works<DB: TestEngine>() {
     let strikes = [Strike::Source, Strike::Target, Strike::Catalog];
     if is_long() {
         for (strike, cure) in strikes.into_iter().flat_map(|s| Cure::ALL.map(|c| (s, c))) {
-            let mut step = 1;
-            let case = |step| Case {
-                step,
-                side: "before",
-                strike,
-                cure,
-            };
-            while step < STEPS && stage.play(case(step)).await {
-                step += 1;
-            }
+            every_step(&mut stage, "before", strike, |_| cure).await;
         }
     } else {
         for (place, step) in [3, 9, 14, 18, 22].into_iter().enumerate() {

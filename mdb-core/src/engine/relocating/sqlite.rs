@@ -17,7 +17,7 @@ use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
 use super::{
-    Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError, TableSum,
+    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError, TableSum,
     begin,
 };
 use crate::engine::{Engine, ErrorClass, Value};
@@ -264,6 +264,25 @@ impl MovedTable {
             .collect();
         pairs.join(" AND ")
     }
+}
+
+/// A condition that the parent of `alias`, a row of `table`, has arrived in the main schema: one that has been
+/// missed brings its children along later, and one that never comes would leave them behind as nobody's.
+fn parent_is_here(manifest: &Manifest, table: &MovedTable, alias: &str) -> String {
+    let MovedReach::Parent { parent, on } = &table.reach else {
+        return "TRUE".to_owned();
+    };
+    let joined: Vec<String> = on
+        .iter()
+        .map(|(own, parents)| {
+            format!("above.{} = {alias}.{}", Sqlite::quote(parents), Sqlite::quote(own))
+        })
+        .collect();
+    format!(
+        "EXISTS (SELECT 1 FROM {} above WHERE {})",
+        manifest.tables()[*parent].quoted("main"),
+        joined.join(" AND ")
+    )
 }
 
 fn list<'a>(names: impl Iterator<Item = &'a str>, alias: &str) -> String {

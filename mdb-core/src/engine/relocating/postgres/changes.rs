@@ -31,6 +31,9 @@ use crate::engine::relocating::{
 /// From how many bytes on a temporary table is emptied by making its file anew.
 const EMPTIED: u32 = 1 << 20;
 
+/// How many records of one table make statistics of them worth while.
+const MANY_RECORDS: u64 = 1000;
+
 /// How many changes of one table are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Recorded {
@@ -109,6 +112,9 @@ pub(super) async fn catch_up(
         return Ok(0);
     }
     let briefcases = Briefcases::of(&mut pair.source, id).await.map_err(busy)?;
+    if let Some(analyze) = analyze(manifest, &counts) {
+        run(&mut pair.source, &analyze).await.map_err(busy)?;
+    }
     let round = async {
         let counts = begin_source(&mut pair.source, manifest, &briefcases, id, owner).await?;
         let taken = counts.iter().map(|table| table.all).sum();
@@ -134,6 +140,18 @@ pub(super) async fn catch_up(
         source.and(target)?;
     }
     result
+}
+
+/// Has the planner look at records that are many: it would take each for the only one.
+fn analyze(manifest: &Manifest, counts: &[Recorded]) -> Option<String> {
+    let many = manifest
+        .tables()
+        .iter()
+        .zip(counts)
+        .filter(|(_, recorded)| recorded.all >= MANY_RECORDS)
+        .map(|(table, _)| table.change_table());
+    let many: Vec<String> = many.collect();
+    (!many.is_empty()).then(|| format!("ANALYZE {}", many.join(", ")))
 }
 
 /// Begins the transaction whose snapshot counts.
@@ -273,18 +291,30 @@ async fn apply(
         }
         transfers.push(Transfer {
             select: format!(
-                "SELECT {} FROM {} AS t WHERE ({}) IN ({}) AND {}",
+                // Each is looked up by its primary key, whatever the planner believes to know of tables that
+                // have grown since it last looked.
+                "SELECT r.* FROM (SELECT DISTINCT k.* FROM ({}) AS k) AS h CROSS JOIN LATERAL \
+                 (SELECT {} FROM {} AS t WHERE ({}) = ({}) AND {} OFFSET 0) AS r",
+                hits_at_source(manifest, table, id),
                 columns(table, "t"),
                 quoted(table),
                 keys(table, "t"),
-                hits_at_source(manifest, table, id),
+                numbered(table, "h"),
                 condition(manifest, table, briefcases)
             ),
             into: format!("pg_temp.{}", news(table)),
         });
     }
     transfer(pair, &transfers, pace).await?;
-    run(&mut pair.target, &replace::statements(manifest, parts))
+    let mut replace = replace::statements(manifest, parts);
+    if parts.iter().any(|part| part.recorded.all >= MANY_RECORDS) {
+        let tables = parts.iter().map(|part| part.table);
+        let filled =
+            tables.map(|table| format!("pg_temp.{}, pg_temp.{}", hits(table), news(table)));
+        let filled: Vec<String> = filled.collect();
+        replace.insert_str(0, &format!("ANALYZE {}; ", filled.join(", ")));
+    }
+    run(&mut pair.target, &replace)
         .await
         .map(drop)
         .map_err(busy)

@@ -4,7 +4,7 @@ use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
 use super::copy::attach;
-use super::{begin_as_mover, end, run};
+use super::{begin_as_mover, end, parent_is_here, run};
 use crate::engine::relocating::{
     Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError, begin,
 };
@@ -304,7 +304,7 @@ async fn apply(
     for table in manifest.tables() {
         let insert = format!(
             "INSERT OR REPLACE INTO {} ({}) SELECT {} FROM (SELECT DISTINCT * FROM temp.mdb_hit_{}) h \
-             CROSS JOIN {} t ON {} WHERE {}",
+             CROSS JOIN {} t ON {} WHERE {} AND {}",
             table.quoted("main"),
             table.column_list(""),
             table.column_list("t"),
@@ -312,6 +312,7 @@ async fn apply(
             table.quoted("source"),
             table.same_key("t", "h"),
             manifest.condition_in::<Sqlite>("source", table, "t", ids),
+            parent_is_here(manifest, table, "t"),
         );
         rows += run(target, &insert, &[id.into()]).await?;
     }

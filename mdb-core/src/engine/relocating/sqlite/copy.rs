@@ -3,7 +3,7 @@
 use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
-use super::{begin_as_mover, end, run};
+use super::{begin_as_mover, end, parent_is_here, run};
 use crate::engine::relocating::{
     Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError,
 };
@@ -52,12 +52,13 @@ pub(super) async fn copy(
         // The keys come first, so that each row is found by its key.
         let insert = format!(
             "INSERT OR REPLACE INTO {} ({}) SELECT {} FROM temp.mdb_rows r CROSS JOIN {} t ON {} \
-             WHERE r.rowid > ? AND r.rowid <= ?",
+             WHERE r.rowid > ? AND r.rowid <= ? AND {}",
             table.quoted("main"),
             table.column_list(""),
             table.column_list("t"),
             table.quoted("source"),
             table.same_key("t", "r"),
+            parent_is_here(manifest, table, "t"),
         );
         let mut from = 0;
         while from < listed {

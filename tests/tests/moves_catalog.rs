@@ -1,0 +1,68 @@
+//! The catalog: what processes know of it while its home is away, and that they are told of its changes.
+
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
+use std::time::Duration;
+
+use mdb_core::error::chain;
+use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection};
+use mdb_core::{Gdid, Mdb};
+use mdb_tests::bank::{Bank, SUM, Teller};
+use mdb_tests::kit::wait_for;
+use mdb_tests::on_all_engines;
+use mdb_tests::store::TestEngine;
+use sqlx::Postgres;
+
+on_all_engines!(who_starts_while_the_catalog_is_away_finds_what_was_moved);
+
+/// Until a wait is taken for one that never ends.
+const LIMIT: Duration = Duration::from_mins(1);
+
+async fn move_to<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb, ids: &[Gdid], to: usize) {
+    let relocator = mdb.relocator();
+    let selection = Selection::Briefcases(ids.to_vec());
+    let request = MoveRequest::new("user", selection, bank.shard(mdb, to));
+    let plan = relocator.plan(&request).await.unwrap();
+    let (options, progress) = (MoveOptions::new(), MoveProgress::new());
+    let run = relocator.run(&plan, &options, &progress).await;
+    run.unwrap_or_else(|error| panic!("{}", chain(&error)));
+}
+
+async fn who_starts_while_the_catalog_is_away_finds_what_was_moved<DB: TestEngine>() {
+    let bank = Bank::<DB>::alone().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 3).await;
+    move_to(&bank, &mdb, &ids, 1).await;
+    drop(mdb);
+    let home = bank.directory().join("catalog");
+    match DB::SERVER {
+        None => std::fs::rename(&home, home.with_extension("away")).unwrap(),
+        Some(_) => bank.server(2).kill().await,
+    }
+
+    let mdb = bank.open();
+    let teller = Teller::<DB>::new(&mdb);
+    for id in &ids {
+        let sum = teller.sum(*id).await;
+        assert_eq!(sum.unwrap_or_else(|error| panic!("{}", chain(&error))), SUM);
+        let done = teller.transfer(*id, bank.transfer()).await;
+        done.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    }
+    let transfers = bank.count(1, "SELECT count(*) FROM transfer").await;
+    assert_eq!(transfers, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_listen_for_changes_and_listen_again_after_a_loss() {
+    let bank = Bank::<Postgres>::alone().await;
+    let mdb = bank.open();
+    bank.customers(&mdb, 0, 1).await;
+    let central = bank.server(2).url("postgres");
+    let listens = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
+    let somebody_listens =
+        async || Postgres::number_at(&central, listens).await.unwrap_or_default() == 1;
+    wait_for("somebody listens", LIMIT, somebody_listens).await;
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
+    assert_eq!(Postgres::number_at(&central, end).await.unwrap(), 1);
+    wait_for("somebody listens again", LIMIT, somebody_listens).await;
+}
