@@ -4,17 +4,18 @@ use std::fmt;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use futures_core::future::BoxFuture;
 use mdb_gdid::Gdid;
-use sqlx::{Database, Describe, Execute, Executor};
 
 use crate::area::Area;
-use crate::engine::{Engine, Steps, TransactionOptions};
+use crate::engine::{Engine, TransactionOptions};
 use crate::guard;
 use crate::routing::{Route, RouteError};
-use crate::servers::{self, Lane, Lease, ShardPool, Transaction, is_transient};
+use crate::servers::{ShardPool, Transaction, is_outcome_unknown, is_transient};
 
+mod reading;
 mod statement;
+
+pub use reading::ReadBriefcase;
 
 /// How often a transaction is run at the most before its last error is handed out.
 const ATTEMPTS: usize = 6;
@@ -203,7 +204,7 @@ impl<DB: Engine> Briefcase<DB> {
         match work(transaction.share()).await {
             Ok(value) => match transaction.commit().await {
                 Ok(()) => Ok(value),
-                Err(error) if servers::is_outcome_unknown::<DB>(&error) => {
+                Err(error) if is_outcome_unknown::<DB>(&error) => {
                     Err(TransactError::OutcomeUnknown { source: error })
                 }
                 Err(error) => Err(TransactError::Database(error)),
@@ -221,8 +222,9 @@ impl<DB: Engine> Briefcase<DB> {
     /// For reading what may be a little old: from a replica where the server has some, in turn.
     ///
     /// A replica that can't be reached is passed over; the primary is the last resort. What is read
-    /// is as old as the replica is behind. On SQLite, it is the readers' lane. Writes are refused by
-    /// replicas and by SQLite's readers; don't send any.
+    /// is as old as the replica is behind. A briefcase that is moved, or was, is read from its primary:
+    /// a replica there may not have heard of it yet. On SQLite, it is the readers' lane. Writes are
+    /// refused by replicas and by SQLite's readers; don't send any.
     pub fn read(&self) -> ReadBriefcase<'_, DB> {
         ReadBriefcase { briefcase: self }
     }
@@ -259,70 +261,5 @@ impl TransactError {
 impl From<sqlx::Error> for TransactError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
-    }
-}
-
-/// A briefcase read from replicas; see [`Briefcase::read`].
-///
-/// `&ReadBriefcase` is an sqlx [`Executor`].
-#[derive(Debug)]
-pub struct ReadBriefcase<'b, DB: Engine> {
-    briefcase: &'b Briefcase<DB>,
-}
-
-impl<DB: Engine> ReadBriefcase<'_, DB> {
-    /// A connection to the first pool in turn that has one to give.
-    async fn lease(&self) -> Result<Lease<DB>, sqlx::Error> {
-        let shard = self.briefcase.route()?.shard_id();
-        let pools = self.briefcase.area.readers(shard)?;
-        let (primary, replicas) = pools.split_last().expect("the primary is always there");
-        for replica in replicas {
-            match replica.acquire(Lane::Read).await {
-                Ok(lease) => return Ok(lease),
-                Err(error) => tracing::debug!(error = %error, "passing over a replica"),
-            }
-        }
-        Ok(primary.acquire(Lane::Read).await?)
-    }
-}
-
-impl<'c, DB: Engine> Executor<'c> for &'c ReadBriefcase<'_, DB> {
-    type Database = DB;
-
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> Steps<'e, DB>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, DB>,
-    {
-        servers::many_on(self.lease(), query)
-    }
-
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, DB>,
-    {
-        Box::pin(async move { servers::optional_on(self.lease().await?, query).await })
-    }
-
-    fn prepare_with<'e, 'q: 'e>(
-        self,
-        sql: &'q str,
-        parameters: &'e [DB::TypeInfo],
-    ) -> BoxFuture<'e, Result<<DB as Database>::Statement<'q>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        Box::pin(async move { self.briefcase.pool()?.prepare_with(sql, parameters).await })
-    }
-
-    fn describe<'e, 'q: 'e>(self, sql: &'q str) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        Box::pin(async move { self.briefcase.pool()?.describe(sql).await })
     }
 }

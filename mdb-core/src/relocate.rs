@@ -40,7 +40,7 @@ mod verify;
 mod whereabouts;
 mod work;
 
-pub use cleaning::Leftover;
+pub use cleaning::{Leftover, LeftoverState};
 pub use error::{MoveError, PlanError, Refusal};
 pub use journal::TakeOver;
 pub use plan::{MovePlan, MoveRequest, Selection};

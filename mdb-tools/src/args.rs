@@ -6,6 +6,7 @@
 
 mod gdid;
 mod moves;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -14,11 +15,12 @@ use clap_complete::Shell;
 
 pub(crate) use gdid::{FloorArguments, GdidCommand, ServeArguments, StatusArguments};
 pub(crate) use moves::{MoveCommand, Pacing, SelectionArguments};
+pub(crate) use verify::VerifyArguments;
 
 const EXIT_STATUS: &str = "\
 Exit status:
   0    done
-  1    the command failed, or `check` found problems
+  1    the command failed, or `check` or `verify` found problems
   2    bad input: arguments, configuration, ids or keys
   3    a server can't be reached, or did not answer in time
   130  interrupted";
@@ -91,15 +93,21 @@ pub(crate) enum Command {
     ///
     /// Tables are held against the briefcase types: missing tables and key columns, missing primary
     /// keys, auto-increment columns (forbidden, because rows move between databases), tables that
-    /// carry a key column but are in no briefcase type, schemas that differ between shards.
+    /// carry a key column but are in no briefcase type, schemas that differ between shards. Also named
+    /// are moves that have stopped, and what moves have left behind.
     ///
     /// JSON: {"severity","check","area","server","database","table","message"}.
     Check,
 
-    /// Say where ids live, without asking any server
+    /// Say where ids live: by the configuration alone, or with --live by the catalog
+    ///
+    /// Without --live no server is asked, and briefcases that were moved are shown where the area's rule
+    /// puts them.
     ///
     /// JSON: {"gdid","area","generation","partition","slot","shard","server","database"}; slot is null
-    /// where the area hashes as Azos does.
+    /// where the area hashes as Azos does. With --live: {"gdid","area","partition","shard","server",
+    /// "database","by_rule":{"partition","shard","server","database"},"relocated","moving"}; while it is
+    /// moving, the place is the one that it leaves.
     Route(RouteArguments),
 
     /// Draw the store: areas, generations, partitions, shards, servers
@@ -115,6 +123,20 @@ pub(crate) enum Command {
     /// Issue ids, look at them, and look after the authorities that hand them out
     #[command(subcommand)]
     Gdid(GdidCommand),
+
+    /// Look for rows that are not where they belong
+    ///
+    /// Holds the key of every row against the catalog, while services and moves go on. Finds strays
+    /// (rows on a shard that is not their briefcase's home), briefcases that are split over two shards,
+    /// rows without their parent, what moves that are over have left, and keys that are no ids. Nothing
+    /// is changed without --repair; rows that only a person can judge are never touched.
+    ///
+    /// JSON, a line a finding: {"fault","area","table","gdid","rows","shard","server","database","home",
+    /// "move","advice"}; fault is stray, split, leftover, homeless, orphans, unknown_move or no_ids;
+    /// home is SERVER/DATABASE or null. With --repair also, and first, a line a leftover, as `move clean`.
+    ///
+    /// Exit status 1 where there are findings, or leftovers that could be removed and were not.
+    Verify(VerifyArguments),
 
     /// Move briefcases to another database while they are in use
     #[command(subcommand)]
@@ -157,6 +179,10 @@ pub(crate) struct RouteArguments {
     /// Ids in any text form, or ELinks; `-` or none reads them from standard input, one a line
     #[arg(value_name = "GDID")]
     pub(crate) ids: Vec<String>,
+
+    /// Ask the catalog: also whether they were moved, and whether they are moving just now
+    #[arg(long)]
+    pub(crate) live: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mdb_core::config::ConfigError;
 use mdb_core::error::chain;
-use mdb_core::relocate::{MoveError, PlanError};
+use mdb_core::relocate::{MoveError, PlanError, VerifyError};
 use mdb_core::routing::RouteError;
 use mdb_core::{
     AcquireError, AreaError, IndexError, InitError, OpenError, SequenceError, TransactError,
@@ -187,6 +187,15 @@ impl From<MoveError> for Failure {
                     || matches!(&error, MoveError::Acquire(source) if source.is_unreachable());
                 Self::by_reach(&error, unreachable)
             }
+        }
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        match &error {
+            VerifyError::UnknownArea { .. } | VerifyError::NoManifest { .. } => Self::input(&error),
+            error => Self::by_reach(error, driver_error(error).is_some_and(is_unreachable)),
         }
     }
 }

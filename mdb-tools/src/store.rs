@@ -1,7 +1,7 @@
 //! Opening the store that the command line names, and saying which shard is which.
 
-use mdb_core::topology::{ShardId, Topology};
-use mdb_core::{Gdid, Mdb};
+use mdb_core::topology::{AreaIndex, ShardId, Topology};
+use mdb_core::{AreaError, Gdid, Mdb};
 use mdb_gdid::{ELink, RangeKey};
 
 use crate::args::Arguments;
@@ -16,6 +16,18 @@ pub(crate) async fn open(arguments: &Arguments) -> Result<Mdb, Failure> {
 pub(crate) fn shard_ids(topology: &Topology) -> impl Iterator<Item = ShardId> + use<> {
     let count = u32::try_from(topology.shards().len()).expect("shard ids have 32 bits");
     (0..count).map(ShardId::new)
+}
+
+/// The area called `name`.
+pub(crate) fn area(topology: &Topology, name: &str) -> Result<AreaIndex, Failure> {
+    topology.area_index(name).ok_or_else(|| {
+        let areas = topology.areas().iter();
+        AreaError::Unknown {
+            name: name.to_owned(),
+            known: areas.map(|area| area.name().to_string()).collect(),
+        }
+        .into()
+    })
 }
 
 /// A shard in the words of the output: its area, generation, partition and position.

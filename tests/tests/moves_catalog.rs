@@ -4,15 +4,17 @@
 
 use std::time::Duration;
 
+use mdb_core::config::Config;
 use mdb_core::error::chain;
 use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection};
-use mdb_core::{Gdid, Mdb};
+use mdb_core::{Gdid, Mdb, ScatterOptions};
 use mdb_tests::bank::{Bank, SUM, Teller};
 use mdb_tests::kit::wait_for;
-use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
+use mdb_tests::{on_all_engines, on_engines_with_servers};
 use sqlx::Postgres;
 
+on_engines_with_servers!(what_was_moved_is_not_read_from_replicas);
 on_all_engines!(who_starts_while_the_catalog_is_away_finds_what_was_moved);
 
 /// Until a wait is taken for one that never ends.
@@ -52,6 +54,46 @@ async fn who_starts_while_the_catalog_is_away_finds_what_was_moved<DB: TestEngin
     assert_eq!(transfers, 3);
 }
 
+/// The bank with another configuration.
+fn open_changed<DB: TestEngine>(bank: &Bank<DB>, change: impl Fn(String) -> String) -> Mdb {
+    let text = change(bank.text().to_owned());
+    let config = Config::parse("mdb.toml", &text, bank.directory(), &|_| None).unwrap();
+    Mdb::from_config(config).unwrap()
+}
+
+async fn what_was_moved_is_not_read_from_replicas<DB: TestEngine>() {
+    let bank = Bank::<DB>::alone().await;
+    let mdb = bank.open();
+    let moved = bank.customers(&mdb, 0, 1).await[0];
+    let stayed = bank.customers(&mdb, 1, 1).await[0];
+    move_to(&bank, &mdb, &[moved], 1).await;
+    drop(mdb);
+    // It follows nobody: it has neither customer's rows.
+    let [west, replica] = [1, 2].map(|number| bank.server(number).url_template());
+    let elsewhere = open_changed(&bank, |text| text.replace(&west, &replica));
+    for (_, report) in elsewhere.init().await {
+        report.unwrap();
+    }
+    let empty = elsewhere.area::<DB>("user").unwrap();
+    let empty = empty.each_shard(ScatterOptions::new(), |shard| async move {
+        let create = "CREATE TABLE IF NOT EXISTS account (g_user INTEGER, cents BIGINT)";
+        DB::run(&shard, create).await
+    });
+    empty.all().await.unwrap();
+
+    let url = format!("url = \"{west}\"");
+    let mdb = open_changed(&bank, |text| {
+        text.replace(&url, &format!("{url}\nreplicas = [\"{replica}\"]"))
+    });
+    assert!(mdb.join().await);
+    let accounts = "SELECT count(*) FROM account";
+    let area = mdb.area::<DB>("user").unwrap();
+    let stayed = area.briefcase(stayed).unwrap();
+    assert_eq!(DB::number(&stayed.read(), accounts).await.unwrap(), 0);
+    let moved = area.briefcase(moved).unwrap();
+    assert_ne!(DB::number(&moved.read(), accounts).await.unwrap(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_listen_for_changes_and_listen_again_after_a_loss() {
     let bank = Bank::<Postgres>::alone().await;
@@ -59,10 +101,15 @@ async fn processes_listen_for_changes_and_listen_again_after_a_loss() {
     bank.customers(&mdb, 0, 1).await;
     let central = bank.server(2).url("postgres");
     let listens = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
-    let somebody_listens =
-        async || Postgres::number_at(&central, listens).await.unwrap_or_default() == 1;
+    let somebody_listens = async || {
+        Postgres::number_at(&central, listens)
+            .await
+            .unwrap_or_default()
+            == 1
+    };
     wait_for("somebody listens", LIMIT, somebody_listens).await;
-    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
+    let end =
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
     assert_eq!(Postgres::number_at(&central, end).await.unwrap(), 1);
     wait_for("somebody listens again", LIMIT, somebody_listens).await;
 }

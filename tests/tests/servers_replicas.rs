@@ -50,14 +50,18 @@ async fn fill<DB: TestEngine>(store: &Store<DB>, server: &Server, cents: i64) {
     DB::put(&ann, ann.id(), cents).await.unwrap();
 }
 
-/// The store with replicas at these servers.
-fn with_replicas<DB: TestEngine>(store: &Store<DB>, replicas: &[&Server]) -> (Mdb, Briefcase<DB>) {
+/// The store with replicas at these servers, sure of where its briefcases are.
+async fn with_replicas<DB: TestEngine>(
+    store: &Store<DB>,
+    replicas: &[&Server],
+) -> (Mdb, Briefcase<DB>) {
     let urls: Vec<_> = replicas
         .iter()
         .map(|server| format!("{:?}", server.url_template()))
         .collect();
     let replicas = format!("replicas = [{}]\nmax_connections", urls.join(", "));
     let mdb = store.open_changed(|text| text.replacen("max_connections", &replicas, 1));
+    assert!(mdb.join().await);
     let ann = mdb
         .area("user")
         .unwrap()
@@ -83,7 +87,7 @@ async fn two_replicas<DB: TestEngine>(store: &Store<DB>) -> [SharedServer; 2] {
 async fn replicas_are_read_in_turn_and_nothing_else_is<DB: TestEngine>() {
     let store = Store::<DB>::start(Limits::ROOMY).await;
     let [one, other] = two_replicas(&store).await;
-    let (_mdb, ann) = with_replicas(&store, &[&one, &other]);
+    let (_mdb, ann) = with_replicas(&store, &[&one, &other]).await;
     let mut seen = Vec::new();
     for _ in 0..4 {
         seen.push(DB::get(&ann.read(), ann.id()).await.unwrap().unwrap());
@@ -107,7 +111,7 @@ async fn replicas_are_read_in_turn_and_nothing_else_is<DB: TestEngine>() {
 async fn replicas_refuse_to_write<DB: TestEngine>() {
     let store = Store::<DB>::start(Limits::ROOMY).await;
     let [one, _] = two_replicas(&store).await;
-    let (_mdb, ann) = with_replicas(&store, &[&one]);
+    let (_mdb, ann) = with_replicas(&store, &[&one]).await;
     let error = DB::add(&ann.read(), ann.id(), 100).await.unwrap_err();
     assert!(matches!(error, sqlx::Error::Database(_)), "{error:?}");
     assert_eq!(
@@ -126,8 +130,8 @@ async fn a_replica_that_is_gone_is_passed_over<DB: TestEngine>() {
     gone.kill().await;
 
     // The next replica answers, and the primary when there is none.
-    let (_mdb, ann) = with_replicas(&store, &[&gone, &one]);
-    let (_other, lonely) = with_replicas(&store, &[&gone]);
+    let (_mdb, ann) = with_replicas(&store, &[&gone, &one]).await;
+    let (_other, lonely) = with_replicas(&store, &[&gone]).await;
     let began = Instant::now();
     for _ in 0..3 {
         assert_eq!(
@@ -152,7 +156,7 @@ async fn a_replica_that_is_gone_is_passed_over<DB: TestEngine>() {
     .await;
 
     // One that stalls takes its connect time-out at the most, when a connection to it has to be opened.
-    let (_fresh, fresh) = with_replicas(&store, &[&gone]);
+    let (_fresh, fresh) = with_replicas(&store, &[&gone]).await;
     gone.stall();
     let began = Instant::now();
     assert_eq!(
@@ -180,7 +184,7 @@ async fn a_replica_of_another_shard_is_passed_over<DB: TestEngine>() {
     DB::run(&ann, "UPDATE mdb_shard SET shard = 1")
         .await
         .unwrap();
-    let (_mdb, ann) = with_replicas(&store, &[&one]);
+    let (_mdb, ann) = with_replicas(&store, &[&one]).await;
     assert_eq!(
         DB::get(&ann.read(), ann.id()).await.unwrap(),
         Some(ON_PRIMARY)

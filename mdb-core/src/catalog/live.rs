@@ -241,7 +241,7 @@ impl LiveArea {
             } else {
                 self.live.snapshot()
             };
-            let shard = snapshot.state.route(self.index, id)?.shard_id();
+            let route = snapshot.state.route(self.index, id)?;
             let motions = snapshot.motions();
             let rests = motions.is_empty() || !motions.contains_key(&(self.index, id));
             let path = if rests && self.live.has_lease() {
@@ -251,7 +251,7 @@ impl LiveArea {
                 Path::Guarded
             };
             let version = snapshot.version;
-            let operation = Operation::begin(&self.live, snapshot, shard, path);
+            let operation = Operation::begin(&self.live, snapshot, route, path);
             // Counted first, looked again afterwards: either this sees the new snapshot, or whoever
             // made it sees this.
             if self.live.version.load(Ordering::SeqCst) == version {

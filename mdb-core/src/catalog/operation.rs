@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::live::{Epoch, LiveRouter, Snapshot};
+use crate::routing::{Placement, Route};
 use crate::topology::ShardId;
 
 /// How an operation gets to its shard.
@@ -21,7 +22,7 @@ pub(crate) enum Path {
 pub(crate) struct Operation {
     live: Arc<LiveRouter>,
     snapshot: Arc<Snapshot>,
-    shard: ShardId,
+    route: Route,
     path: Path,
     lapses: u64,
 }
@@ -30,14 +31,14 @@ impl Operation {
     pub(super) fn begin(
         live: &Arc<LiveRouter>,
         snapshot: Arc<Snapshot>,
-        shard: ShardId,
+        route: Route,
         path: Path,
     ) -> Self {
-        snapshot.running(shard).fetch_add(1, Ordering::SeqCst);
+        snapshot.running(route.shard_id()).fetch_add(1, Ordering::SeqCst);
         Self {
             live: Arc::clone(live),
             snapshot,
-            shard,
+            route,
             path,
             lapses: live.lapses(),
         }
@@ -45,7 +46,12 @@ impl Operation {
 
     /// Where the briefcase is by the snapshot.
     pub(crate) fn shard(&self) -> ShardId {
-        self.shard
+        self.route.shard_id()
+    }
+
+    /// Whether it is there by a relocation.
+    pub(crate) fn placement(&self) -> Placement {
+        self.route.placement()
     }
 
     pub(crate) fn path(&self) -> Path {
@@ -66,7 +72,7 @@ impl Operation {
 impl Drop for Operation {
     fn drop(&mut self) {
         self.snapshot
-            .running(self.shard)
+            .running(self.shard())
             .fetch_sub(1, Ordering::SeqCst);
     }
 }
@@ -74,7 +80,7 @@ impl Drop for Operation {
 impl fmt::Debug for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Operation")
-            .field("shard", &self.shard)
+            .field("shard", &self.shard())
             .field("path", &self.path)
             .field("epoch", &self.epoch())
             .finish_non_exhaustive()

@@ -19,6 +19,45 @@ use crate::config::{DatabaseName, EngineKind};
 /// What sessions are set to, so that most transactions begin with one statement.
 const SESSION_LEVEL: Isolation = Isolation::ReadCommitted;
 
+/// How many sessions of one name can be told apart on a server: more than a pool may have.
+pub(super) const SESSION_MARKS: u32 = 1 << 14;
+
+/// The server keeps no name of a session, so each holds a lock that is called by this and one of the
+/// numbers below [`SESSION_MARKS`].
+///
+/// MySQL's names of locks have up to 64 characters; an application's name ends with what is its own.
+pub(super) fn session_mark(application: &str) -> String {
+    let long = application.len().saturating_sub(56);
+    let end = application.get(long..).unwrap_or(application);
+    format!("{end}:")
+}
+
+/// Marks the session as one of `application`; returns the server's number of it.
+pub(super) async fn mark_session(
+    connection: &mut MySqlConnection,
+    application: &str,
+) -> Result<u64, sqlx::Error> {
+    let mark = session_mark(application);
+    let first = fastrand::u32(..);
+    for step in 0..SESSION_MARKS {
+        let number = first.wrapping_add(step) % SESSION_MARKS;
+        let (session, taken): (u64, Option<i64>) =
+            sqlx::query_as("SELECT CONNECTION_ID(), CAST(GET_LOCK(?, 0) AS SIGNED)")
+                .bind(format!("{mark}{number}"))
+                .persistent(false)
+                .fetch_one(&mut *connection)
+                .await?;
+        match taken {
+            Some(1) => return Ok(session),
+            // Somebody else's of that name.
+            Some(_) => {}
+            None => break,
+        }
+    }
+    let message = format!("the server gave no lock to know a session of {application} by");
+    Err(sqlx::Error::Protocol(message))
+}
+
 /// Sets how long a statement may take in this session.
 ///
 /// MariaDB counts seconds and means every statement; MySQL counts milliseconds and means `SELECT`.
@@ -64,10 +103,7 @@ impl Engine for MySql {
                 .disable_statement_logging()
                 .connect()
                 .await?;
-            let session: u64 = sqlx::query_scalar("SELECT CONNECTION_ID()")
-                .persistent(false)
-                .fetch_one(&mut connection)
-                .await?;
+            let session = mark_session(&mut connection, spec.application).await?;
             let access = match spec.access {
                 Access::ReadWrite => "READ WRITE",
                 Access::ReadOnly => "READ ONLY",

@@ -1,23 +1,59 @@
-//! Collecting what moves that are over have left on shards.
+//! Listing and collecting what moves have left on shards: fences, half copies, marks of movers,
+//! triggers with their change tables.
+//!
+//! The shards are looked at first, then the journal, then the places of briefcases, then who knows of
+//! the present epoch. So a move that begins meanwhile is known to the journal, and who is said to know
+//! has heard of the places that were read. What may be removed by then stays so: a move that is over
+//! never goes on, and its fence keeps other moves of the same briefcase from coming to that shard.
 
-use sqlx::{MySql, Postgres, Sqlite};
+mod judge;
+mod removal;
+mod survey;
 
-use super::batch::{LOCK_LIMIT, open};
+use std::collections::HashSet;
+
 use super::error::MoveError;
-use super::journal::Journal;
-use crate::catalog::Home;
-use crate::config::EngineKind;
-use crate::engine::Value;
-use crate::engine::relocating::{Manifest, Relocating};
-use crate::servers::Servers;
-use crate::topology::ShardId;
+use super::record::MoveRecord;
+use super::relocator::Relocator;
+use crate::topology::{AreaIndex, ShardId};
+use judge::Judge;
 
-/// Something that a move has left on a shard.
+/// Something that a move has left on a shard, or needs there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leftover {
     shard: ShardId,
     what: String,
-    removed: bool,
+    state: LeftoverState,
+}
+
+/// What can be done about a leftover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeftoverState {
+    /// Nobody needs it; [`Relocator::clean`] removes it.
+    Removable,
+    /// It was removed.
+    Removed,
+    /// A move that is not over needs it: resume or abort that one.
+    Needed,
+    /// Processes that have not been heard of may still run into it, and have to be turned away.
+    Awaited,
+    /// It does not agree with the catalog, or the journal doesn't know enough of it. It is never
+    /// removed: look whose the rows are first.
+    Doubtful,
+}
+
+impl LeftoverState {
+    /// Its name, as the command prints it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Removable => "removable",
+            Self::Removed => "removed",
+            Self::Needed => "needed",
+            Self::Awaited => "awaited",
+            Self::Doubtful => "doubtful",
+        }
+    }
 }
 
 impl Leftover {
@@ -31,99 +67,104 @@ impl Leftover {
         &self.what
     }
 
-    /// Whether it was removed; otherwise a move that is not over needs it, or processes that have not
-    /// been heard of may still run into it.
+    /// What can be done about it.
+    pub fn state(&self) -> LeftoverState {
+        self.state
+    }
+
+    /// Whether it was removed.
     pub fn is_removed(&self) -> bool {
-        self.removed
+        self.state == LeftoverState::Removed
     }
 }
 
-pub(super) async fn clean(servers: &Servers, home: Home<'_>) -> Result<Vec<Leftover>, MoveError> {
-    let topology = servers.topology();
-    let live: Vec<String> = Journal::new(home)
-        .list()
-        .await?
-        .into_iter()
-        .filter(|record| !record.phase().is_over())
-        .map(|record| record.id().to_owned())
-        .collect();
-    let everybody_knows = home.behind(home.epoch().await?).await?.is_empty();
-    let mut found = Vec::new();
-    for area in topology.areas() {
-        for shard in area.shards() {
-            let cleaner = Cleaner {
-                servers,
-                shard,
-                live: &live,
-                everybody_knows,
-            };
-            found.extend(match servers.config_of(shard).engine() {
-                EngineKind::Sqlite => cleaner.clean::<Sqlite>().await?,
-                EngineKind::Postgres => cleaner.clean::<Postgres>().await?,
-                EngineKind::MySql => cleaner.clean::<MySql>().await?,
-            });
+impl Relocator {
+    /// Lists what moves have left on these shards, or need there. Changes nothing. Shards of CENTRAL
+    /// have nothing of the kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`clean`](Self::clean).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn leftovers(&self, shards: &[ShardId]) -> Result<Vec<Leftover>, MoveError> {
+        let remains = self.remains(shards).await?;
+        Ok(remains
+            .into_iter()
+            .map(|remains| remains.leftover)
+            .collect())
+    }
+
+    /// Whether a move that is not over takes briefcases from the shard.
+    fn leaves(&self, record: &MoveRecord, area: AreaIndex, shard: ShardId) -> bool {
+        let topology = self.servers.topology();
+        !record.phase().is_over()
+            && topology.area_index(record.area()) == Some(area)
+            && record.source() == topology.shard_name(shard)
+    }
+
+    /// What is left on these shards, with what is needed to remove it; triggers come last.
+    async fn remains(&self, shards: &[ShardId]) -> Result<Vec<Remains>, MoveError> {
+        let topology = self.servers.topology();
+        let mut surveys = Vec::new();
+        for (area, index) in topology.areas().iter().zip(0..) {
+            for shard in area.shards().filter(|shard| shards.contains(shard)) {
+                surveys.push(self.survey(AreaIndex::new(index), shard).await?);
+            }
         }
+        surveys.retain(|survey| !survey.is_empty());
+        if surveys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let judge = Judge::now(self).await?;
+        let mut remains = Vec::new();
+        for survey in surveys {
+            remains.extend(judge.judge(survey).await?);
+        }
+        Ok(remains)
+    }
+}
+
+/// Removes what nobody needs, and names the rest.
+pub(super) async fn clean(relocator: &Relocator) -> Result<Vec<Leftover>, MoveError> {
+    let areas = relocator.servers.topology().areas().iter();
+    let shards: Vec<ShardId> = areas.flat_map(|area| area.shards()).collect();
+    let mut found = Vec::new();
+    let mut changed = HashSet::new();
+    for remains in relocator.remains(&shards).await? {
+        let mut leftover = remains.leftover.clone();
+        // Triggers are needed by a fence that is not what it was any more.
+        if leftover.state == LeftoverState::Removable && !changed.contains(&leftover.shard) {
+            if relocator.remove(&remains).await? {
+                leftover.state = LeftoverState::Removed;
+            } else {
+                leftover.state = LeftoverState::Needed;
+                changed.insert(leftover.shard);
+            }
+        }
+        found.push(leftover);
     }
     Ok(found)
 }
 
-struct Cleaner<'c> {
-    servers: &'c Servers,
-    shard: ShardId,
-    /// The moves that are not over.
-    live: &'c [String],
-    everybody_knows: bool,
+/// A leftover, with what is needed to remove it.
+struct Remains {
+    area: AreaIndex,
+    leftover: Leftover,
+    kind: Kind,
 }
 
-impl Cleaner<'_> {
-    fn leftover(&self, what: String, removed: bool) -> Leftover {
-        Leftover {
-            shard: self.shard,
-            what,
-            removed,
-        }
-    }
-
-    async fn clean<DB: Relocating>(&self) -> Result<Vec<Leftover>, MoveError> {
-        let mut connection = open::<DB>(self.servers.typed::<DB>(self.shard)?).await?;
-        let mut found = Vec::new();
-        let mut needed = false;
-        for (table, what) in [("mdb_fence", "fences"), ("mdb_mover", "the mover's mark")] {
-            let query = format!("SELECT move, count(*) FROM {table} GROUP BY move");
-            for row in DB::query_own(&mut connection, &query, &[]).await? {
-                let id = row.text(0)?.to_owned();
-                // Fences of a finished move turn away who has not heard of it.
-                let removable = !self.live.contains(&id) && self.everybody_knows;
-                if removable {
-                    let delete = format!("DELETE FROM {table} WHERE move = ?");
-                    let values = [Value::from(id.as_str())];
-                    DB::execute_own(&mut connection, &delete, &values).await?;
-                } else {
-                    needed = true;
-                }
-                found.push(self.leftover(format!("{what} of move {id}"), removable));
-            }
-        }
-        let installed = DB::installed(&mut connection).await?;
-        if !installed.is_empty() {
-            let removable = !needed && self.live.is_empty();
-            if removable {
-                let nothing = Manifest::new(Vec::new());
-                let disarmed = DB::disarm(&mut connection, &nothing, LOCK_LIMIT).await;
-                disarmed.map_err(|error| match super::error::Trouble::of::<DB>(error) {
-                    super::error::Trouble::Failed(error) => error,
-                    super::error::Trouble::Busy => MoveError::Busy {
-                        phase: "remove triggers",
-                        waited: LOCK_LIMIT,
-                    },
-                })?;
-            }
-            found.extend(
-                installed
-                    .into_iter()
-                    .map(|what| self.leftover(what, removable)),
-            );
-        }
-        Ok(found)
-    }
+/// What is left, by how it is removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Fences of a move in these states, as a list in SQL.
+    Fences { by: String, states: &'static str },
+    /// Rows that a move has copied, and the fences that say so.
+    HalfCopy { by: String },
+    /// The mark of who runs a move.
+    Mark { by: String },
+    /// Triggers, functions, change tables: all of them together.
+    Installed,
 }

@@ -306,7 +306,7 @@ impl Relocator {
     ///
     /// Safe: what was removed is removed.
     pub async fn clean(&self) -> Result<Vec<Leftover>, MoveError> {
-        cleaning::clean(&self.servers, self.home()).await
+        cleaning::clean(self).await
     }
 
     /// The record of a move, and the tables that it is about.

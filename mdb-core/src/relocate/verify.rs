@@ -11,8 +11,6 @@
 
 mod examine;
 
-use std::collections::BTreeSet;
-
 use futures_util::{StreamExt, TryStreamExt};
 use mdb_gdid::Gdid;
 
@@ -144,6 +142,14 @@ pub enum VerifyEvent {
     InMotion(Gdid),
     /// Something was found.
     Found(Misplaced),
+    /// Rows have no parent, but briefcases arrived there all the time: verify again when no move is
+    /// under way.
+    Undecided {
+        /// The shard.
+        shard: ShardId,
+        /// The rows' table.
+        table: String,
+    },
     /// A shard is done.
     ShardDone(ShardId),
 }
@@ -244,17 +250,5 @@ impl Relocator {
             .buffer_unordered(SHARDS_AT_ONCE)
             .try_collect()
             .await
-    }
-
-    /// The moves that the journal has: all of them, and those that are not over.
-    async fn journalled(&self) -> Result<(BTreeSet<String>, BTreeSet<String>), MoveError> {
-        let (mut all, mut live) = (BTreeSet::new(), BTreeSet::new());
-        for record in self.list().await? {
-            if !record.phase().is_over() {
-                live.insert(record.id().to_owned());
-            }
-            all.insert(record.id().to_owned());
-        }
-        Ok((all, live))
     }
 }

@@ -194,7 +194,7 @@ pub enum DiskOpenError {
     },
     /// No location is initialised. It is never done by itself: directories are empty also because
     /// no disk is mounted there.
-    #[error("{} and the other locations are not initialised; do that once, when all disks are mounted", path.display())]
+    #[error("{} and the other locations are not initialised; run `mdb gdid init-disks` once, when all disks are mounted", path.display())]
     NotInitialised {
         /// The first location.
         path: PathBuf,

@@ -12,6 +12,8 @@ pub(crate) enum MoveCommand {
     /// Compares the tables of source and target, and refuses what could lose rows: tables without a
     /// primary key, numbered by the server, or carrying the key but in no briefcase type.
     ///
+    /// Briefcases may come from several shards; those that are on the target already are left alone.
+    ///
     /// JSON, a line a source shard: {"area","source","target","briefcases","rows","batches","seconds",
     /// "worst_pause_ms","tables"}; seconds is an estimate.
     Plan(SelectionArguments),
@@ -35,6 +37,8 @@ pub(crate) enum MoveCommand {
     },
 
     /// Take moves over that have stopped, and bring them to their end
+    ///
+    /// JSON: as `run`.
     Resume(ResumeArguments),
 
     /// Take a move over that has stopped before its commit point, and undo it
@@ -68,9 +72,11 @@ pub(crate) enum MoveCommand {
         id: String,
     },
 
-    /// Remove what moves that are over have left: triggers, fences, change tables
+    /// Remove what moves that are over have left: fences, half copies, triggers, change tables
     ///
-    /// JSON: {"shard","server","database","what","outcome"}.
+    /// JSON: {"shard","server","database","what","outcome"}; outcome is removed; needed, by a move that
+    /// is not over; awaited, until processes that have not been heard of are gone; or doubtful: it does
+    /// not agree with the catalog, and is never removed.
     Clean,
 }
 

@@ -1,5 +1,6 @@
 //! `mdb check`: what is wrong with a store.
 
+mod moves;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -69,11 +70,13 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mdb = store::open(arguments).await?;
     let mut findings = Findings::default();
     let mut tables: BTreeMap<usize, Vec<(Place, Vec<Table>)>> = BTreeMap::new();
+    let mut reached = Vec::new();
     let bar = output::progress(mdb.topology().shards().len() as u64, "checking");
     for shard in store::shard_ids(mdb.topology()) {
         let place = Place::of(mdb.topology(), shard);
         match check_shard(&mdb, shard, &place, &mut findings).await {
             Ok(Some(found)) => {
+                reached.push(shard);
                 if let Home::Partition { area, .. } = mdb.topology().shard(shard).home() {
                     tables.entry(area.get()).or_default().push((place, found));
                 }
@@ -94,7 +97,26 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
             .all
             .extend(schema::check_area(&mdb.config().areas()[*area], shards));
     }
+    check_moves(&mdb, &reached, &mut findings).await;
     print(arguments, &mdb, &findings)
+}
+
+/// Looks at moves, if the catalog can be asked.
+async fn check_moves(mdb: &Mdb, reached: &[ShardId], findings: &mut Findings) {
+    let catalog = mdb.topology().central().shards()[0];
+    if !reached.contains(&catalog) {
+        return;
+    }
+    match moves::check(mdb, reached).await {
+        Ok(found) => findings.all.extend(found),
+        Err(error) => {
+            let place = Place::of(mdb.topology(), catalog);
+            let message = mdb_core::error::chain(&error);
+            findings
+                .all
+                .push(Finding::on(&place, Severity::Error, "moves", message));
+        }
+    }
 }
 
 /// Checks one shard; hands out its tables, if it can be asked for them.

@@ -7,6 +7,7 @@ use mdb_core::relocate::{MoveRecord, Relocator, Selection, TableReceipt, TakeOve
 use mdb_core::{Gdid, Mdb};
 use serde::Serialize;
 
+use super::leftovers;
 use crate::args::{Arguments, MoveCommand, SelectionArguments};
 use crate::failure::Failure;
 use crate::output::{self, Format};
@@ -60,7 +61,10 @@ pub(crate) async fn run(arguments: &Arguments, command: &MoveCommand) -> Result<
             print(arguments, &relocator, &records).await
         }
         MoveCommand::Receipt { id } => receipt(arguments, &mdb.relocator(), id).await,
-        MoveCommand::Clean => clean(arguments, &mdb).await,
+        MoveCommand::Clean => {
+            leftovers::print(arguments, &mdb, &mdb.relocator().clean().await?);
+            Ok(())
+        }
     }
 }
 
@@ -110,6 +114,8 @@ async fn plan(arguments: &Arguments, mdb: &Mdb, asked: &SelectionArguments) -> R
     }
     if planned.is_empty() {
         output::note("there is nothing to move");
+    } else if planned.iter().all(|line| line.rows == 0) {
+        output::note("the briefcases have no rows");
     }
     match arguments.format() {
         Format::Json => planned.iter().for_each(output::json),
@@ -244,53 +250,6 @@ async fn receipt(arguments: &Arguments, relocator: &Relocator, id: &str) -> Resu
             }
             output::line(&table.to_string());
         }
-    }
-    Ok(())
-}
-
-#[derive(Serialize)]
-struct Cleaned<'a> {
-    shard: &'a str,
-    server: &'a str,
-    database: &'a str,
-    what: &'a str,
-    outcome: &'static str,
-}
-
-async fn clean(arguments: &Arguments, mdb: &Mdb) -> Result<(), Failure> {
-    let topology = mdb.topology();
-    let mut table = output::table(["server", "database", "what", "outcome"]);
-    let mut is_empty = true;
-    for leftover in mdb.relocator().clean().await? {
-        is_empty = false;
-        let shard = topology.shard(leftover.shard());
-        let cleaned = Cleaned {
-            shard: &topology.shard_name(leftover.shard()),
-            server: shard.server().as_str(),
-            database: shard.database().as_str(),
-            what: leftover.what(),
-            outcome: if leftover.is_removed() {
-                "removed"
-            } else {
-                "needed"
-            },
-        };
-        match arguments.format() {
-            Format::Json => output::json(&cleaned),
-            Format::Table => {
-                table.add_row([
-                    cleaned.server,
-                    cleaned.database,
-                    cleaned.what,
-                    cleaned.outcome,
-                ]);
-            }
-        }
-    }
-    if is_empty {
-        output::note("nothing is left of any move");
-    } else if arguments.format() == Format::Table {
-        output::line(&table.to_string());
     }
     Ok(())
 }

@@ -1,11 +1,13 @@
-//! `mdb route`: where ids live, by the configuration alone.
+//! `mdb route`: where ids live, by the configuration alone or by the catalog.
+
+mod live;
 
 use mdb_core::Gdid;
+use mdb_core::OpenError;
 use mdb_core::config::loader;
 use mdb_core::routing::slots::Slot;
 use mdb_core::routing::{Placement, Router};
 use mdb_core::topology::Topology;
-use mdb_core::{AreaError, OpenError};
 use serde::Serialize;
 
 use crate::args::{Arguments, RouteArguments};
@@ -25,24 +27,20 @@ struct Routed {
     database: String,
 }
 
-pub(crate) fn run(arguments: &Arguments, route: &RouteArguments) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, route: &RouteArguments) -> Result<(), Failure> {
+    if route.live {
+        live::run(arguments, route).await
+    } else {
+        by_rule(arguments, route)
+    }
+}
+
+fn by_rule(arguments: &Arguments, route: &RouteArguments) -> Result<(), Failure> {
     let config =
         loader::load(&arguments.config).map_err(|error| Failure::Config(Box::new(error)))?;
     let topology = Topology::from_config(&config).map_err(OpenError::Topology)?;
     let router = Router::new(topology);
-    let Some(area) = router.area(&route.area) else {
-        let known = router
-            .topology()
-            .areas()
-            .iter()
-            .map(|area| area.name().to_string())
-            .collect();
-        return Err(AreaError::Unknown {
-            name: route.area.clone(),
-            known,
-        }
-        .into());
-    };
+    let area = router.area_at(store::area(router.topology(), &route.area)?);
     let mut all = Vec::new();
     for text in store::texts_or_stdin(&route.ids)? {
         let gdid = store::read_id(&text)?;

@@ -92,11 +92,14 @@ impl Workers {
     pub fn ledger(&self) -> Ledger {
         let mut ledger = Ledger::default();
         for number in 1..=self.started {
-            ledger.append(Ledger::read(
-                &self.files.path().join(format!("{number}.ledger")),
-            ));
+            ledger.append(self.ledger_of(number));
         }
         ledger
+    }
+
+    /// What the process of that number, counted from 1, has written down until now.
+    pub fn ledger_of(&self, number: u32) -> Ledger {
+        Ledger::read(&self.files.path().join(format!("{number}.ledger")))
     }
 }
 

@@ -5,11 +5,13 @@ use mdb_tests::store::TestEngine;
 use mdb_tests::{on_all_engines, on_engines_with_servers};
 
 use crate::is_long;
-use crate::stage::{Case, Cure, Mover, Stage, Strike};
+use crate::stage::{Case, Cure, Stage, Strike};
 
 on_all_engines!(
     a_mover_is_killed_at_every_step,
-    an_abortion_is_killed_at_every_step
+    a_mover_sleeps_at_every_step,
+    an_abortion_is_killed_at_every_step,
+    a_resumption_sleeps_at_every_step,
 );
 on_engines_with_servers!(a_server_is_killed_while_a_mover_works);
 
@@ -37,9 +39,15 @@ async fn a_mover_is_killed_at_every_step<DB: TestEngine>() {
 async fn a_mover_sleeps_at_every_step<DB: TestEngine>() {
     let mut stage = Stage::set(Bank::<DB>::start().await).await;
     stage.open(&[]).await;
-    every_step(&mut stage, "after", Strike::Sleep, |step| Cure::ALL[step % 2]).await;
+    every_step(&mut stage, "after", Strike::Sleep, |step| {
+        Cure::ALL[step % 2]
+    })
+    .await;
     if is_long() {
-        every_step(&mut stage, "after", Strike::Sleep, |step| Cure::ALL[1 - step % 2]).await;
+        every_step(&mut stage, "after", Strike::Sleep, |step| {
+            Cure::ALL[1 - step % 2]
+        })
+        .await;
     }
     stage.close().await;
 }
@@ -69,34 +77,21 @@ async fn an_abortion_is_killed_at_every_step<DB: TestEngine>() {
     let mut stage = Stage::set(Bank::<DB>::start().await).await;
     stage.open(&[]).await;
     let mut step = 1;
-    loop {
-        // Deep in the move, but before its commit point.
-        let first = stage.mover(["move", "1"], "before", 12).await;
-        let Mover::Waits(first) = first else {
-            panic!("a move with fewer steps");
-        };
-        first.kill().await;
-        let open = stage.open_moves().await.unwrap();
-        let [record] = &open[..] else {
-            panic!("{open:?}");
-        };
-        let context = format!("abortion killed before step {step}");
-        let second = stage.mover(["abort", record.id()], "before", step).await;
-        let is_over = match second {
-            Mover::Waits(second) => {
-                second.kill().await;
-                stage.cure(Cure::Abort, &context).await;
-                false
-            }
-            Mover::Ended(end) => {
-                assert_eq!(end, "done", "{context}");
-                true
-            }
-        };
-        assert_eq!(stage.look(&context).await, 0, "{context}");
-        if is_over {
-            break;
-        }
+    while stage.play_second(Cure::Abort, Strike::Mover, step).await {
+        step += 1;
+    }
+    assert!(step > 5, "only {step} steps were seen");
+    stage.close().await;
+}
+
+/// The one who takes a move over sleeps in its turn, until a third has brought it to an end.
+async fn a_resumption_sleeps_at_every_step<DB: TestEngine>() {
+    let mut stage = Stage::set(Bank::<DB>::start().await).await;
+    stage.open(&[]).await;
+    // Taking over is what comes first.
+    let last = if is_long() { STEPS } else { 6 };
+    let mut step = 1;
+    while step <= last && stage.play_second(Cure::Resume, Strike::Sleep, step).await {
         step += 1;
     }
     assert!(step > 5, "only {step} steps were seen");

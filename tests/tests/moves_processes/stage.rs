@@ -13,6 +13,9 @@ use mdb_tests::store::TestEngine;
 /// No test waits longer for what has to happen.
 const PATIENCE: Duration = Duration::from_mins(3);
 
+/// A step between the copying and the commit point.
+const MIDDLE: usize = 13;
+
 /// What happens while the mover waits at a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strike {
@@ -139,7 +142,12 @@ impl<DB: TestEngine> Stage<DB> {
             Strike::Sleep => {
                 self.cure(case.cure, &case).await;
                 mover.go_on().await;
-                mover.line().await.unwrap();
+                let end = mover.line().await.unwrap();
+                // Nothing was left to do, or it was refused.
+                assert!(
+                    end == "done" || end.contains("another process"),
+                    "{end}: {case}"
+                );
                 self.home = self.look(&case).await;
                 return true;
             }
@@ -162,14 +170,62 @@ impl<DB: TestEngine> Stage<DB> {
         true
     }
 
+    /// A mover is killed in the middle of a move, before the commit point; somebody takes the move over, and meets a
+    /// strike at a step; a third brings it to an end. `false` when the second came to its end before the step.
+    pub(crate) async fn play_second(&mut self, cure: Cure, strike: Strike, step: usize) -> bool {
+        let context = format!("{cure:?}, {strike:?} after step {step}");
+        let to = (1 - self.home).to_string();
+        let first = self.mover(["move", &to], "before", MIDDLE).await;
+        let Mover::Waits(first) = first else {
+            panic!("a move with fewer than {MIDDLE} steps");
+        };
+        first.kill().await;
+        let open = self.open_moves().await.unwrap();
+        let [record] = &open[..] else {
+            panic!("{open:?}");
+        };
+        let role = match cure {
+            Cure::Resume => "resume",
+            Cure::Abort => "abort",
+        };
+        let second = self.mover([role, record.id()], "after", step).await;
+        let is_there = match second {
+            Mover::Ended(end) => {
+                assert_eq!(end, "done", "{context}");
+                false
+            }
+            Mover::Waits(second) if strike == Strike::Mover => {
+                second.kill().await;
+                self.cure(cure, &context).await;
+                true
+            }
+            Mover::Waits(mut second) => {
+                self.cure(cure, &context).await;
+                second.go_on().await;
+                second.line().await.unwrap();
+                true
+            }
+        };
+        let home = self.look(&context).await;
+        let expected = match cure {
+            Cure::Resume => 1 - self.home,
+            Cure::Abort => self.home,
+        };
+        assert_eq!(home, expected, "{context}");
+        self.home = home;
+        is_there
+    }
+
     /// Brings all moves to an end.
     pub(crate) async fn cure(&self, cure: Cure, context: &impl fmt::Display) {
         let what = format!("the moves to end: {context}");
-        wait_for(&what, PATIENCE, async || match Box::pin(self.end_moves(cure)).await {
-            Ok(()) => true,
-            // A connection that the killed server had.
-            Err(error) if error.is_transient() => false,
-            Err(error) => panic!("{}: {context}", chain(&error)),
+        wait_for(&what, PATIENCE, async || {
+            match Box::pin(self.end_moves(cure)).await {
+                Ok(()) => true,
+                // A connection that the killed server had.
+                Err(error) if error.is_transient() => false,
+                Err(error) => panic!("{}: {context}", chain(&error)),
+            }
         })
         .await;
     }

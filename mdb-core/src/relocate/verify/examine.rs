@@ -1,12 +1,14 @@
 //! Examining one shard.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use mdb_gdid::Gdid;
+use mdb_gdid::{EraZeroId, Gdid};
 
 use super::{Fault, Misplaced, VerifyError, VerifyEvent};
 use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
-use crate::engine::Value;
+use crate::engine::{Value, Values};
+use crate::relocate::error::MoveError;
 use crate::relocate::relocator::Relocator;
 use crate::relocate::whereabouts::{Motion, Places};
 use crate::servers::AnyPool;
@@ -14,6 +16,11 @@ use crate::topology::{AreaIndex, ShardId};
 
 /// How many keys are read at once.
 const PAGE: usize = 1_000;
+
+/// How often rows without a parent are counted again while briefcases arrive, and how long is waited
+/// in between.
+const COUNTS: u32 = 20;
+const BETWEEN_COUNTS: Duration = Duration::from_millis(100);
 
 /// One shard, and what is needed to judge what is on it.
 pub(super) struct Examiner<'v> {
@@ -24,6 +31,45 @@ pub(super) struct Examiner<'v> {
     pub(super) first: &'v Places,
     pub(super) shard: ShardId,
     pub(super) tell: &'v (dyn Fn(VerifyEvent) + Send + Sync),
+}
+
+/// A table that carries the key.
+struct Keyed<'v> {
+    table: &'v str,
+    column: &'v str,
+    form: Form,
+}
+
+/// How a column keeps ids.
+#[derive(Clone, Copy)]
+enum Form {
+    Bytes,
+    /// In era 0 only.
+    Integer,
+}
+
+impl Form {
+    /// The id as that column keeps it, if it can.
+    fn value(self, id: Gdid) -> Option<Value> {
+        match self {
+            Self::Bytes => Some(Value::from(id)),
+            Self::Integer => EraZeroId::try_from(id)
+                .ok()
+                .map(|id| Value::Integer(id.to_i64())),
+        }
+    }
+
+    /// What a row begins with: the value, and the id if it is one.
+    fn read(self, row: &Values) -> Result<(Value, Option<Gdid>), sqlx::Error> {
+        match self {
+            Self::Bytes => Ok((Value::from(row.bytes(0)?), row.id(0).ok())),
+            Self::Integer => {
+                let number = row.integer(0)?;
+                let id = Gdid::from(EraZeroId::from_i64(number));
+                Ok((Value::Integer(number), Some(id)))
+            }
+        }
+    }
 }
 
 impl<'v> Examiner<'v> {
@@ -46,29 +92,41 @@ impl<'v> Examiner<'v> {
         }));
     }
 
-    /// The tables that carry the key, each with the key's column.
-    fn keyed(&self) -> impl Iterator<Item = (&'v TableConfig, &'v str)> + use<'v> {
-        let tables = self
-            .config
-            .briefcases()
-            .iter()
-            .flat_map(BriefcaseConfig::tables);
-        tables.filter_map(|table| match table.reach() {
-            Reach::Key { column } => Some((table, column.as_str())),
+    fn tables(&self) -> impl Iterator<Item = &'v TableConfig> + use<'v> {
+        let briefcases = self.config.briefcases().iter();
+        briefcases.flat_map(BriefcaseConfig::tables)
+    }
+
+    /// The tables that carry the key.
+    async fn keyed(&self) -> Result<Vec<Keyed<'v>>, VerifyError> {
+        let here = self.pool().tables().await;
+        let here = here.map_err(self.failed(self.shard))?;
+        let form = |table: &str, column: &str| {
+            let table = here.iter().find(|found| found.name() == table);
+            match table.and_then(|table| table.column(column)) {
+                Some(column) if column.data_type().to_ascii_lowercase().contains("int") => {
+                    Form::Integer
+                }
+                _ => Form::Bytes,
+            }
+        };
+        let keyed = self.tables().filter_map(|table| match table.reach() {
+            Reach::Key { column } => Some(Keyed {
+                table: table.name(),
+                column,
+                form: form(table.name(), column),
+            }),
             Reach::Parent { .. } => None,
-        })
+        });
+        Ok(keyed.collect())
     }
 
     pub(super) async fn everything(&self) -> Result<(), VerifyError> {
-        for (table, column) in self.keyed() {
-            self.keys_of(table.name(), column).await?;
+        let keyed = self.keyed().await?;
+        for table in &keyed {
+            self.keys_of(table, &keyed).await?;
         }
-        let tables = self
-            .config
-            .briefcases()
-            .iter()
-            .flat_map(BriefcaseConfig::tables);
-        for table in tables {
+        for table in self.tables() {
             if let Reach::Parent { table: parent, on } = table.reach() {
                 self.orphans(table.name(), parent, on).await?;
             }
@@ -78,9 +136,12 @@ impl<'v> Examiner<'v> {
 
     pub(super) async fn briefcases(&self, ids: &[Gdid]) -> Result<(), VerifyError> {
         let ids: BTreeSet<Gdid> = ids.iter().copied().collect();
-        for (table, column) in self.keyed() {
+        let keyed = self.keyed().await?;
+        for table in &keyed {
             for id in &ids {
-                self.look(table.name(), column, *id).await?;
+                if !self.is_home(*id) {
+                    self.look(table, *id, &keyed).await?;
+                }
             }
             (self.tell)(VerifyEvent::Looked(ids.len() as u64));
         }
@@ -88,66 +149,80 @@ impl<'v> Examiner<'v> {
     }
 
     /// Looks at all keys of a table.
-    async fn keys_of(&self, table: &str, column: &str) -> Result<(), VerifyError> {
+    async fn keys_of(&self, table: &Keyed<'_>, all: &[Keyed<'_>]) -> Result<(), VerifyError> {
         let pool = self.pool();
-        let (from, key) = (pool.quote(table), pool.quote(column));
-        let mut after: Option<Vec<u8>> = None;
+        let (from, key) = (pool.quote(table.table), pool.quote(table.column));
+        let mut after: Option<Value> = None;
+        let mut no_ids = 0;
         loop {
-            let (beyond, values) = match &after {
+            let (beyond, values) = match after {
                 None => ("IS NOT NULL", Vec::new()),
-                Some(last) => ("> ?", vec![Value::from(last.as_slice())]),
+                Some(last) => ("> ?", vec![last]),
             };
             let query = format!(
                 "SELECT DISTINCT {key} FROM {from} WHERE {key} {beyond} ORDER BY {key} LIMIT {PAGE}"
             );
             let rows = pool.query(&query, &values).await;
             let rows = rows.map_err(self.failed(self.shard))?;
+            let mut last = None;
             for row in &rows {
-                match row.id(0) {
-                    Ok(id) if self.is_home(self.first, id) => {}
-                    Ok(id) => self.look(table, column, id).await?,
-                    Err(_) => self.found(table, None, 1, Fault::NoIds),
+                let (value, id) = table.form.read(row).map_err(self.failed(self.shard))?;
+                last = Some(value);
+                match id {
+                    Some(id) if self.is_home(id) => {}
+                    Some(id) => self.look(table, id, all).await?,
+                    None => no_ids += 1,
                 }
             }
             (self.tell)(VerifyEvent::Looked(rows.len() as u64));
-            let Some(last) = rows.last().filter(|_| rows.len() == PAGE) else {
-                return Ok(());
-            };
-            after = Some(last.bytes(0).map_err(self.failed(self.shard))?.to_vec());
+            if rows.len() < PAGE {
+                break;
+            }
+            after = last;
         }
+        if no_ids > 0 {
+            self.found(table.table, None, no_ids, Fault::NoIds);
+        }
+        Ok(())
     }
 
-    fn is_home(&self, places: &Places, id: Gdid) -> bool {
-        places
-            .of(self.area, id)
-            .is_ok_and(|place| place.shard() == self.shard && place.motion() == Motion::Rests)
+    /// Whether this was the briefcase's home when it all began.
+    fn is_home(&self, id: Gdid) -> bool {
+        let place = self.first.of(self.area, id);
+        place.is_ok_and(|place| place.shard() == self.shard && place.motion() == Motion::Rests)
     }
 
     /// Looks at a briefcase that may have no business here.
     ///
     /// The catalog is asked before and after its fence and its rows: a fence is there for as long as
     /// a move has rows on a shard that is not their home.
-    async fn look(&self, table: &str, column: &str, id: Gdid) -> Result<(), VerifyError> {
-        let before = Places::now(self.relocator).await?;
-        if self.is_home(&before, id) {
+    async fn look(
+        &self,
+        table: &Keyed<'_>,
+        id: Gdid,
+        all: &[Keyed<'_>],
+    ) -> Result<(), VerifyError> {
+        let ask = || self.first.anew(self.relocator, self.area, id);
+        let before = ask().await?;
+        if let Ok((place, _)) = &before
+            && place.shard() == self.shard
+            && place.motion() == Motion::Rests
+        {
             return Ok(());
         }
-        let pool = self.pool();
         let query = "SELECT move FROM mdb_fence WHERE gdid = ?";
-        let fence = pool.query(query, &[Value::from(id)]).await;
+        let fence = self.pool().query(query, &[Value::from(id)]).await;
         let fence = fence.map_err(self.failed(self.shard))?;
-        let rows = self.count(self.shard, table, column, id).await?;
+        let rows = self.count(self.shard, table, id).await?;
         if rows == 0 {
             return Ok(());
         }
-        let after = Places::now(self.relocator).await?;
-        let (before, after) = (before.of(self.area, id), after.of(self.area, id));
-        let (Ok(before), Ok(after)) = (before, after) else {
-            self.found(table, Some(id), rows, Fault::Homeless);
+        let (Ok((before, written)), Ok((after, since))) = (before, ask().await?) else {
+            self.found(table.table, Some(id), rows, Fault::Homeless);
             return Ok(());
         };
-        let moves = |motion| motion == Motion::Moves;
-        if moves(before.motion()) || moves(after.motion()) || before.shard() != after.shard() {
+        let moves = before.motion() == Motion::Moves || after.motion() == Motion::Moves;
+        if moves || written != since {
             (self.tell)(VerifyEvent::InMotion(id));
             return Ok(());
         }
@@ -155,39 +230,36 @@ impl<'v> Examiner<'v> {
         let fault = match fence.first() {
             Some(row) => {
                 let by = row.text(0).map_err(self.failed(self.shard))?.to_owned();
-                let (_, live) = self.relocator.journalled().await?;
-                if live.contains(&by) {
-                    (self.tell)(VerifyEvent::InMotion(id));
-                    return Ok(());
-                }
+                let is_under_way = match self.relocator.find(&by).await {
+                    Ok(record) => !record.phase().is_over(),
+                    Err(MoveError::Unknown { .. }) => false,
+                    Err(error) => return Err(error.into()),
+                };
                 // One that has ended just now has taken its rows along.
-                if self.count(self.shard, table, column, id).await? == 0 {
+                if is_under_way || self.count(self.shard, table, id).await? == 0 {
                     (self.tell)(VerifyEvent::InMotion(id));
                     return Ok(());
                 }
                 Fault::Leftover { home, by }
             }
-            None if self.has_rows(home, id).await? => Fault::Split { home },
+            None if self.has_rows(home, id, all).await? => Fault::Split { home },
             None => Fault::Stray { home },
         };
-        self.found(table, Some(id), rows, fault);
+        self.found(table.table, Some(id), rows, fault);
         Ok(())
     }
 
-    async fn count(
-        &self,
-        shard: ShardId,
-        table: &str,
-        column: &str,
-        id: Gdid,
-    ) -> Result<u64, VerifyError> {
+    async fn count(&self, shard: ShardId, table: &Keyed<'_>, id: Gdid) -> Result<u64, VerifyError> {
+        let Some(value) = table.form.value(id) else {
+            return Ok(0);
+        };
         let pool = self.relocator.servers.pool(shard);
         let query = format!(
             "SELECT count(*) FROM {} WHERE {} = ?",
-            pool.quote(table),
-            pool.quote(column)
+            pool.quote(table.table),
+            pool.quote(table.column)
         );
-        self.number(shard, &query, &[Value::from(id)]).await
+        self.number(shard, &query, &[value]).await
     }
 
     async fn number(
@@ -203,16 +275,22 @@ impl<'v> Examiner<'v> {
         Ok(number.map_err(self.failed(shard))?.unsigned_abs())
     }
 
-    async fn has_rows(&self, shard: ShardId, id: Gdid) -> Result<bool, VerifyError> {
-        for (table, column) in self.keyed() {
-            if self.count(shard, table.name(), column, id).await? > 0 {
+    async fn has_rows(
+        &self,
+        shard: ShardId,
+        id: Gdid,
+        keyed: &[Keyed<'_>],
+    ) -> Result<bool, VerifyError> {
+        for table in keyed {
+            if self.count(shard, table, id).await? > 0 {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Counts rows whose parent is not there.
+    /// Counts rows whose parent is not there. While briefcases arrive, rows may be there before their
+    /// parents: such a count says nothing.
     async fn orphans(
         &self,
         table: &str,
@@ -230,12 +308,49 @@ impl<'v> Examiner<'v> {
             pool.quote(parent),
             joined.join(" AND ")
         );
-        let rows = self.number(self.shard, &query, &[]).await?;
-        if rows > 0 {
-            let parent = parent.to_owned();
-            self.found(table, None, rows, Fault::Orphans { parent });
+        for count in 1..=COUNTS {
+            if self.number(self.shard, &query, &[]).await? == 0 {
+                return Ok(());
+            }
+            if let Some(before) = self.arrivals().await? {
+                let rows = self.number(self.shard, &query, &[]).await?;
+                if self.arrivals().await? == Some(before) {
+                    if rows > 0 {
+                        let parent = parent.to_owned();
+                        self.found(table, None, rows, Fault::Orphans { parent });
+                    }
+                    return Ok(());
+                }
+            }
+            if count < COUNTS {
+                tokio::time::sleep(BETWEEN_COUNTS).await;
+            }
         }
+        (self.tell)(VerifyEvent::Undecided {
+            shard: self.shard,
+            table: table.to_owned(),
+        });
         Ok(())
+    }
+
+    /// The moves that have ever brought briefcases here; `None` while one is under way.
+    async fn arrivals(&self) -> Result<Option<BTreeSet<String>>, VerifyError> {
+        let name = self.relocator.servers.topology().shard_name(self.shard);
+        let moves = self.relocator.list().await?;
+        let here = moves.iter().filter(|record| {
+            record.target() == name
+                && record
+                    .area()
+                    .eq_ignore_ascii_case(self.config.name().as_str())
+        });
+        let mut ended = BTreeSet::new();
+        for record in here {
+            if !record.phase().is_over() {
+                return Ok(None);
+            }
+            ended.insert(record.id().to_owned());
+        }
+        Ok(Some(ended))
     }
 
     /// Looks for fences of moves that no journal knows; it is read afterwards, for a move is journalled
@@ -243,17 +358,16 @@ impl<'v> Examiner<'v> {
     async fn fences(&self) -> Result<(), VerifyError> {
         let query = "SELECT move, count(*) FROM mdb_fence GROUP BY move";
         let rows = self.pool().query(query, &[]).await;
-        let rows = rows.map_err(self.failed(self.shard))?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let (known, _) = self.relocator.journalled().await?;
-        for row in &rows {
+        for row in rows.map_err(self.failed(self.shard))? {
             let by = row.text(0).map_err(self.failed(self.shard))?.to_owned();
             let count = row.integer(1).map_err(self.failed(self.shard))?;
-            if !known.contains(&by) {
-                let fault = Fault::UnknownMove { by };
-                self.found("mdb_fence", None, count.unsigned_abs(), fault);
+            match self.relocator.find(&by).await {
+                Err(MoveError::Unknown { .. }) => {
+                    let fault = Fault::UnknownMove { by };
+                    self.found("mdb_fence", None, count.unsigned_abs(), fault);
+                }
+                Ok(_) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())

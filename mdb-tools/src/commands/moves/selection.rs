@@ -1,5 +1,7 @@
 //! Which briefcases, and where to, in the words of the command line.
 
+use std::path::Path;
+
 use mdb_core::relocate::{MoveRecord, MoveRequest, Selection};
 use mdb_core::topology::{AreaIndex, ShardId, Topology};
 use mdb_core::{Gdid, Mdb};
@@ -21,19 +23,7 @@ pub(super) fn request(mdb: &Mdb, asked: &SelectionArguments) -> Result<MoveReque
     let target = shard(topology, area, &asked.to)?;
     let which = &asked.which;
     let selection = if let Some(file) = &which.from_file {
-        let lines = if file.as_os_str() == "-" {
-            store::texts_or_stdin(&[])?
-        } else {
-            let text = std::fs::read_to_string(file).map_err(|error| {
-                Failure::Input(format!("can't read {}: {error}", file.display()))
-            })?;
-            text.lines()
-                .map(str::trim)
-                .filter(|line| !line.is_empty())
-                .map(str::to_owned)
-                .collect()
-        };
-        briefcases(ids(&lines)?)
+        briefcases(read_lines(file)?)
     } else if let Some(range) = &which.range {
         read_range(range)?
     } else if let Some(from) = &which.shard {
@@ -58,6 +48,29 @@ pub(super) fn back(mdb: &Mdb, record: &MoveRecord, ids: Vec<Gdid>) -> Result<Mov
             ))
         })?;
     Ok(MoveRequest::new(record.area(), briefcases(ids), source))
+}
+
+/// The ids in a file, one a line; empty lines don't matter.
+fn read_lines(file: &Path) -> Result<Vec<Gdid>, Failure> {
+    let (name, text) = if file.as_os_str() == "-" {
+        let text = std::io::read_to_string(std::io::stdin());
+        ("standard input".to_owned(), text)
+    } else {
+        (file.display().to_string(), std::fs::read_to_string(file))
+    };
+    let text = text.map_err(|error| Failure::Input(format!("can't read {name}: {error}")))?;
+    let lines = text.lines().map(str::trim).zip(1..);
+    let ids: Vec<Gdid> = lines
+        .filter(|(line, _)| !line.is_empty())
+        .map(|(line, number)| {
+            store::read_id(line)
+                .map_err(|failure| Failure::Input(format!("line {number} of {name}: {failure}")))
+        })
+        .collect::<Result<_, _>>()?;
+    if ids.is_empty() {
+        return Err(Failure::Input(format!("there are no ids in {name}")));
+    }
+    Ok(ids)
 }
 
 fn ids(texts: &[String]) -> Result<Vec<Gdid>, Failure> {

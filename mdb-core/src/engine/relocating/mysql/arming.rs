@@ -2,6 +2,9 @@
 //!
 //! A trigger's creation waits for every transaction that has touched its table, and whoever wants the
 //! table queues behind it; so it waits for `limit` only. (MySQL counts that wait in seconds: one.)
+//!
+//! Definitions are not transactional here. A named lock keeps movers from arming and disarming the same
+//! database at once, and what is found installed is looked up under that lock.
 
 use std::time::Duration;
 
@@ -57,6 +60,52 @@ pub(super) async fn arm(
     manifest: &Manifest,
     limit: Duration,
 ) -> Result<(), StepError> {
+    alone(connection, async |connection| {
+        install(connection, manifest, limit).await
+    })
+    .await
+}
+
+/// What a fence of any move needs stays: it may have come after the caller looked for fences.
+pub(super) async fn disarm(
+    connection: &mut MySqlConnection,
+    limit: Duration,
+) -> Result<(), StepError> {
+    alone(connection, async |connection| {
+        if run(connection, "SELECT 1 FROM mdb_fence LIMIT 1")
+            .await?
+            .is_empty()
+        {
+            remove(connection, limit).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Does `work` while no other mover changes this database's triggers.
+async fn alone(
+    connection: &mut MySqlConnection,
+    work: impl AsyncFnOnce(&mut MySqlConnection) -> Result<(), StepError>,
+) -> Result<(), StepError> {
+    // MySQL's names of locks have up to 64 characters, as those of databases.
+    let name = "CONCAT('mdb-arming:', MD5(DATABASE()))";
+    let take = format!("SELECT CAST(GET_LOCK({name}, 0) AS SIGNED)");
+    let rows = run(connection, &take).await?;
+    let taken: Option<i64> = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+    if taken != Some(1) {
+        return Err(StepError::Busy);
+    }
+    let done = work(connection).await;
+    run(connection, &format!("DO RELEASE_LOCK({name})")).await?;
+    done
+}
+
+async fn install(
+    connection: &mut MySqlConnection,
+    manifest: &Manifest,
+    limit: Duration,
+) -> Result<(), StepError> {
     let found = installed(connection).await?;
     let following = following(connection, manifest).await?;
     for table in manifest.tables() {
@@ -101,10 +150,7 @@ pub(super) async fn arm(
     Ok(())
 }
 
-pub(super) async fn disarm(
-    connection: &mut MySqlConnection,
-    limit: Duration,
-) -> Result<(), StepError> {
+async fn remove(connection: &mut MySqlConnection, limit: Duration) -> Result<(), StepError> {
     for object in installed(connection).await? {
         let kind = if object.is_table { "TABLE" } else { "TRIGGER" };
         let drop = format!("DROP {kind} IF EXISTS {}", MySql::quote(&object.name));

@@ -1,7 +1,6 @@
 //! Rows on their way: read as a stream from one snapshot of the source, written to the target in
 //! chunks, each in a transaction of its own. While one chunk is written, the next one is read.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use futures_core::stream::BoxStream;
@@ -29,14 +28,13 @@ const LONG_ROW: usize = 256 << 10;
 /// How many rows are deleted at once.
 const DELETED_AT_ONCE: u32 = 5_000;
 
-/// Sets the source's session so that it waits for a target that is slower.
-const SOURCE_SETTINGS: &str = "SET SESSION net_write_timeout = 3600";
-
 /// Lets the target store whatever the source has stored.
 const TARGET_SETTINGS: &str = "SET SESSION sql_mode = 'PIPES_AS_CONCAT,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'";
 
-/// Begins a transaction of the source whose reads all see the same.
-pub(super) const BEGIN_SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
+/// Begins a transaction of the source whose reads all see the same, and which waits for a target that
+/// is slower.
+pub(super) const BEGIN_SNAPSHOT: &str = "SET SESSION net_write_timeout = 3600 /*M! , SESSION idle_transaction_timeout = 0 */; \
+     SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
      START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
 type Steps<'c> = BoxStream<'c, Result<Either<MySqlQueryResult, MySqlRow>, sqlx::Error>>;
@@ -163,10 +161,11 @@ pub(super) async fn transfer(
     owner: OwnerToken,
     pace: &dyn Pace,
 ) -> Result<Amount, StepError> {
-    let mut sql = SOURCE_SETTINGS.to_owned();
-    for reading in readings {
-        let _ = write!(sql, "; {}", reading.query);
+    if readings.is_empty() {
+        return Ok(Amount::default());
     }
+    let queries: Vec<&str> = readings.iter().map(|r| r.query.as_str()).collect();
+    let sql = queries.join("; ");
     let Pair { source, target, .. } = pair;
     let mut reader = Reader {
         steps: source.fetch_many(sql.as_str()),
@@ -194,7 +193,7 @@ pub(super) async fn transfer(
 struct Reader<'c, 'r> {
     steps: Steps<'c>,
     readings: &'r [Reading],
-    /// How many statements have ended; the first one is the settings'.
+    /// How many of their queries have ended.
     ended: usize,
 }
 
@@ -214,7 +213,7 @@ impl<'r> Reader<'_, 'r> {
                 }
                 Some(Either::Right(row)) => row,
             };
-            let place = self.ended.saturating_sub(1);
+            let place = self.ended;
             let reading = &self.readings[place];
             let mut bytes = 0;
             for column in 0..row.len() {

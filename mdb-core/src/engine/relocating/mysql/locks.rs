@@ -1,4 +1,5 @@
-//! Locks on stripes, which stand for briefcases; ending others' sessions.
+//! Locks on stripes, which stand for briefcases; ending others' sessions, which are known by locks that
+//! they hold.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use sqlx::{MySql, Row};
 
 use super::{busy, error_number, run};
 use crate::engine::Engine;
+use crate::engine::mysql::{SESSION_MARKS, session_mark};
 use crate::engine::relocating::{StepError, stripe};
 
 /// MySQL says it when a lock is held that was not to be waited for.
@@ -31,6 +33,11 @@ pub(super) async fn lock_shared(
     Ok(())
 }
 
+/// After how many seconds without a word from the mover MariaDB gives up a transaction of his that keeps
+/// others waiting: he may be stopped, or cut off, without his connection ending. (MySQL knows no such
+/// limit.)
+const SILENCE: u32 = 2;
+
 /// MariaDB bounds the wait, in the queue of those who want the row. MySQL counts its waits in seconds,
 /// so there the lock is tried for again and again, beside the queue.
 pub(super) async fn lock_exclusive(
@@ -46,7 +53,8 @@ pub(super) async fn lock_exclusive(
     let stripes: Vec<String> = stripes.iter().map(i64::to_string).collect();
     let stripes = stripes.join(",");
     let lock = format!(
-        "{} SELECT stripe FROM mdb_stripe FORCE INDEX (PRIMARY) WHERE stripe IN ({stripes}) \
+        "SET SESSION lock_wait_timeout = 1 /*M! , SESSION idle_transaction_timeout = {SILENCE} */; \
+         {} SELECT stripe FROM mdb_stripe FORCE INDEX (PRIMARY) WHERE stripe IN ({stripes}) \
          ORDER BY stripe FOR UPDATE /*!80001 NOWAIT */; \
          UPDATE mdb_stripe FORCE INDEX (PRIMARY) SET version = version + 1 WHERE stripe IN ({stripes})",
         bounded(limit)
@@ -75,20 +83,22 @@ pub(super) fn bounded(limit: Duration) -> String {
     )
 }
 
-/// The sessions that hold one of the locks `application:0`, `application:1` …, by which they are
-/// known: the server keeps no names.
+/// Ends the sessions that are known by that name; see [`session_mark`].
 pub(super) async fn end_sessions(
     connection: &mut MySqlConnection,
     application: &str,
 ) -> Result<(), sqlx::Error> {
-    // The stripes are numbers up to 255; so many sessions a process does not have.
-    let query = "SELECT DISTINCT CAST(IS_USED_LOCK(CONCAT(?, ':', s.stripe + b.n)) AS SIGNED) AS session \
-                 FROM mdb_stripe s JOIN (SELECT 0 AS n UNION ALL SELECT 256 UNION ALL SELECT 512 UNION ALL SELECT 768) b \
-                 HAVING session IS NOT NULL AND session <> CONNECTION_ID()";
+    // The stripes are the numbers up to 255.
+    let query = format!(
+        "SELECT DISTINCT CAST(IS_USED_LOCK(CONCAT(?, s.stripe + 256 * t.stripe)) AS SIGNED) AS session \
+         FROM mdb_stripe s JOIN mdb_stripe t ON t.stripe < {} \
+         HAVING session IS NOT NULL AND session <> CONNECTION_ID()",
+        SESSION_MARKS / 256
+    );
     let began = Instant::now();
     loop {
-        let found = sqlx::query(query)
-            .bind(application)
+        let found = sqlx::query(&query)
+            .bind(session_mark(application))
             .persistent(false)
             .fetch_all(&mut *connection)
             .await?;

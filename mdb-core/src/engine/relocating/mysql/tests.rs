@@ -1,14 +1,24 @@
 //! Each step between two MariaDB databases, with writers that know nothing of moves.
 
 mod capturing;
+mod catching_up;
+mod copying;
 mod fixture;
+mod locking;
+mod racing;
 mod types;
 
 use sqlx::Executor;
 
 use super::*;
 use crate::engine::relocating::{FenceState, Side};
-use fixture::{Fixture, hex, id};
+use fixture::{Fixture, LIMIT, Unhurried, hex, id, keyed};
+
+const LEVELS: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
+
+fn is_fenced(error: &sqlx::Error) -> bool {
+    MySql::error_class(error) == ErrorClass::Fenced
+}
 
 #[tokio::test]
 async fn rows_are_copied_caught_up_with_and_deleted() {
@@ -152,41 +162,6 @@ async fn differences_are_named_and_found_by_the_sums() {
 }
 
 #[tokio::test]
-async fn arming_can_be_repeated_and_taken_back() {
-    let mut f = Fixture::new().await;
-    for _ in 0..2 {
-        f.arm().await;
-        let installed = MySql::installed(&mut f.pair.source).await.unwrap();
-        assert_eq!(installed.len(), 4 * 4, "{installed:?}");
-    }
-    // Nothing was done twice: who uses a table does not mind.
-    f.client("BEGIN").await.unwrap();
-    f.client("SELECT * FROM account").await.unwrap();
-    f.arm().await;
-    f.client("COMMIT").await.unwrap();
-    // A table that came back without its triggers.
-    f.client("DROP TRIGGER mdb_capture_1_update").await.unwrap();
-    f.arm().await;
-    let installed = MySql::installed(&mut f.pair.source).await.unwrap();
-    assert_eq!(installed.len(), 4 * 4, "{installed:?}");
-    for _ in 0..2 {
-        f.disarm().await;
-        let installed = MySql::installed(&mut f.pair.source).await.unwrap();
-        assert_eq!(installed, [""; 0]);
-    }
-}
-
-#[tokio::test]
-async fn a_busy_table_is_left_alone() {
-    let mut f = Fixture::new().await;
-    f.client("BEGIN").await.unwrap();
-    f.client("SELECT * FROM item").await.unwrap();
-    assert!(matches!(f.try_arm().await, Err(StepError::Busy)));
-    f.client("COMMIT").await.unwrap();
-    f.arm().await;
-}
-
-#[tokio::test]
 async fn who_was_replaced_touches_nothing() {
     let mut f = Fixture::new().await;
     f.capture().await;
@@ -201,44 +176,9 @@ async fn who_was_replaced_touches_nothing() {
             .await
             .unwrap();
     }
-    let copied = MySql::copy(
-        &mut f.pair,
-        &f.manifest,
-        &f.id,
-        f.owner,
-        &fixture::Unhurried,
-    )
-    .await;
+    let copied = MySql::copy(&mut f.pair, &f.manifest, &f.id, f.owner, &Unhurried).await;
     assert!(matches!(copied, Err(StepError::NotOwner)));
-    let caught_up = MySql::catch_up(
-        &mut f.pair,
-        &f.manifest,
-        &f.id,
-        f.owner,
-        &fixture::Unhurried,
-    )
-    .await;
+    let caught_up = MySql::catch_up(&mut f.pair, &f.manifest, &f.id, f.owner, &Unhurried).await;
     assert!(matches!(caught_up, Err(StepError::NotOwner)));
     assert_eq!(f.sums(Side::Target).await, before);
-}
-
-#[tokio::test]
-async fn sessions_are_ended_by_the_lock_that_names_them() {
-    let mut f = Fixture::new().await;
-    let mut others = [f.connect().await, f.connect().await, f.connect().await];
-    for (number, (other, name)) in others.iter_mut().zip(["a:0", "a:1", "b:0"]).enumerate() {
-        let lock = format!("DO GET_LOCK('{}{name}', 0)", f.id.as_str());
-        other.execute(lock.as_str()).await.unwrap();
-        assert!(number < 3);
-    }
-    let application = format!("{}a", f.id.as_str());
-    for _ in 0..2 {
-        MySql::end_sessions(&mut f.pair.source, &application)
-            .await
-            .unwrap();
-    }
-    let [first, second, third] = &mut others;
-    assert!(first.execute("DO 1").await.is_err());
-    assert!(second.execute("DO 1").await.is_err());
-    third.execute("DO 1").await.unwrap();
 }

@@ -4,8 +4,6 @@ use sqlx::mysql::MySqlConnection;
 
 use super::*;
 
-const LEVELS: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
-
 /// A writer whose transaction has begun, with a snapshot where its level has one.
 async fn begun(f: &Fixture, level: &str) -> MySqlConnection {
     let mut writer = f.connect().await;
@@ -18,10 +16,6 @@ async fn begun(f: &Fixture, level: &str) -> MySqlConnection {
         writer.execute(statement.as_str()).await.unwrap();
     }
     writer
-}
-
-fn is_fenced(error: &sqlx::Error) -> bool {
-    MySql::error_class(error) == ErrorClass::Fenced
 }
 
 #[tokio::test]
@@ -41,7 +35,7 @@ async fn a_fenced_briefcase_refuses_everybody_but_the_mover() {
         (FenceState::Fenced, "1", false),
         (FenceState::Capturing, "0", false),
     ] {
-        f.fence(state, deadline).await.unwrap();
+        f.fence(state, deadline).await;
         match f.client(&write).await {
             Ok(()) => assert!(!refused, "{state:?}"),
             Err(error) => {
@@ -54,7 +48,7 @@ async fn a_fenced_briefcase_refuses_everybody_but_the_mover() {
     }
     assert!(f.catch_up().await > 0);
     f.assert_equal().await;
-    f.fence(FenceState::Moved, "0").await.unwrap();
+    f.fence(FenceState::Moved, "0").await;
     copy::begin_at_target(&mut f.pair.source, &f.id, f.owner)
         .await
         .unwrap();
@@ -75,8 +69,7 @@ async fn writers_that_began_before_are_captured() {
         f.arm().await;
         let mut armed = begun(&f, level).await;
         f.claim().await;
-        let fences = f.fences(FenceState::Capturing);
-        f.under_locks(&fences).await.unwrap();
+        f.put_fences().await;
         f.copy().await;
         for (writer, order) in [(&mut early, 100), (&mut armed, 200)] {
             let write = format!(
@@ -123,41 +116,23 @@ async fn fences_wait_for_writers_and_stop_those_that_come_later() {
         let mut writing = begun(&f, level).await;
         writing.execute(write.as_str()).await.unwrap();
         let mut idle = begun(&f, level).await;
-        let fenced = f.fence(FenceState::Fenced, "9e15").await;
+        let fenced = f.try_fence(FenceState::Fenced, "9e15").await;
         assert!(
             matches!(fenced, Err(StepError::Busy)),
             "{level}: {fenced:?}"
         );
         writing.execute("COMMIT").await.unwrap();
-        f.fence(FenceState::Fenced, "9e15").await.unwrap();
+        f.fence(FenceState::Fenced, "9e15").await;
         let error = idle.execute(write.as_str()).await.unwrap_err();
         assert!(is_fenced(&error), "{level}: {error}");
         idle.execute("ROLLBACK").await.unwrap();
         let mut idle = begun(&f, level).await;
         assert_eq!(f.catch_up().await, 1);
         f.assert_equal().await;
-        f.fence(FenceState::Moved, "0").await.unwrap();
+        f.fence(FenceState::Moved, "0").await;
         let error = idle.execute(write.as_str()).await.unwrap_err();
         assert!(is_fenced(&error), "{level}: {error}");
     }
-}
-
-/// Who holds the share lock, reading only, is waited for too; readers don't wait for each other.
-#[tokio::test]
-async fn readers_share_a_fence_and_movers_wait_for_them() {
-    let mut f = Fixture::new().await;
-    f.capture().await;
-    let (mut one, mut other) = (f.connect().await, f.connect().await);
-    for reader in [&mut one, &mut other] {
-        reader.execute("START TRANSACTION READ ONLY").await.unwrap();
-        MySql::lock_shared(reader, id(1)).await.unwrap();
-    }
-    let fenced = f.fence(FenceState::Fenced, "9e15").await;
-    assert!(matches!(fenced, Err(StepError::Busy)), "{fenced:?}");
-    for reader in [&mut one, &mut other] {
-        reader.execute("COMMIT").await.unwrap();
-    }
-    f.fence(FenceState::Fenced, "9e15").await.unwrap();
 }
 
 /// Rows that others' snapshots look for must not keep a mover from putting its fences.
@@ -169,8 +144,7 @@ async fn writers_of_other_briefcases_do_not_keep_fences_from_coming() {
     let mut writer = begun(&f, "REPEATABLE READ").await;
     let write = format!("UPDATE account SET extra = 4 WHERE g_user = {}", hex(4));
     writer.execute(write.as_str()).await.unwrap();
-    let fences = f.fences(FenceState::Capturing);
-    f.under_locks(&fences).await.unwrap();
+    f.put_fences().await;
     writer.execute("COMMIT").await.unwrap();
 }
 
@@ -190,12 +164,4 @@ async fn records_are_counted_and_removed_one_by_one() {
     assert_eq!(f.pending().await, 1);
     assert_eq!(f.catch_up().await, 1);
     f.assert_equal().await;
-}
-
-impl Fixture {
-    async fn pending(&mut self) -> u64 {
-        MySql::pending_changes(&mut self.pair.source, &self.manifest, &self.id)
-            .await
-            .unwrap()
-    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mdb_gdid::Gdid;
-use mdb_tests::kit::{SharedServer, shared_mariadb};
+use mdb_tests::kit::{SharedServer, shared_mariadb, wait_for};
 use sqlx::mysql::MySqlConnection;
 use sqlx::{Connection, Executor, MySql};
 
@@ -35,6 +35,7 @@ const TABLES: [&str; 4] = [
 pub(super) struct Fixture {
     pub(super) server: SharedServer,
     source: String,
+    target: String,
     /// A client that uses the source without MDB.
     pub(super) client: MySqlConnection,
     pub(super) pair: Pair<MySql>,
@@ -158,6 +159,7 @@ impl Fixture {
         Self {
             server,
             source,
+            target,
             client,
             pair,
             manifest,
@@ -202,8 +204,15 @@ impl Fixture {
         }
     }
 
+    /// Opens all connections anew.
+    pub(super) async fn reconnect(&mut self) {
+        self.client = self.connect().await;
+        self.pair.source = connect(&self.server, &self.source).await;
+        self.pair.target = connect(&self.server, &self.target).await;
+    }
+
     /// Changes the fences at the source as a mover does.
-    pub(super) async fn fence(
+    pub(super) async fn try_fence(
         &mut self,
         state: FenceState,
         deadline: &str,
@@ -212,10 +221,16 @@ impl Fixture {
             "UPDATE mdb_fence SET state = {}, deadline = {deadline}",
             state as u8
         );
-        self.under_locks(&[set]).await
+        self.try_under_locks(&[set]).await
     }
 
-    pub(super) async fn under_locks(&mut self, statements: &[String]) -> Result<(), StepError> {
+    pub(super) async fn fence(&mut self, state: FenceState, deadline: &str) {
+        while let Err(error) = self.try_fence(state, deadline).await {
+            assert!(matches!(error, StepError::Busy), "{error:?}");
+        }
+    }
+
+    async fn try_under_locks(&mut self, statements: &[String]) -> Result<(), StepError> {
         let source = &mut self.pair.source;
         source.execute("START TRANSACTION").await?;
         let done = async {
@@ -231,8 +246,16 @@ impl Fixture {
         done
     }
 
+    /// Has the fences of users 1 and 2 put, as a mover does.
+    pub(super) async fn put_fences(&mut self) {
+        let fences = self.fences(FenceState::Capturing);
+        while let Err(error) = self.try_under_locks(&fences).await {
+            assert!(matches!(error, StepError::Busy), "{error:?}");
+        }
+    }
+
     /// The statements that put the fences of users 1 and 2.
-    pub(super) fn fences(&self, state: FenceState) -> Vec<String> {
+    fn fences(&self, state: FenceState) -> Vec<String> {
         [1, 2]
             .map(|user| {
                 format!(
@@ -260,8 +283,7 @@ impl Fixture {
     pub(super) async fn capture(&mut self) {
         self.claim().await;
         self.arm().await;
-        let fences = self.fences(FenceState::Capturing);
-        self.under_locks(&fences).await.unwrap();
+        self.put_fences().await;
     }
 
     pub(super) async fn copy(&mut self) -> Amount {
@@ -271,11 +293,37 @@ impl Fixture {
             .unwrap()
     }
 
-    pub(super) async fn catch_up(&mut self) -> u64 {
+    pub(super) async fn try_catch_up(&mut self) -> Result<u64, StepError> {
         let (pair, manifest) = (&mut self.pair, &self.manifest);
-        MySql::catch_up(pair, manifest, &self.id, self.owner, &Unhurried)
+        MySql::catch_up(pair, manifest, &self.id, self.owner, &Unhurried).await
+    }
+
+    pub(super) async fn catch_up(&mut self) -> u64 {
+        self.try_catch_up().await.unwrap()
+    }
+
+    /// Catches up, and nothing is missing.
+    pub(super) async fn settle(&mut self) {
+        self.catch_up().await;
+        assert_eq!(self.catch_up().await, 0);
+        self.assert_equal().await;
+    }
+
+    pub(super) async fn pending(&mut self) -> u64 {
+        MySql::pending_changes(&mut self.pair.source, &self.manifest, &self.id)
             .await
             .unwrap()
+    }
+
+    /// Waits until a session of the source waits for a row.
+    pub(super) async fn until_somebody_waits(&mut self) {
+        let waiting = "SELECT COUNT(*) FROM information_schema.innodb_trx t \
+            JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id \
+            WHERE p.db = DATABASE() AND t.trx_state = 'LOCK WAIT'";
+        wait_for("somebody to wait", Duration::from_secs(30), async || {
+            self.count(waiting).await > 0
+        })
+        .await;
     }
 
     pub(super) async fn sums(&mut self, side: Side) -> Vec<TableSum> {

@@ -2,7 +2,6 @@
 
 use sqlx::Row;
 
-use super::fixture::keyed;
 use super::*;
 
 const TYPES: &str = "CREATE TABLE everything (

@@ -1,0 +1,216 @@
+//! Arming and disarming, locks and how long they are waited for, sessions.
+
+use super::*;
+use crate::engine::mysql::mark_session;
+
+async fn installed(connection: &mut MySqlConnection) -> Vec<String> {
+    MySql::installed(connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn arming_can_be_repeated_and_taken_back() {
+    let mut f = Fixture::new().await;
+    for _ in 0..2 {
+        f.arm().await;
+        // Three triggers and a change table each.
+        let installed = installed(&mut f.pair.source).await;
+        assert_eq!(installed.len(), 4 * 4, "{installed:?}");
+    }
+    // Nothing was done twice: who uses a table does not mind.
+    f.client("BEGIN").await.unwrap();
+    f.client("SELECT * FROM account").await.unwrap();
+    f.arm().await;
+    f.client("COMMIT").await.unwrap();
+    // A table that came back without its triggers.
+    f.client("DROP TRIGGER mdb_capture_1_update").await.unwrap();
+    f.arm().await;
+    assert_eq!(installed(&mut f.pair.source).await.len(), 4 * 4);
+    for _ in 0..2 {
+        f.disarm().await;
+        assert_eq!(installed(&mut f.pair.source).await, [""; 0]);
+    }
+    f.client("UPDATE item SET what = 'x'").await.unwrap();
+}
+
+#[tokio::test]
+async fn arming_notices_what_has_changed() {
+    let mut f = Fixture::new().await;
+    f.arm().await;
+    // A table less, so another one has its number; and another type of a key.
+    let mut tables = f.manifest.tables().to_vec();
+    tables.remove(3);
+    let orders = tables.remove(1);
+    tables[1].number = 1;
+    tables[1].reach = keyed("g_order");
+    f.manifest = Manifest::new(tables);
+    f.arm().await;
+    let key = "SELECT CAST(GROUP_CONCAT(column_name ORDER BY ordinal_position) AS CHAR) FROM information_schema.columns \
+               WHERE table_schema = DATABASE() AND table_name = 'mdb_change_1'";
+    let columns: String = sqlx::query_scalar(key)
+        .fetch_one(&mut f.client)
+        .await
+        .unwrap();
+    assert_eq!(columns, "seq,gdid,deep,k1,k2");
+    let on = "SELECT CAST(GROUP_CONCAT(DISTINCT event_object_table) AS CHAR) FROM information_schema.triggers \
+              WHERE trigger_schema = DATABASE() AND trigger_name LIKE 'mdb\\_capture\\_1\\_%'";
+    let on: String = sqlx::query_scalar(on)
+        .fetch_one(&mut f.client)
+        .await
+        .unwrap();
+    assert_eq!(on, "item");
+    // What an earlier manifest has left does no harm, and goes with the rest.
+    let write = format!("UPDATE {} SET total = 3", quoted(&orders));
+    f.client(&write).await.unwrap();
+    f.disarm().await;
+    assert_eq!(installed(&mut f.pair.source).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_busy_table_is_left_alone() {
+    let mut f = Fixture::new().await;
+    let mut user = f.connect().await;
+    for use_it in ["SELECT * FROM item", "UPDATE item SET what = 'busy'"] {
+        user.execute("BEGIN").await.unwrap();
+        user.execute(use_it).await.unwrap();
+        // It comes back, so it did not wait for the user, who waits for nobody.
+        for _ in 0..2 {
+            assert!(matches!(f.try_arm().await, Err(StepError::Busy)));
+        }
+        // Nobody queues behind the attempt.
+        f.client("SELECT * FROM item").await.unwrap();
+        user.execute("COMMIT").await.unwrap();
+    }
+    f.arm().await;
+    user.execute("BEGIN").await.unwrap();
+    user.execute("SELECT * FROM item").await.unwrap();
+    let disarmed = MySql::disarm(&mut f.pair.source, &f.manifest, LIMIT).await;
+    assert!(matches!(disarmed, Err(StepError::Busy)), "{disarmed:?}");
+    user.execute("COMMIT").await.unwrap();
+    f.disarm().await;
+    assert_eq!(installed(&mut f.pair.source).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn two_movers_arm_at_the_same_time() {
+    let mut f = Fixture::new().await;
+    let mut other = f.connect().await;
+    let manifest = f.manifest.clone();
+    let busily = async {
+        while let Err(error) = MySql::arm(&mut other, &manifest, LIMIT).await {
+            assert!(matches!(error, StepError::Busy), "{error:?}");
+        }
+    };
+    tokio::join!(f.arm(), busily);
+    assert_eq!(installed(&mut other).await.len(), 4 * 4);
+    f.capture().await;
+    f.copy().await;
+    f.client("UPDATE account SET extra = 3").await.unwrap();
+    assert_eq!(f.catch_up().await, 2);
+    f.assert_equal().await;
+}
+
+/// A mover that has looked for fences, and found none, may be late.
+#[tokio::test]
+async fn triggers_that_a_fence_needs_stay() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.disarm().await;
+    assert_eq!(installed(&mut f.pair.source).await.len(), 4 * 4);
+    f.client("DELETE FROM mdb_fence").await.unwrap();
+    f.disarm().await;
+    assert_eq!(installed(&mut f.pair.source).await, [""; 0]);
+}
+
+/// Who holds the share lock, reading only, is waited for too; readers don't wait for each other.
+#[tokio::test]
+async fn readers_share_a_fence_and_movers_wait_for_them() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let (mut one, mut other) = (f.connect().await, f.connect().await);
+    for reader in [&mut one, &mut other] {
+        reader.execute("START TRANSACTION READ ONLY").await.unwrap();
+        MySql::lock_shared(reader, id(1)).await.unwrap();
+    }
+    let fenced = f.try_fence(FenceState::Fenced, "9e15").await;
+    assert!(matches!(fenced, Err(StepError::Busy)), "{fenced:?}");
+    for reader in [&mut one, &mut other] {
+        reader.execute("COMMIT").await.unwrap();
+    }
+    f.fence(FenceState::Fenced, "9e15").await;
+}
+
+#[tokio::test]
+async fn a_mover_that_falls_silent_blocks_nobody_for_long() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let source = &mut f.pair.source;
+    source.execute("START TRANSACTION").await.unwrap();
+    while let Err(error) = MySql::lock_exclusive(source, &[id(1)], LIMIT).await {
+        assert!(matches!(error, StepError::Busy), "{error:?}");
+    }
+    // The server ends the mover's session; else this waited for as long as locks are waited for.
+    f.client("SET SESSION innodb_lock_wait_timeout = 600")
+        .await
+        .unwrap();
+    let write = format!("UPDATE account SET extra = 3 WHERE g_user = {}", hex(1));
+    f.client(&write).await.unwrap();
+    assert!(f.pair.source.execute("DO 1").await.is_err());
+    // In all other transactions it may take its time.
+    f.reconnect().await;
+    f.fence(FenceState::Capturing, "0").await;
+    let source = &mut f.pair.source;
+    let limit = "SELECT CAST(@@SESSION.idle_transaction_timeout AS SIGNED)";
+    let seconds: i64 = sqlx::query_scalar(limit)
+        .fetch_one(&mut *source)
+        .await
+        .unwrap();
+    assert!(seconds > 0);
+    for begin in [copy::BEGIN_SNAPSHOT, &mover_settings(&f.id)] {
+        source.execute(begin).await.unwrap();
+        let seconds: i64 = sqlx::query_scalar(limit)
+            .fetch_one(&mut *source)
+            .await
+            .unwrap();
+        assert_eq!(seconds, 0);
+    }
+}
+
+#[tokio::test]
+async fn the_sessions_of_a_name_end() {
+    let f = Fixture::new().await;
+    let connect = async |application: &str| {
+        let mut connection = f.connect().await;
+        mark_session(&mut connection, application).await.unwrap();
+        connection
+    };
+    let id = f.id.as_str();
+    // Longer than a lock's name may be.
+    for name in [format!("{id}a"), format!("{}{id}a", "long".repeat(20))] {
+        let mut theirs = Vec::new();
+        for _ in 0..20 {
+            theirs.push(connect(&name).await);
+        }
+        let mut others = [
+            connect(&format!("{name}:1")).await,
+            connect(&name[..name.len() - 1]).await,
+        ];
+        let mut mover = connect(&format!("{name} mover")).await;
+        // One of them is at work.
+        let [busy, ..] = &mut theirs[..] else {
+            unreachable!()
+        };
+        let (end, worked) = tokio::join!(
+            MySql::end_sessions(&mut mover, &name),
+            busy.execute("DO SLEEP(600)")
+        );
+        end.unwrap();
+        assert!(worked.is_err());
+        for connection in &mut theirs {
+            assert!(connection.execute("DO 1").await.is_err());
+        }
+        for connection in &mut others {
+            connection.execute("DO 1").await.unwrap();
+        }
+        MySql::end_sessions(&mut mover, &name).await.unwrap();
+    }
+}

@@ -1,0 +1,199 @@
+//! Removing what nobody needs.
+
+use std::time::Duration;
+
+use mdb_gdid::Gdid;
+use sqlx::{MySql, Postgres, Sqlite};
+
+use super::{Kind, Remains};
+use crate::config::EngineKind;
+use crate::engine::Value;
+use crate::engine::relocating::{Manifest, MoveId, Relocating, StepError, begin};
+use crate::relocate::batch::{LOCK_LIMIT, busy, count_fences, open};
+use crate::relocate::error::{MoveError, PlanError, Trouble};
+use crate::relocate::manifest::manifest_of;
+use crate::relocate::relocator::Relocator;
+use crate::topology::{AreaIndex, ShardId};
+
+/// How often something is tried that others keep locked, and how long is waited in between.
+const TRIES: u32 = 40;
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
+
+/// How many rows one transaction deletes.
+const DELETED_AT_ONCE: u32 = 1_000;
+
+impl Relocator {
+    /// Removes it; `false` when it is not what it was any more.
+    pub(super) async fn remove(&self, remains: &Remains) -> Result<bool, MoveError> {
+        match self.servers.config_of(remains.leftover.shard).engine() {
+            EngineKind::Sqlite => self.remove_on::<Sqlite>(remains).await,
+            EngineKind::Postgres => self.remove_on::<Postgres>(remains).await,
+            EngineKind::MySql => self.remove_on::<MySql>(remains).await,
+        }
+    }
+
+    async fn remove_on<DB: Relocating>(&self, remains: &Remains) -> Result<bool, MoveError> {
+        let shard = remains.leftover.shard;
+        let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
+        match &remains.kind {
+            Kind::Fences { by, states } => {
+                remove_fences::<DB>(&mut connection, by, states).await?;
+                Ok(true)
+            }
+            Kind::HalfCopy { by } => {
+                let manifest = self.manifest_on(remains).await?;
+                if !remove_rows::<DB>(&mut connection, &manifest, by).await? {
+                    return Ok(false);
+                }
+                remove_fences::<DB>(&mut connection, by, "4").await?;
+                Ok(true)
+            }
+            Kind::Mark { by } => {
+                let forget = "DELETE FROM mdb_mover WHERE move = ?";
+                let by = [Value::from(by.as_str())];
+                self.servers.pool(shard).execute(forget, &by).await?;
+                Ok(true)
+            }
+            Kind::Installed => self.disarm::<DB>(&mut connection, remains).await,
+        }
+    }
+
+    /// The tables of the area as they are on that shard.
+    async fn manifest_on(&self, remains: &Remains) -> Result<Manifest, MoveError> {
+        let tables = self.servers.pool(remains.leftover.shard).tables().await?;
+        let config = &self.config.areas()[remains.area.get()];
+        let manifest = manifest_of(config, &tables, &tables);
+        Ok(manifest.map_err(|refusals| PlanError::Refused { refusals })?)
+    }
+
+    /// Removes the triggers, unless a move needs them.
+    async fn disarm<DB: Relocating>(
+        &self,
+        connection: &mut DB::Connection,
+        remains: &Remains,
+    ) -> Result<bool, MoveError> {
+        let shard = remains.leftover.shard;
+        if self.is_in_use(remains.area, shard).await? {
+            return Ok(false);
+        }
+        let nothing = Manifest::new(Vec::new());
+        patiently::<DB, _>("remove triggers", async || {
+            DB::disarm(connection, &nothing, LOCK_LIMIT).await
+        })
+        .await?;
+        if !self.is_in_use(remains.area, shard).await? {
+            return Ok(true);
+        }
+        // A move has begun meanwhile, and has perhaps found them in place.
+        let manifest = self.manifest_on(remains).await?;
+        patiently::<DB, _>("install triggers", async || {
+            DB::arm(connection, &manifest, LOCK_LIMIT).await
+        })
+        .await?;
+        Ok(false)
+    }
+
+    /// Whether a move that is not over takes briefcases from the shard, or fences are there.
+    async fn is_in_use(&self, area: AreaIndex, shard: ShardId) -> Result<bool, MoveError> {
+        let moves = self.list().await?;
+        if moves.iter().any(|record| self.leaves(record, area, shard)) {
+            return Ok(true);
+        }
+        let fences = "SELECT count(*) FROM mdb_fence WHERE state <> 4";
+        let rows = self.servers.pool(shard).query(fences, &[]).await?;
+        Ok(rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)? > 0)
+    }
+}
+
+async fn remove_fences<DB: Relocating>(
+    connection: &mut DB::Connection,
+    by: &str,
+    states: &str,
+) -> Result<(), MoveError> {
+    let by = [Value::from(by)];
+    let query = format!("SELECT gdid FROM mdb_fence WHERE move = ? AND state IN ({states})");
+    let rows = DB::query_own(connection, &query, &by).await?;
+    let ids: Vec<Gdid> = rows.iter().map(|row| row.id(0)).collect::<Result<_, _>>()?;
+    let forget = format!("DELETE FROM mdb_fence WHERE move = ? AND state IN ({states})");
+    patiently::<DB, _>("remove fences", async || {
+        transaction::<DB, _>(connection, async |connection| {
+            DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
+            DB::execute_own(connection, &forget, &by).await?;
+            Ok(())
+        })
+        .await
+    })
+    .await
+}
+
+/// Deletes the rows that a move has copied; `false`, and nothing more is deleted, when its fences are no
+/// longer all those of a copy.
+async fn remove_rows<DB: Relocating>(
+    connection: &mut DB::Connection,
+    manifest: &Manifest,
+    by: &str,
+) -> Result<bool, MoveError> {
+    let id = MoveId::stored(by);
+    loop {
+        let deleted = patiently::<DB, _>("delete rows", async || {
+            transaction::<DB, _>(connection, async |connection| {
+                DB::enter_as_mover(connection, &id, LOCK_LIMIT).await?;
+                let others = count_fences::<DB>(connection, Value::from(&id), "1, 2, 3").await?;
+                let deleted = if others == 0 {
+                    Some(DB::delete_some(connection, manifest, &id, DELETED_AT_ONCE).await?)
+                } else {
+                    None
+                };
+                DB::leave_as_mover(connection, &id).await?;
+                Ok(deleted)
+            })
+            .await
+        });
+        match deleted.await? {
+            None => return Ok(false),
+            Some(deleted) if deleted < u64::from(DELETED_AT_ONCE) => return Ok(true),
+            Some(_) => {}
+        }
+    }
+}
+
+/// Does `work` in a transaction.
+async fn transaction<DB: Relocating, T>(
+    connection: &mut DB::Connection,
+    work: impl AsyncFnOnce(&mut DB::Connection) -> Result<T, StepError>,
+) -> Result<T, StepError> {
+    begin::<DB>(connection).await?;
+    let failed = match work(connection).await {
+        Ok(value) => match DB::commit(connection).await {
+            Ok(()) => return Ok(value),
+            Err(error) => return Err(busy::<DB>(error)),
+        },
+        Err(error) => error,
+    };
+    DB::rollback(connection).await?;
+    Err(match failed {
+        StepError::Database(error) => busy::<DB>(error),
+        other => other,
+    })
+}
+
+/// Tries again for some time while others keep locked what is needed.
+async fn patiently<DB: Relocating, T>(
+    phase: &'static str,
+    mut work: impl AsyncFnMut() -> Result<T, StepError>,
+) -> Result<T, MoveError> {
+    for left in (0..TRIES).rev() {
+        match work().await {
+            Ok(value) => return Ok(value),
+            Err(error) => match Trouble::of::<DB>(error) {
+                Trouble::Failed(error) => return Err(error),
+                Trouble::Busy if left == 0 => break,
+                Trouble::Busy => tokio::time::sleep(BETWEEN_TRIES).await,
+            },
+        }
+    }
+    Err(MoveError::Busy {
+        phase,
+        waited: BETWEEN_TRIES * TRIES,
+    })
+}

@@ -1,0 +1,67 @@
+//! What a shard has of moves.
+
+use sqlx::{MySql, Postgres, Sqlite};
+
+use crate::config::EngineKind;
+use crate::engine::relocating::{FenceState, Relocating};
+use crate::relocate::batch::open;
+use crate::relocate::error::MoveError;
+use crate::relocate::relocator::Relocator;
+use crate::topology::{AreaIndex, ShardId};
+
+/// What a shard has of moves.
+pub(super) struct Survey {
+    pub(super) area: AreaIndex,
+    pub(super) shard: ShardId,
+    /// Moves with fences here, each with the states that they are in.
+    pub(super) fences: Vec<(String, FenceState)>,
+    /// Moves whose movers are noted here.
+    pub(super) marks: Vec<String>,
+    /// The names of triggers, functions and change tables.
+    pub(super) installed: Vec<String>,
+}
+
+impl Survey {
+    pub(super) fn is_empty(&self) -> bool {
+        self.fences.is_empty() && self.marks.is_empty() && self.installed.is_empty()
+    }
+}
+
+impl Relocator {
+    pub(super) async fn survey(
+        &self,
+        area: AreaIndex,
+        shard: ShardId,
+    ) -> Result<Survey, MoveError> {
+        let pool = self.servers.pool(shard);
+        let mut fences = Vec::new();
+        let query = "SELECT DISTINCT move, state FROM mdb_fence ORDER BY move, state";
+        for row in pool.query(query, &[]).await? {
+            let state = FenceState::stored(row.integer(1)?)
+                .ok_or_else(|| sqlx::Error::Decode("a fence with an unknown state".into()))?;
+            fences.push((row.text(0)?.to_owned(), state));
+        }
+        let mut marks = Vec::new();
+        let query = "SELECT move FROM mdb_mover ORDER BY move";
+        for row in pool.query(query, &[]).await? {
+            marks.push(row.text(0)?.to_owned());
+        }
+        let installed = match self.servers.config_of(shard).engine() {
+            EngineKind::Sqlite => self.installed::<Sqlite>(shard).await?,
+            EngineKind::Postgres => self.installed::<Postgres>(shard).await?,
+            EngineKind::MySql => self.installed::<MySql>(shard).await?,
+        };
+        Ok(Survey {
+            area,
+            shard,
+            fences,
+            marks,
+            installed,
+        })
+    }
+
+    async fn installed<DB: Relocating>(&self, shard: ShardId) -> Result<Vec<String>, MoveError> {
+        let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
+        Ok(DB::installed(&mut connection).await?)
+    }
+}

@@ -1,0 +1,257 @@
+//! `mdb verify`: rows that are not where they belong.
+
+use std::io::IsTerminal as _;
+use std::sync::Mutex;
+
+use comfy_table::Table;
+use indicatif::ProgressBar;
+use mdb_core::relocate::{Fault, LeftoverState, Misplaced, VerifyEvent, VerifyScope};
+use mdb_core::topology::{AreaIndex, ShardId};
+use mdb_core::{Gdid, Mdb};
+use serde::Serialize;
+
+use super::leftovers;
+use crate::args::{Arguments, VerifyArguments};
+use crate::failure::Failure;
+use crate::output::{self, Format};
+use crate::store;
+
+/// How many findings a table has; the others are counted.
+const LISTED: usize = 500;
+
+pub(crate) async fn run(arguments: &Arguments, asked: &VerifyArguments) -> Result<(), Failure> {
+    let scope = scope(asked)?;
+    let mdb = store::open(arguments).await?;
+    let area = store::area(mdb.topology(), &asked.area)?;
+    let is_tidy = !asked.repair || repair(arguments, &mdb, asked).await?;
+    let verified = verify(arguments, &mdb, asked, area, &scope).await?;
+    if verified.found > 0 || !is_tidy {
+        return Err(Failure::Reported);
+    }
+    if arguments.format() == Format::Table {
+        output::line(&format!(
+            "all is well: {} keys on {} shards",
+            verified.keys,
+            mdb.topology().area(area).shards().count()
+        ));
+    }
+    Ok(())
+}
+
+fn scope(asked: &VerifyArguments) -> Result<VerifyScope, Failure> {
+    if asked.ids.is_empty() {
+        return Ok(VerifyScope::Area);
+    }
+    let texts = store::texts_or_stdin(&asked.ids)?;
+    let ids: Vec<Gdid> = texts
+        .iter()
+        .map(|text| store::read_id(text))
+        .collect::<Result<_, _>>()?;
+    Ok(VerifyScope::Briefcases(ids))
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    fault: &'static str,
+    area: &'a str,
+    table: &'a str,
+    gdid: Option<Gdid>,
+    rows: u64,
+    shard: String,
+    server: &'a str,
+    database: &'a str,
+    home: Option<String>,
+    r#move: Option<&'a str>,
+    advice: &'static str,
+}
+
+/// What was seen of an area.
+struct Verified {
+    keys: u64,
+    found: usize,
+    table: Table,
+    /// Briefcases that could not be looked at, for they were on their way.
+    in_motion: usize,
+    /// Tables whose rows' parents were arriving.
+    undecided: Vec<String>,
+}
+
+async fn verify(
+    arguments: &Arguments,
+    mdb: &Mdb,
+    asked: &VerifyArguments,
+    area: AreaIndex,
+    scope: &VerifyScope,
+) -> Result<Verified, Failure> {
+    let shards = mdb.topology().area(area).shards().count();
+    let bar = output::progress(shards as u64, "verifying");
+    let verified = Mutex::new(Verified {
+        keys: 0,
+        found: 0,
+        table: output::table(["fault", "gdid", "where", "rows", "home", "what to do"]),
+        in_motion: 0,
+        undecided: Vec::new(),
+    });
+    let tell = |event| {
+        let mut verified = verified.lock().expect("no holder of the lock panics");
+        heard(arguments, mdb, asked, &mut verified, &bar, event);
+    };
+    let end = mdb.relocator().verify(&asked.area, scope, &tell).await;
+    bar.finish_and_clear();
+    let verified = verified.into_inner().expect("no holder of the lock panics");
+    if arguments.format() == Format::Table && verified.found > 0 {
+        output::line(&verified.table.to_string());
+    }
+    if verified.found > LISTED && arguments.format() == Format::Table {
+        output::note(&format!(
+            "and {} more; --json names all",
+            verified.found - LISTED
+        ));
+    }
+    if verified.in_motion > 0 {
+        output::note(&format!(
+            "{} times a briefcase was on its way, and not looked at",
+            verified.in_motion
+        ));
+    }
+    for place in &verified.undecided {
+        output::note(&format!(
+            "{place} has rows without parents, but briefcases are arriving there: verify again when no move is under way"
+        ));
+    }
+    end?;
+    Ok(verified)
+}
+
+fn heard(
+    arguments: &Arguments,
+    mdb: &Mdb,
+    asked: &VerifyArguments,
+    verified: &mut Verified,
+    bar: &ProgressBar,
+    event: VerifyEvent,
+) {
+    match event {
+        VerifyEvent::Looked(keys) => {
+            verified.keys += keys;
+            bar.set_message(format!("{} keys", verified.keys));
+        }
+        VerifyEvent::ShardDone(_) => bar.inc(1),
+        VerifyEvent::InMotion(_) => verified.in_motion += 1,
+        VerifyEvent::Undecided { shard, table } => {
+            verified
+                .undecided
+                .push(format!("{}/{table}", named(mdb, shard)));
+        }
+        VerifyEvent::Found(misplaced) => {
+            verified.found += 1;
+            let line = line(mdb, &asked.area, &misplaced);
+            match arguments.format() {
+                Format::Json => output::json(&line),
+                Format::Table if verified.found <= LISTED => {
+                    verified.table.add_row([
+                        line.fault.to_owned(),
+                        line.gdid.map(|id| id.to_string()).unwrap_or_default(),
+                        format!("{}/{}/{}", line.server, line.database, line.table),
+                        line.rows.to_string(),
+                        line.home.unwrap_or_default(),
+                        line.advice.to_owned(),
+                    ]);
+                }
+                Format::Table => {}
+            }
+        }
+        _ => {}
+    }
+}
+
+fn line<'a>(mdb: &'a Mdb, area: &'a str, misplaced: &'a Misplaced) -> Line<'a> {
+    let topology = mdb.topology();
+    let shard = topology.shard(misplaced.shard());
+    let fault = misplaced.fault();
+    Line {
+        fault: fault.as_str(),
+        area,
+        table: misplaced.table(),
+        gdid: misplaced.id(),
+        rows: misplaced.rows(),
+        shard: topology.shard_name(misplaced.shard()),
+        server: shard.server().as_str(),
+        database: shard.database().as_str(),
+        home: fault.home().map(|home| named(mdb, home)),
+        r#move: match fault {
+            Fault::Leftover { by, .. } | Fault::UnknownMove { by } => Some(by),
+            _ => None,
+        },
+        advice: advice(fault),
+    }
+}
+
+/// A shard as the command line writes it.
+fn named(mdb: &Mdb, shard: ShardId) -> String {
+    let shard = mdb.topology().shard(shard);
+    format!("{}/{}", shard.server(), shard.database())
+}
+
+/// What a person can do. Rows that MDB's own journal doesn't account for are nobody's to delete: they
+/// may be all that is left of something.
+fn advice(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Stray { .. } => {
+            "no move brought them here: if they are good, insert them through MDB, which puts them at \
+             home, and delete them here"
+        }
+        Fault::Split { .. } => {
+            "compare them with those at home, keep there what is right, and delete them here"
+        }
+        Fault::Leftover { .. } => {
+            "see `mdb move list`; if the move was undone, `mdb verify --repair` removes them, otherwise \
+             compare them with those at home"
+        }
+        Fault::Homeless => "no partition or shard of the configuration has the id: update it",
+        Fault::Orphans { .. } => "insert their parents, or delete them",
+        Fault::UnknownMove { .. } => {
+            "the journal doesn't know the move: was the catalog restored from a backup? `mdb move \
+             clean` removes what is safe to remove"
+        }
+        Fault::NoIds => "ids are kept as 12 bytes: correct these keys",
+        _ => "",
+    }
+}
+
+/// Removes what moves that are over have left, if the operator says so; whether nothing is left that
+/// could be removed.
+async fn repair(
+    arguments: &Arguments,
+    mdb: &Mdb,
+    asked: &VerifyArguments,
+) -> Result<bool, Failure> {
+    let relocator = mdb.relocator();
+    let shards: Vec<ShardId> = store::shard_ids(mdb.topology()).collect();
+    let found = relocator.leftovers(&shards).await?;
+    let removable =
+        |leftover: &&_| mdb_core::relocate::Leftover::state(leftover) == LeftoverState::Removable;
+    let removable = found.iter().filter(removable).count();
+    if removable == 0 {
+        leftovers::print(arguments, mdb, &found);
+        return Ok(true);
+    }
+    if asked.yes {
+        leftovers::print(arguments, mdb, &relocator.clean().await?);
+        return Ok(true);
+    }
+    leftovers::print(arguments, mdb, &found);
+    if std::io::stdin().is_terminal() && confirmed(removable) {
+        leftovers::print(arguments, mdb, &relocator.clean().await?);
+        return Ok(true);
+    }
+    output::note("nothing was removed; `--repair --yes` removes what is removable");
+    Ok(false)
+}
+
+fn confirmed(removable: usize) -> bool {
+    output::note(&format!("Remove {removable} of these? [y/N]"));
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    read.is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
+}
