@@ -35,6 +35,7 @@ mod purge;
 mod record;
 mod relocator;
 mod report;
+mod run;
 mod steps;
 mod verify;
 mod whereabouts;

@@ -178,3 +178,87 @@ impl RelocationState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::LiveRouter;
+
+    const STORE: &str = r#"
+        [store]
+        name = "shop"
+        [[server]]
+        name = "east"
+        url = "sqlite:east"
+        [central]
+        shards = [{ server = "east", database = "central" }]
+        [[area]]
+        name = "user"
+        [[area.partition]]
+        start = "0:0:1"
+        shards = [{ server = "east", database = "user_0" }, { server = "east", database = "user_1" }]
+    "#;
+
+    fn topology() -> Arc<Topology> {
+        Arc::new(Topology::from_toml(STORE).expect("a store"))
+    }
+
+    fn id(counter: u64) -> Gdid {
+        Gdid::new(0, 0, counter).expect("a small counter")
+    }
+
+    fn row(id: Gdid, home: Option<String>, epoch: u64) -> RelocationRow {
+        RelocationRow {
+            area: "user".to_owned(),
+            id,
+            by: "a move".to_owned(),
+            in_motion: false,
+            home,
+            source: String::new(),
+            epoch: Epoch::new(epoch),
+        }
+    }
+
+    #[test]
+    fn what_is_learned_later_replaces_what_was_known() {
+        let topology = topology();
+        let area = topology.area_index("user").expect("the area");
+        let shards: Vec<ShardId> = topology.area(area).shards().collect();
+        let home = |shard: ShardId| Some(topology.shard_name(shard));
+        let mut known = KnownRelocations::of(vec![
+            row(id(1), home(shards[0]), 1),
+            row(id(2), home(shards[1]), 2),
+        ]);
+        known.learn(vec![row(id(1), home(shards[1]), 3)]);
+        let state = known.state(&topology);
+        for id in [id(1), id(2)] {
+            let route = state.route(area, id).expect("it has a home");
+            assert_eq!(route.shard_id(), shards[1]);
+        }
+        // A copy says it by an empty text.
+        known.learn(vec![row(id(1), None, 4), row(id(2), Some(String::new()), 5)]);
+        let state = known.state(&topology);
+        let by_rule = RelocationState::at_rest(Router::new(Arc::clone(&topology)));
+        for id in [id(1), id(2)] {
+            assert_eq!(state.route(area, id), by_rule.route(area, id));
+        }
+    }
+
+    #[test]
+    fn a_briefcase_on_an_unknown_shard_is_an_error_and_not_looked_for_elsewhere() {
+        let topology = topology();
+        let area = topology.area_index("user").expect("the area");
+        let known = KnownRelocations::of(vec![row(id(1), Some("added since".to_owned()), 1)]);
+        let live = LiveRouter::new(Router::new(Arc::clone(&topology)));
+        let users = live.area(area);
+        live.change(Epoch::new(1), known.state(&topology));
+        for users in [users, live.area(area)] {
+            let error = users.enter(id(1)).expect_err("its home is unknown");
+            assert!(
+                matches!(&error, RouteError::UnknownHome { shard, .. } if shard == "added since"),
+                "{error}"
+            );
+            assert!(users.enter(id(2)).is_ok());
+        }
+    }
+}

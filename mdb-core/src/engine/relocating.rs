@@ -214,6 +214,28 @@ pub(crate) trait Relocating: Engine {
         owner: OwnerToken,
     ) -> impl Future<Output = Result<(), StepError>> + Send;
 
+    /// Begins a transaction of whom [`check_owner`](Self::check_owner) finds to be the owner, with
+    /// [`enter_as_mover`](Self::enter_as_mover) done. There is none when it fails.
+    fn begin_as_mover(
+        connection: &mut Self::Connection,
+        id: &MoveId,
+        owner: OwnerToken,
+        limit: Duration,
+    ) -> impl Future<Output = Result<(), StepError>> + Send {
+        async move {
+            begin::<Self>(connection).await?;
+            let entered = async {
+                Self::check_owner(connection, id, owner).await?;
+                Ok(Self::enter_as_mover(connection, id, limit).await?)
+            };
+            let entered: Result<(), StepError> = entered.await;
+            if entered.is_err() {
+                Self::rollback(connection).await?;
+            }
+            entered
+        }
+    }
+
     /// Inside a transaction, on the guarded path: keeps the fence of `id` as it is until the
     /// transaction ends. Readers and writers share it; only movers are kept waiting.
     fn lock_shared(

@@ -9,6 +9,7 @@ use super::fail::pass;
 use super::journal::Journal;
 use super::record::{MovePhase, MoveRecord};
 use super::report::{MoveOptions, MoveProgress};
+use super::run::Run;
 use crate::catalog::Home;
 use crate::engine::relocating::{Manifest, OwnerToken, Pair, Relocating, Side, StepError, begin};
 use crate::engine::{Access, ErrorClass, Lanes, Target, Value};
@@ -29,6 +30,8 @@ pub(super) struct Batch<'m, DB: Relocating> {
     pub(super) ids: Vec<Gdid>,
     pub(super) manifest: &'m Manifest,
     pub(super) pair: Pair<DB>,
+    pub(super) source: ShardId,
+    pub(super) run: &'m Run,
     pub(super) options: &'m MoveOptions,
     pub(super) progress: &'m MoveProgress,
 }
@@ -81,10 +84,13 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
     ) -> Result<T, StepError> {
         let (id, owner) = (self.record.id.clone(), self.owner);
         let connection = self.connection(side);
-        begin::<DB>(connection).await?;
+        DB::begin_as_mover(connection, &id, owner, LOCK_LIMIT)
+            .await
+            .map_err(|error| match error {
+                StepError::Database(error) => busy::<DB>(error),
+                other => other,
+            })?;
         let done = async {
-            DB::check_owner(connection, &id, owner).await?;
-            DB::enter_as_mover(connection, &id, LOCK_LIMIT).await?;
             let value = work(connection).await?;
             DB::leave_as_mover(connection, &id).await?;
             Ok(value)

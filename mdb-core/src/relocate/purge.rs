@@ -164,6 +164,9 @@ impl<DB: Relocating> Batch<'_, DB> {
 
     /// Removes the triggers when no briefcase of the source needs them.
     async fn disarm_if_idle(&mut self) -> Result<(), MoveError> {
+        if !self.run.was_last_from(self.source) && !self.progress.is_stopped() {
+            return Ok(());
+        }
         let others = "SELECT count(*) FROM mdb_move WHERE area = ? AND source = ? AND move <> ? AND phase NOT IN (5, 7)";
         let values = [
             Value::from(self.record.area()),

@@ -13,6 +13,7 @@ use super::journal::Journal;
 use super::plan::{self, MovePlan, MoveRequest, Planner, Selection};
 use super::record::{MovePhase, MoveRecord};
 use super::report::{MoveOptions, MoveProgress, MoveReport};
+use super::run::Run;
 use super::work::{Aim, Job};
 use crate::catalog::{Epoch, Home, KnownRelocations, spread_copies};
 use crate::config::Config;
@@ -111,11 +112,15 @@ impl Relocator {
         progress: &MoveProgress,
     ) -> Result<Vec<MoveReport>, MoveError> {
         let size = options.briefcases_in_a_batch();
+        let run = Run::of(
+            plan.sources()
+                .map(|(source, ids)| (source, ids.len().div_ceil(size))),
+        );
         let batches = plan
             .sources()
             .flat_map(|(source, ids)| ids.chunks(size).map(move |ids| (source, ids)));
         let mut running = futures_util::stream::iter(batches)
-            .map(|(source, ids)| self.run_batch(plan, source, ids, options, progress))
+            .map(|(source, ids)| self.run_batch(plan, &run, source, ids, options, progress))
             .buffer_unordered(options.batches_at_once());
         let all = async {
             let (mut reports, mut failure) = (Vec::new(), None);
@@ -154,6 +159,7 @@ impl Relocator {
     async fn run_batch(
         &self,
         plan: &MovePlan,
+        run: &Run,
         source: ShardId,
         ids: &[Gdid],
         options: &MoveOptions,
@@ -186,6 +192,7 @@ impl Relocator {
             source,
             target: plan.target,
             manifest: &plan.manifest,
+            run,
             options,
             progress,
         };
@@ -335,14 +342,16 @@ impl Relocator {
         self.journal()
             .take_over(record.id(), owner, options.takes_over())
             .await?;
+        let source = self.shard(&record, area, record.source())?;
         let job = Job {
             ids: self.journal().briefcases(&record.id).await?,
-            source: self.shard(&record, area, record.source())?,
+            source,
             target: self.shard(&record, area, record.target())?,
             // Read again: whoever ran it may have gone on until now.
             record: self.journal().find(record.id()).await?,
             owner,
             manifest: &plan.manifest,
+            run: &Run::of([(source, 1)]),
             options,
             progress,
         };

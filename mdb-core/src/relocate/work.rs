@@ -11,6 +11,7 @@ use super::error::MoveError;
 use super::record::MoveRecord;
 use super::relocator::Relocator;
 use super::report::{MoveOptions, MoveProgress, MoveReport};
+use super::run::Run;
 use crate::config::EngineKind;
 use crate::engine::relocating::{Manifest, OwnerToken, Relocating};
 use crate::topology::ShardId;
@@ -26,6 +27,7 @@ pub(super) struct Job<'j> {
     pub(super) source: ShardId,
     pub(super) target: ShardId,
     pub(super) manifest: &'j Manifest,
+    pub(super) run: &'j Run,
     pub(super) options: &'j MoveOptions,
     pub(super) progress: &'j MoveProgress,
 }
@@ -80,7 +82,11 @@ impl Relocator {
         job: Job<'_>,
         aim: Aim,
     ) -> Result<MoveReport, MoveError> {
-        let pair = open_pair::<DB>(&self.servers, job.source, job.target).await?;
+        let (run, source, target) = (job.run, job.source, job.target);
+        let pair = match run.take::<DB>(source, target) {
+            Some(pair) => pair,
+            None => open_pair::<DB>(&self.servers, source, target).await?,
+        };
         let mut batch = Batch {
             home: self.home(),
             record: job.record,
@@ -88,11 +94,17 @@ impl Relocator {
             ids: job.ids,
             manifest: job.manifest,
             pair,
+            source,
+            run,
             options: job.options,
             progress: job.progress,
         };
         match aim {
-            Aim::Complete => batch.run().await,
+            Aim::Complete => {
+                let report = batch.run().await?;
+                run.keep(source, target, batch.pair);
+                Ok(report)
+            }
             Aim::Abort => {
                 batch.abort().await?;
                 Ok(MoveReport {

@@ -60,7 +60,8 @@ pub(crate) enum MoveCommand {
     /// List all moves
     ///
     /// JSON: {"move","area","source","target","phase","briefcases","created_ms","changed_ms","runs_for_ms"};
-    /// runs_for_ms is null where no mover is alive.
+    /// source and target are SERVER/DATABASE; runs_for_ms is for how long its mover is taken to be alive,
+    /// null where none is.
     List,
 
     /// Show what was verified before a move was decided

@@ -27,7 +27,7 @@ pub(crate) async fn run(arguments: &Arguments, command: &MoveCommand) -> Result<
                 .run(&request)
                 .await
         }
-        MoveCommand::Status { moves } => status(arguments, &mdb.relocator(), moves).await,
+        MoveCommand::Status { moves } => status(arguments, &mdb, moves).await,
         MoveCommand::Resume(asked) => {
             let records = stopped(&mdb.relocator(), &asked.moves).await?;
             Runner::new(arguments, &mdb, &asked.pacing)
@@ -56,9 +56,8 @@ pub(crate) async fn run(arguments: &Arguments, command: &MoveCommand) -> Result<
                 .await
         }
         MoveCommand::List => {
-            let relocator = mdb.relocator();
-            let records = relocator.list().await?;
-            print(arguments, &relocator, &records).await
+            let records = mdb.relocator().list().await?;
+            print(arguments, &mdb, &records).await
         }
         MoveCommand::Receipt { id } => receipt(arguments, &mdb.relocator(), id).await,
         MoveCommand::Clean => {
@@ -94,8 +93,8 @@ async fn plan(arguments: &Arguments, mdb: &Mdb, asked: &SelectionArguments) -> R
             let batches = ids.len().div_ceil(options.briefcases_in_a_batch());
             Planned {
                 area: &asked.area,
-                source: selection::named(mdb, source),
-                target: selection::named(mdb, plan.target()),
+                source: store::named(mdb.topology(), source),
+                target: store::named(mdb.topology(), plan.target()),
                 briefcases: ids.len(),
                 rows,
                 batches,
@@ -154,8 +153,8 @@ async fn plan(arguments: &Arguments, mdb: &Mdb, asked: &SelectionArguments) -> R
 struct Listed<'a> {
     r#move: &'a str,
     area: &'a str,
-    source: &'a str,
-    target: &'a str,
+    source: String,
+    target: String,
     phase: &'static str,
     briefcases: usize,
     created_ms: i64,
@@ -163,26 +162,25 @@ struct Listed<'a> {
     runs_for_ms: Option<u128>,
 }
 
-async fn print(
-    arguments: &Arguments,
-    relocator: &Relocator,
-    records: &[MoveRecord],
-) -> Result<(), Failure> {
+async fn print(arguments: &Arguments, mdb: &Mdb, records: &[MoveRecord]) -> Result<(), Failure> {
+    let relocator = mdb.relocator();
     let mut table = output::table(["move", "area", "from", "to", "phase", "briefcases", "mover"]);
     for record in records {
         let briefcases = relocator.briefcases(record).await?.len();
+        // A mover that has come to its end does not take its lease back.
+        let runs_for = record.runs_for().filter(|_| !record.phase().is_over());
         let listed = Listed {
             r#move: record.id(),
             area: record.area(),
-            source: record.source(),
-            target: record.target(),
+            source: selection::journalled(mdb.topology(), record, record.source()),
+            target: selection::journalled(mdb.topology(), record, record.target()),
             phase: record.phase().as_str(),
             briefcases,
             created_ms: record.created_ms(),
             changed_ms: record.changed_ms(),
-            runs_for_ms: record.runs_for().map(|time| time.as_millis()),
+            runs_for_ms: runs_for.map(|time| time.as_millis()),
         };
-        let mover = match record.runs_for() {
+        let mover = match runs_for {
             _ if record.phase().is_over() => "",
             Some(_) => "alive",
             None => "stopped",
@@ -193,8 +191,8 @@ async fn print(
                 table.add_row([
                     listed.r#move,
                     listed.area,
-                    listed.source,
-                    listed.target,
+                    &listed.source,
+                    &listed.target,
                     listed.phase,
                     &briefcases.to_string(),
                     mover,
@@ -208,11 +206,8 @@ async fn print(
     Ok(())
 }
 
-async fn status(
-    arguments: &Arguments,
-    relocator: &Relocator,
-    moves: &[String],
-) -> Result<(), Failure> {
+async fn status(arguments: &Arguments, mdb: &Mdb, moves: &[String]) -> Result<(), Failure> {
+    let relocator = mdb.relocator();
     let mut records = Vec::new();
     if moves.is_empty() {
         records = relocator.list().await?;
@@ -222,9 +217,9 @@ async fn status(
         }
     }
     for id in moves {
-        records.push(find(relocator, id).await?);
+        records.push(find(&relocator, id).await?);
     }
-    print(arguments, relocator, &records).await?;
+    print(arguments, mdb, &records).await?;
     for waiting in relocator.waits_for().await? {
         output::note(&format!("not heard of the present epoch: {waiting}"));
     }

@@ -1,5 +1,6 @@
 //! `mdb verify`: rows that are not where they belong.
 
+use std::collections::HashSet;
 use std::io::IsTerminal as _;
 use std::sync::Mutex;
 
@@ -71,7 +72,7 @@ struct Verified {
     found: usize,
     table: Table,
     /// Briefcases that could not be looked at, for they were on their way.
-    in_motion: usize,
+    in_motion: HashSet<Gdid>,
     /// Tables whose rows' parents were arriving.
     undecided: Vec<String>,
 }
@@ -89,7 +90,7 @@ async fn verify(
         keys: 0,
         found: 0,
         table: output::table(["fault", "gdid", "where", "rows", "home", "what to do"]),
-        in_motion: 0,
+        in_motion: HashSet::new(),
         undecided: Vec::new(),
     });
     let tell = |event| {
@@ -108,10 +109,10 @@ async fn verify(
             verified.found - LISTED
         ));
     }
-    if verified.in_motion > 0 {
+    if !verified.in_motion.is_empty() {
         output::note(&format!(
-            "{} times a briefcase was on its way, and not looked at",
-            verified.in_motion
+            "{} briefcases are moving, and were not looked at",
+            verified.in_motion.len()
         ));
     }
     for place in &verified.undecided {
@@ -137,11 +138,13 @@ fn heard(
             bar.set_message(format!("{} keys", verified.keys));
         }
         VerifyEvent::ShardDone(_) => bar.inc(1),
-        VerifyEvent::InMotion(_) => verified.in_motion += 1,
+        VerifyEvent::InMotion(id) => {
+            verified.in_motion.insert(id);
+        }
         VerifyEvent::Undecided { shard, table } => {
             verified
                 .undecided
-                .push(format!("{}/{table}", named(mdb, shard)));
+                .push(format!("{}/{table}", store::named(mdb.topology(), shard)));
         }
         VerifyEvent::Found(misplaced) => {
             verified.found += 1;
@@ -178,19 +181,13 @@ fn line<'a>(mdb: &'a Mdb, area: &'a str, misplaced: &'a Misplaced) -> Line<'a> {
         shard: topology.shard_name(misplaced.shard()),
         server: shard.server().as_str(),
         database: shard.database().as_str(),
-        home: fault.home().map(|home| named(mdb, home)),
+        home: fault.home().map(|home| store::named(mdb.topology(), home)),
         r#move: match fault {
             Fault::Leftover { by, .. } | Fault::UnknownMove { by } => Some(by),
             _ => None,
         },
         advice: advice(fault),
     }
-}
-
-/// A shard as the command line writes it.
-fn named(mdb: &Mdb, shard: ShardId) -> String {
-    let shard = mdb.topology().shard(shard);
-    format!("{}/{}", shard.server(), shard.database())
 }
 
 /// What a person can do. Rows that MDB's own journal doesn't account for are nobody's to delete: they

@@ -65,6 +65,27 @@ impl Relocating for Postgres {
         is_owner(&run(connection, &select_owner(id)).await?, owner)
     }
 
+    async fn begin_as_mover(
+        connection: &mut PgConnection,
+        id: &MoveId,
+        owner: OwnerToken,
+        limit: Duration,
+    ) -> Result<(), StepError> {
+        let sql = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}{}",
+            mover_settings(id, limit),
+            select_owner(id)
+        );
+        let begun = match run(connection, &sql).await {
+            Ok(rows) => is_owner(&rows, owner),
+            Err(error) => Err(error.into()),
+        };
+        if begun.is_err() {
+            rollback(connection).await?;
+        }
+        begun
+    }
+
     async fn lock_shared(connection: &mut PgConnection, id: Gdid) -> Result<(), sqlx::Error> {
         locks::lock_shared(connection, id).await
     }

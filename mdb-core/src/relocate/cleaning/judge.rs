@@ -12,7 +12,6 @@ use crate::relocate::error::MoveError;
 use crate::relocate::record::{MovePhase, MoveRecord};
 use crate::relocate::relocator::Relocator;
 use crate::relocate::whereabouts::Places;
-use crate::topology::ShardId;
 
 /// What is known of moves, briefcases and processes.
 pub(super) struct Judge<'c> {

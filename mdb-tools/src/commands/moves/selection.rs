@@ -14,12 +14,7 @@ use crate::store;
 
 pub(super) fn request(mdb: &Mdb, asked: &SelectionArguments) -> Result<MoveRequest, Failure> {
     let topology = mdb.topology();
-    let area = topology.area_index(&asked.area).ok_or_else(|| {
-        Failure::Input(format!(
-            "there is no area called `{}`; see `mdb show`",
-            asked.area
-        ))
-    })?;
+    let area = store::area(topology, &asked.area)?;
     let target = shard(topology, area, &asked.to)?;
     let which = &asked.which;
     let selection = if let Some(file) = &which.from_file {
@@ -32,6 +27,14 @@ pub(super) fn request(mdb: &Mdb, asked: &SelectionArguments) -> Result<MoveReque
         briefcases(ids(&which.gdid)?)
     };
     Ok(MoveRequest::new(asked.area.clone(), selection, target))
+}
+
+/// The shard that a journal calls `name`, as the command line writes it; as the journal does, if the
+/// configuration lacks it.
+pub(super) fn journalled(topology: &Topology, record: &MoveRecord, name: &str) -> String {
+    let area = topology.area_index(record.area());
+    let shard = area.and_then(|area| topology.shard_named(area, name));
+    shard.map_or_else(|| name.to_owned(), |shard| store::named(topology, shard))
 }
 
 /// The way back of a move.
@@ -96,10 +99,7 @@ fn read_range(text: &str) -> Result<Selection, Failure> {
 
 /// The shard of an area that is written SERVER/DATABASE, or by its name.
 fn shard(topology: &Topology, area: AreaIndex, text: &str) -> Result<ShardId, Failure> {
-    let by_place = |id: &ShardId| {
-        let shard = topology.shard(*id);
-        format!("{}/{}", shard.server(), shard.database()) == text
-    };
+    let by_place = |id: &ShardId| store::named(topology, *id) == text;
     topology
         .area(area)
         .shards()
@@ -111,10 +111,4 @@ fn shard(topology: &Topology, area: AreaIndex, text: &str) -> Result<ShardId, Fa
                 topology.area(area).name()
             ))
         })
-}
-
-/// A shard as the command line writes it.
-pub(super) fn named(mdb: &Mdb, id: ShardId) -> String {
-    let shard = mdb.topology().shard(id);
-    format!("{}/{}", shard.server(), shard.database())
 }

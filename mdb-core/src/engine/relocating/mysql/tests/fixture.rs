@@ -236,7 +236,8 @@ impl Fixture {
         let done = async {
             MySql::lock_exclusive(source, &[id(1), id(2)], LIMIT).await?;
             for statement in statements {
-                source.execute(statement.as_str()).await?;
+                let done = source.execute(statement.as_str()).await;
+                done.map_err(super::super::busy)?;
             }
             Ok(())
         };
@@ -315,11 +316,10 @@ impl Fixture {
             .unwrap()
     }
 
-    /// Waits until a session of the source waits for a row.
+    /// Waits until a session of the source has been at a statement for so long that it waits for a lock.
     pub(super) async fn until_somebody_waits(&mut self) {
-        let waiting = "SELECT COUNT(*) FROM information_schema.innodb_trx t \
-            JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id \
-            WHERE p.db = DATABASE() AND t.trx_state = 'LOCK WAIT'";
+        let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
+            WHERE db = DATABASE() AND command = 'Query' AND id <> CONNECTION_ID() AND time_ms > 200";
         wait_for("somebody to wait", Duration::from_secs(30), async || {
             self.count(waiting).await > 0
         })

@@ -77,6 +77,10 @@ async fn writers_from_before_the_capture_are_captured() {
             (Before::Read, true),
             (Before::WroteElsewhere, true),
         ] {
+            // What they read they lock: that there are no fences. The mover tries again.
+            if level == "SERIALIZABLE" && before == Before::WroteElsewhere {
+                continue;
+            }
             let mut f = Fixture::new().await;
             if is_armed {
                 f.arm().await;

@@ -1,0 +1,75 @@
+//! What the batches of one run share: connections, and the triggers on the source.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::engine::relocating::{Pair, Relocating};
+use crate::topology::ShardId;
+
+/// The batches of a run that are under way or to come.
+///
+/// New sessions have to log in and to learn what the tables are, and installing triggers and removing
+/// them again takes longer than moving a briefcase: a run does both once.
+pub(super) struct Run {
+    /// How many batches there are still, by their source.
+    left: BTreeMap<ShardId, AtomicUsize>,
+    /// Pairs of whatever engine that nobody uses just now.
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Idle {
+    source: ShardId,
+    target: ShardId,
+    pair: Box<dyn Any + Send>,
+}
+
+impl Run {
+    /// With so many batches from each source.
+    pub(super) fn of(batches: impl IntoIterator<Item = (ShardId, usize)>) -> Self {
+        let batches = batches.into_iter();
+        Self {
+            left: batches
+                .map(|(source, count)| (source, AtomicUsize::new(count)))
+                .collect(),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Notes that a batch needs the triggers no more; whether no other batch of the run will.
+    ///
+    /// After a batch that failed it is never so: whoever takes that one up removes them.
+    pub(super) fn was_last_from(&self, source: ShardId) -> bool {
+        self.left
+            .get(&source)
+            .is_none_or(|left| left.fetch_sub(1, Ordering::AcqRel) <= 1)
+    }
+
+    /// Connections that an earlier batch has left.
+    pub(super) fn take<DB: Relocating>(
+        &self,
+        source: ShardId,
+        target: ShardId,
+    ) -> Option<Pair<DB>> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = idle
+            .iter()
+            .position(|idle| idle.source == source && idle.target == target)?;
+        let pair = idle.swap_remove(place).pair;
+        pair.downcast().ok().map(|pair| *pair)
+    }
+
+    /// Leaves the connections of a batch that has ended well to a later one.
+    pub(super) fn keep<DB: Relocating>(&self, source: ShardId, target: ShardId, pair: Pair<DB>) {
+        let idle = Idle {
+            source,
+            target,
+            pair: Box::new(pair),
+        };
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(idle);
+    }
+}
