@@ -7,6 +7,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
     reason = "a bench may panic, and counts only a few million"
 )]
 

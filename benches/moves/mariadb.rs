@@ -14,7 +14,7 @@ use sqlx::{Column, Connection, Executor, MySql, MySqlConnection, Row, TypeInfo};
 
 use crate::data::{TABLES, create};
 use crate::place::Place;
-use crate::postgres::shell;
+use crate::postgres::{TURN, shell};
 use crate::table::{Goal, millis, print};
 
 /// Databases on both servers with the same tables, foreign keys included, and no rows.
@@ -60,14 +60,19 @@ pub(crate) async fn one(place: &Place<MySql>) {
     let mut flat = Flat::new(place).await;
     let options = MoveOptions::new().batch(1);
     let (mut ours, mut copied, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
-    let (pairs, _) = place.ids()[..place.ids().len().min(100)].as_chunks();
+    let few = &place.ids()[..place.ids().len().min(400)];
     for to in [1, 0] {
         place.settle().await;
-        for [one, other] in pairs {
-            ours.push(place.move_to(to, &[*one], &options).await.0);
-            let [copy, delete] = flat.move_to(to, *other).await;
-            copied.push(copy);
-            deleted.push(delete);
+        for ids in few.chunks_exact(2 * TURN) {
+            let (one, other) = ids.split_at(TURN);
+            ours.push(place.move_to(to, one, &options).await.0);
+            let mut took = [Duration::ZERO; 2];
+            for id in other {
+                let [copy, delete] = flat.move_to(to, *id).await;
+                took = [took[0] + copy, took[1] + delete];
+            }
+            copied.push(took[0]);
+            deleted.push(took[1]);
         }
     }
     for (name, flat, goal) in [
@@ -78,7 +83,7 @@ pub(crate) async fn one(place: &Place<MySql>) {
         ),
         ("mariadb one / … verify, delete flat", deleted, Goal::None),
     ] {
-        let comparison = Comparison::of(ours.clone(), flat);
+        let comparison = Comparison::of(ours.clone(), flat).per(TURN as u32);
         print(
             name,
             millis(comparison.ours()),

@@ -59,33 +59,55 @@ pub(crate) async fn shell(commands: &str) -> Duration {
     started.elapsed()
 }
 
-/// One briefcase at a time, from the announcement to the purge, against its rows copied, verified and
-/// deleted with nothing around it.
+/// How many briefcases each side moves before it is the other's turn.
+pub(crate) const TURN: usize = 10;
+
+/// One briefcase after another, each from its announcement to its purge, against its rows copied,
+/// verified and deleted with nothing around it. Both sides keep their connections; MDB's run installs its
+/// triggers before the first one and removes them after the last.
 pub(crate) async fn one(place: &Place<Postgres>) {
     let mut flat = Flat::new(place).await;
     let options = MoveOptions::new().batch(1);
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    let (pairs, _) = place.ids()[..place.ids().len().min(100)].as_chunks();
+    let (mut ours, mut theirs, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+    let few = &place.ids()[..place.ids().len().min(400)];
     for to in [1, 0] {
         place.settle().await;
-        for (round, [one, other]) in pairs.iter().enumerate() {
-            if round % 2 == 0 {
-                ours.push(place.move_to(to, &[*one], &options).await.0);
-                theirs.push(flat.move_to(to, *other).await);
-            } else {
-                theirs.push(flat.move_to(to, *other).await);
-                ours.push(place.move_to(to, &[*one], &options).await.0);
+        for (round, ids) in few.chunks_exact(2 * TURN).enumerate() {
+            let (one, other) = ids.split_at(TURN);
+            for turn in 0..2 {
+                if (round + turn) % 2 == 0 {
+                    ours.push(place.move_to(to, one, &options).await.0);
+                } else {
+                    let started = Instant::now();
+                    for id in other {
+                        flat.move_to(to, *id).await;
+                    }
+                    theirs.push(started.elapsed());
+                }
             }
         }
     }
-    let comparison = Comparison::of(ours, theirs);
-    print(
-        "postgres one / copy, verify, delete flat",
-        millis(comparison.ours()),
-        millis(comparison.against()),
-        comparison.ratio(),
-        Goal::AtMost(3.0),
-    );
+    for id in &few[..few.len() / 10] {
+        alone.push(place.move_to(1, &[*id], &options).await.0);
+        place.move_to(0, &[*id], &options).await;
+    }
+    let flat = Comparison::of(ours, theirs).per(TURN as u32);
+    let alone = Comparison::of(alone.clone(), alone);
+    for (name, ours, goal) in [
+        (
+            "postgres one / copy, verify, delete flat",
+            flat.ours(),
+            Goal::AtMost(3.0),
+        ),
+        (
+            "… alone: connections, triggers included",
+            alone.ours(),
+            Goal::None,
+        ),
+    ] {
+        let against = flat.against();
+        print(name, millis(ours), millis(against), ours / against, goal);
+    }
 }
 
 /// Two connections, open all the time. It knows nothing of fences, changes or what happens when it
@@ -101,7 +123,7 @@ impl Flat {
         Self([connect(0).await, connect(1).await])
     }
 
-    async fn move_to(&mut self, number: usize, id: Gdid) -> Duration {
+    async fn move_to(&mut self, number: usize, id: Gdid) {
         let [first, second] = &mut self.0;
         let (source, target) = if number == 1 {
             (first, second)
@@ -109,7 +131,6 @@ impl Flat {
             (second, first)
         };
         let key = literal::<Postgres>(id);
-        let started = Instant::now();
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         source.execute(begin).await.unwrap();
         target.execute("BEGIN").await.unwrap();
@@ -157,6 +178,5 @@ impl Flat {
             .execute(format!("{delete}COMMIT").as_str())
             .await
             .unwrap();
-        started.elapsed()
     }
 }

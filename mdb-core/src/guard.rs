@@ -42,6 +42,15 @@ async fn look<DB: Engine>(
     epoch: Epoch,
 ) -> Result<Verdict, sqlx::Error> {
     DB::keep_fence(connection, id).await?;
+    glance::<DB>(connection, id, epoch).await
+}
+
+/// What the fence said a moment ago; it may change at once.
+async fn glance<DB: Engine>(
+    connection: &mut DB::Connection,
+    id: Gdid,
+    epoch: Epoch,
+) -> Result<Verdict, sqlx::Error> {
     let query = format!(
         "SELECT s.least_epoch, f.state, CASE WHEN f.deadline > {} THEN 1 ELSE 0 END, f.target, f.move \
          FROM mdb_shard s LEFT JOIN mdb_fence f ON f.gdid = ? WHERE s.only_row = 1",
@@ -129,10 +138,16 @@ pub(crate) async fn begin<DB: Engine>(
             Verdict::Coming { .. } => transaction.rollback().await?,
             Verdict::Wait => {
                 transaction.rollback().await?;
-                // By reading alone, so that those who wait don't keep the mover from writing.
+                // By reading alone, so that those who wait don't keep the mover from going on.
+                let read_only = TransactionOptions::new().read_only();
                 while began.elapsed() < patience {
                     waits.wait().await;
-                    if look_apart(pool, id, epoch).await? != Verdict::Wait {
+                    let transaction = pool.begin(&read_only).await?;
+                    let verdict = transaction
+                        .own(async |connection| glance::<DB>(connection, id, epoch).await)
+                        .await?;
+                    transaction.rollback().await?;
+                    if verdict != Verdict::Wait {
                         break;
                     }
                 }

@@ -19,6 +19,23 @@ use crate::config::{DatabaseName, EngineKind};
 /// What sessions are set to, so that most transactions begin with one statement.
 const SESSION_LEVEL: Isolation = Isolation::ReadCommitted;
 
+/// How often the tables are asked for when some are being changed at that moment, and the pause in between.
+const TABLES_TRIES: u32 = 100;
+const TABLES_PAUSE: Duration = Duration::from_millis(20);
+
+/// `ER_WARN_I_S_SKIPPED_TABLE`: the schema's tables were asked for while one was being changed.
+const LEFT_OUT: u64 = 1684;
+
+/// Whether the answer to the last query on the schema's tables lacks some.
+pub(super) async fn left_some_out(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+    for warning in connection.fetch_all("SHOW WARNINGS").await? {
+        if warning.try_get_unchecked::<u64, _>("Code")? == LEFT_OUT {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// How many sessions of one name can be told apart on a server: more than a pool may have.
 pub(super) const SESSION_MARKS: u32 = 1 << 14;
 
@@ -268,8 +285,7 @@ impl Engine for MySql {
     }
 
     async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table>, sqlx::Error> {
-        let rows = sqlx::query(
-            "SELECT CAST(t.table_name AS CHAR), CAST(c.column_name AS CHAR), CAST(c.column_type AS CHAR), \
+        let query = "SELECT CAST(t.table_name AS CHAR), CAST(c.column_name AS CHAR), CAST(c.column_type AS CHAR), \
                     CAST(c.is_nullable AS CHAR), CAST(c.extra AS CHAR), \
                     CAST(coalesce(k.ordinal_position, 0) AS SIGNED) \
              FROM information_schema.tables t \
@@ -277,11 +293,17 @@ impl Engine for MySql {
              LEFT JOIN information_schema.key_column_usage k ON k.table_schema = t.table_schema \
                   AND k.table_name = t.table_name AND k.column_name = c.column_name AND k.constraint_name = 'PRIMARY' \
              WHERE t.table_schema = DATABASE() AND t.table_type = 'BASE TABLE' AND t.table_name NOT LIKE 'mdb\\_%' \
-             ORDER BY t.table_name, c.ordinal_position",
-        )
-        .persistent(false)
-        .fetch_all(connection)
-        .await?;
+             ORDER BY t.table_name, c.ordinal_position";
+        let mut tries = 0;
+        let rows = loop {
+            // As text: what prepares and closes statements may clear the warnings.
+            let rows = connection.fetch_all(query).await?;
+            if tries == TABLES_TRIES || !left_some_out(connection).await? {
+                break rows;
+            }
+            tries += 1;
+            tokio::time::sleep(TABLES_PAUSE).await;
+        };
         tables_of(rows.iter().map(|row| {
             let name: String = row.try_get(0)?;
             let nullable: String = row.try_get(3)?;

@@ -97,12 +97,13 @@ impl Relocator {
             .collect())
     }
 
-    /// Whether a move that is not over takes briefcases from the shard.
-    fn leaves(&self, record: &MoveRecord, area: AreaIndex, shard: ShardId) -> bool {
+    /// Whether a move that is not over takes briefcases from the shard, or brings some.
+    fn concerns(&self, record: &MoveRecord, area: AreaIndex, shard: ShardId) -> bool {
         let topology = self.servers.topology();
+        let name = topology.shard_name(shard);
         !record.phase().is_over()
             && topology.area_index(record.area()) == Some(area)
-            && record.source() == topology.shard_name(shard)
+            && [record.source(), record.target()].contains(&name.as_str())
     }
 
     /// What is left on these shards, with what is needed to remove it; triggers come last.

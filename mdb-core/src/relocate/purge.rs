@@ -162,28 +162,37 @@ impl<DB: Relocating> Batch<'_, DB> {
         Ok(())
     }
 
-    /// Removes the triggers when no briefcase of the source needs them.
+    /// Removes the triggers where no briefcase needs them.
     async fn disarm_if_idle(&mut self) -> Result<(), MoveError> {
         if !self.run.was_last_from(self.source) && !self.progress.is_stopped() {
             return Ok(());
         }
-        let others = "SELECT count(*) FROM mdb_move WHERE area = ? AND source = ? AND move <> ? AND phase NOT IN (5, 7)";
-        let values = [
-            Value::from(self.record.area()),
-            Value::from(self.record.source()),
-            Value::from(&self.record.id),
-        ];
-        let rows = self.home.pool().query(others, &values).await?;
-        let moving = rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)?;
-        let fences = "SELECT count(*) FROM mdb_fence";
-        let rows = DB::query_own(&mut self.pair.source, fences, &[]).await?;
-        let fenced = rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)?;
-        if moving > 0 || fenced > 0 {
-            return Ok(());
-        }
-        let manifest = self.manifest;
-        if let Err(error) = pass(DB::disarm(&mut self.pair.source, manifest, LOCK_LIMIT)).await {
-            tracing::info!(error = %error, "the triggers stay until the next move or `mdb move clean`");
+        for side in [Side::Target, Side::Source] {
+            let shard = match side {
+                Side::Source => self.record.source(),
+                Side::Target => self.record.target(),
+            };
+            let others = "SELECT count(*) FROM mdb_move WHERE area = ? AND (source = ? OR target = ?) \
+                 AND move <> ? AND phase NOT IN (5, 7)";
+            let values = [
+                Value::from(self.record.area()),
+                Value::from(shard),
+                Value::from(shard),
+                Value::from(&self.record.id),
+            ];
+            let rows = self.home.pool().query(others, &values).await?;
+            let moving = rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)?;
+            let fences = "SELECT count(*) FROM mdb_fence";
+            let rows = DB::query_own(self.connection(side), fences, &[]).await?;
+            let fenced = rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)?;
+            if moving > 0 || fenced > 0 {
+                continue;
+            }
+            let manifest = self.manifest;
+            let disarmed = pass(DB::disarm(self.connection(side), manifest, LOCK_LIMIT)).await;
+            if let Err(error) = disarmed {
+                tracing::info!(error = %error, "the triggers stay until the next move or `mdb move clean`");
+            }
         }
         Ok(())
     }

@@ -58,11 +58,14 @@ impl<DB: Relocating> Batch<'_, DB> {
             self.copy().await?;
             (pause, receipt) = self.flip().await?;
             let text = serde_json::to_string(&receipt).expect("texts and numbers");
-            self.journal()
-                .receipt(&self.record.id, self.owner, &text)
-                .await?;
+            let (journal, id) = (self.journal(), self.record.id.clone());
+            let keep = journal.receipt(&id, self.owner, &text);
+            let (kept, landed) = tokio::join!(keep, self.land());
+            landed?;
+            kept?;
+        } else {
+            self.land().await?;
         }
-        self.land().await?;
         self.progress.arrived(self.ids.len(), pause);
         self.publish_and_purge().await?;
         Ok(MoveReport {
@@ -125,13 +128,14 @@ impl<DB: Relocating> Batch<'_, DB> {
     async fn arm(&mut self) -> Result<(), MoveError> {
         let mut patience = self.patience("install triggers");
         let manifest = self.manifest;
-        loop {
-            match pass(DB::arm(&mut self.pair.source, manifest, LOCK_LIMIT)).await {
-                Ok(()) => return Ok(()),
-                Err(error) => patience.after::<DB>(error).await?,
+        // At the target they turn away who takes half a copy for the briefcase.
+        for side in [Side::Target, Side::Source] {
+            while let Err(error) = pass(DB::arm(self.connection(side), manifest, LOCK_LIMIT)).await {
+                patience.after::<DB>(error).await?;
+                self.keep_going()?;
             }
-            self.keep_going()?;
         }
+        Ok(())
     }
 
     /// Rows of the briefcases that are on the target before anything was copied are nobody's to

@@ -131,6 +131,10 @@ pub(crate) struct Pacing {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_rows_per_second: Option<u64>,
 
+    /// Rest after every chunk of rows while more sessions than that are at work on the source
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_load: u32,
+
     /// For how long briefcases may be fenced, 50 to 10000 ms
     #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u64).range(50..=10_000))]
     pub(crate) pause_target: u64,

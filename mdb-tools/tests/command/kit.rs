@@ -1,5 +1,6 @@
 //! Running `mdb` in a directory of its own, and reading what it says.
 
+mod briefcases;
 mod serving;
 
 use std::ffi::OsStr;
@@ -14,6 +15,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use tempfile::TempDir;
 
+pub(crate) use briefcases::{SHARDS, id, masked};
 pub(crate) use serving::Serving;
 
 /// The password of all configurations here: no output may hold it.

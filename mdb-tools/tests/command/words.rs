@@ -26,6 +26,17 @@ fn every_command_has_help_worth_reading() {
         "gdid serve",
         "gdid show",
         "gdid status",
+        "move",
+        "move plan",
+        "move run",
+        "move status",
+        "move resume",
+        "move abort",
+        "move revert",
+        "move list",
+        "move receipt",
+        "move clean",
+        "verify",
         "completions",
     ] {
         let ran = Ended::of(
@@ -71,6 +82,24 @@ fn a_wrong_command_line_is_bad_input() {
         ),
         (&["quickstart", "--users", "0"], "0 is not in"),
         (&["show", "--config"], "--config"),
+        (&["verify"], "<AREA>"),
+        (&["verify", "user", "--yes"], "--repair"),
+        (&["move"], "Usage: mdb move"),
+        (&["move", "run", "user", "--gdid", "0:0:1"], "--to"),
+        (&["move", "run", "user", "--to", "local/user_a0"], "--gdid"),
+        (
+            &[
+                "move", "plan", "user", "--to", "a", "--gdid", "0:0:1", "--shard", "b",
+            ],
+            "--shard",
+        ),
+        (
+            &[
+                "move", "run", "user", "--to", "a", "--gdid", "0:0:1", "--batch", "0",
+            ],
+            "0 is not in",
+        ),
+        (&["move", "abort"], "<MOVE>"),
     ] {
         store
             .run(arguments.iter().copied())

@@ -14,7 +14,7 @@ use mdb_tests::store::TestEngine;
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A step between the copying and the commit point.
-const MIDDLE: usize = 13;
+const MIDDLE: usize = 15;
 
 /// What happens while the mover waits at a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,12 @@ impl<DB: TestEngine> Stage<DB> {
     /// Ends the service, and looks whether everything that it was told is so.
     pub(crate) async fn close(&mut self) {
         self.service.take().unwrap().finish().await;
+        wait_for("nothing to be left on the shards", PATIENCE, async || {
+            // Triggers can't be dropped at every moment, nor signs before all processes know the way.
+            let left = Box::pin(self.mdb.relocator().clean()).await;
+            left.is_ok_and(|left| left.is_empty())
+        })
+        .await;
         let mut audit = Audit::open(&self.bank, "at the end").await;
         audit.balances().await;
         audit.reconcile(&self.workers.ledger()).await;
@@ -142,12 +148,8 @@ impl<DB: TestEngine> Stage<DB> {
             Strike::Sleep => {
                 self.cure(case.cure, &case).await;
                 mover.go_on().await;
-                let end = mover.line().await.unwrap();
-                // Nothing was left to do, or it was refused.
-                assert!(
-                    end == "done" || end.contains("another process"),
-                    "{end}: {case}"
-                );
+                // Whatever it says: it may meet anything but a chance to change something.
+                mover.line().await.unwrap();
                 self.home = self.look(&case).await;
                 return true;
             }
@@ -265,13 +267,6 @@ impl<DB: TestEngine> Stage<DB> {
             assert_eq!(audit.home(neighbours).await, place, "{context}");
         }
         audit.balances().await;
-        let what = format!("nothing to be left on the shards: {context}");
-        wait_for(&what, PATIENCE, async || {
-            // Triggers can't be dropped at every moment, nor signs before all processes know the way.
-            let left = Box::pin(self.mdb.relocator().clean()).await;
-            left.is_ok_and(|left| left.is_empty())
-        })
-        .await;
         home
     }
 }

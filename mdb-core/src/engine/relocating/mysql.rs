@@ -160,16 +160,16 @@ impl Relocating for MySql {
 /// Takes back what [`mover_settings`] set.
 const LEAVE: &str = "SET @mdb_mover = NULL, SESSION foreign_key_checks = 1";
 
-/// Continues a `SET`: transactions may say nothing for as long as they like; see
-/// [`lock_exclusive`](Relocating::lock_exclusive).
-const SILENT: &str = "/*M! , SESSION idle_transaction_timeout = 0 */";
+/// After how many seconds without a word MariaDB gives up a mover's transaction: he may be cut off
+/// without his connection ending, and whoever takes the move over waits for it.
+const LONG_SILENCE: u32 = 60;
 
 /// Marks the session as the mover's. A wait for a row is bounded by a second, the least there is;
 /// rows that others want too are locked by [`Relocating::lock_exclusive`].
 fn mover_settings(id: &MoveId) -> String {
     format!(
         "SET @mdb_mover = {}, SESSION foreign_key_checks = 0, SESSION innodb_lock_wait_timeout = 1, \
-         SESSION lock_wait_timeout = 1 {SILENT}",
+         SESSION lock_wait_timeout = 1 /*M! , SESSION idle_transaction_timeout = {LONG_SILENCE} */",
         literal(id.as_str())
     )
 }

@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use mdb_gdid::Gdid;
-use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Executor, Postgres, Row};
+use sqlx::postgres::{PgConnection, PgRow, PgTransactionManager};
+use sqlx::{Executor, Postgres, Row, TransactionManager};
 
 use super::{
     Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError, TableSum,
@@ -34,6 +34,9 @@ use crate::engine::{Engine, ErrorClass};
 
 /// How long the transactions that are begun here wait for a lock.
 const LOCK_LIMIT: Duration = Duration::from_millis(150);
+
+/// What [`require_owner`] fails with.
+const DIVISION_BY_ZERO: &str = "22012";
 
 /// Up to how many briefcases rows are looked up by indexes only, however few rows the planner takes
 /// a table to have: statistics may be missing, and scanning a big table for a small briefcase takes
@@ -71,19 +74,28 @@ impl Relocating for Postgres {
         owner: OwnerToken,
         limit: Duration,
     ) -> Result<(), StepError> {
-        let sql = format!(
+        let begin = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}{}",
             mover_settings(id, limit),
-            select_owner(id)
+            require_owner(id, owner)
         );
-        let begun = match run(connection, &sql).await {
-            Ok(rows) => is_owner(&rows, owner),
-            Err(error) => Err(error.into()),
-        };
-        if begun.is_err() {
-            rollback(connection).await?;
+        // sqlx has to know of the transaction, but it reads no rows here: another's move is an error.
+        match <PgTransactionManager as TransactionManager>::begin(connection, Some(begin.into()))
+            .await
+        {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                rollback(connection).await?;
+                Err(match &error {
+                    sqlx::Error::Database(refused)
+                        if refused.code().as_deref() == Some(DIVISION_BY_ZERO) =>
+                    {
+                        StepError::NotOwner
+                    }
+                    _ => error.into(),
+                })
+            }
         }
-        begun
     }
 
     async fn lock_shared(connection: &mut PgConnection, id: Gdid) -> Result<(), sqlx::Error> {
@@ -258,6 +270,15 @@ fn select_owner(id: &MoveId) -> String {
     format!(
         "SELECT owner FROM mdb_mover WHERE move = {} FOR SHARE; ",
         literal(id.as_str())
+    )
+}
+
+/// Fails with [`DIVISION_BY_ZERO`] for somebody else, and makes a takeover wait.
+fn require_owner(id: &MoveId, owner: OwnerToken) -> String {
+    format!(
+        "SELECT 1 / count(*) FROM (SELECT FROM mdb_mover WHERE move = {} AND owner = {} FOR SHARE) AS own",
+        literal(id.as_str()),
+        owner.get()
     )
 }
 

@@ -17,8 +17,8 @@ use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
 use super::{
-    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError, TableSum,
-    begin,
+    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating,
+    StepError, TableSum,
 };
 use crate::engine::{Engine, ErrorClass, Value};
 
@@ -179,18 +179,7 @@ async fn begin_as_mover(
     id: &MoveId,
     owner: OwnerToken,
 ) -> Result<(), StepError> {
-    begin::<Sqlite>(connection).await?;
-    let entered = async {
-        Sqlite::check_owner(connection, id, owner).await?;
-        Ok(Sqlite::enter_as_mover(connection, id, Duration::ZERO).await?)
-    };
-    match entered.await {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            Sqlite::rollback(connection).await?;
-            Err(error)
-        }
-    }
+    Sqlite::begin_as_mover(connection, id, owner, Duration::ZERO).await
 }
 
 /// Ends it: commits what succeeded, rolls back what did not.
@@ -275,7 +264,11 @@ fn parent_is_here(manifest: &Manifest, table: &MovedTable, alias: &str) -> Strin
     let joined: Vec<String> = on
         .iter()
         .map(|(own, parents)| {
-            format!("above.{} = {alias}.{}", Sqlite::quote(parents), Sqlite::quote(own))
+            format!(
+                "above.{} = {alias}.{}",
+                Sqlite::quote(parents),
+                Sqlite::quote(own)
+            )
         })
         .collect();
     format!(

@@ -101,8 +101,8 @@ impl<'c> Judge<'c> {
         let kept = found.iter().map(|remains| remains.leftover.state);
         let kept = kept.filter(|state| *state != LeftoverState::Removable);
         let mut moves = self.journal.values();
-        let leaves = moves.any(|record| self.relocator.leaves(record, survey.area, shard));
-        let needed = leaves.then_some(LeftoverState::Needed);
+        let is_in_use = moves.any(|record| self.relocator.concerns(record, survey.area, shard));
+        let needed = is_in_use.then_some(LeftoverState::Needed);
         let state = needed.into_iter().chain(kept).next();
         if !survey.installed.is_empty() {
             found.push(Remains {

@@ -93,13 +93,16 @@ impl Relocator {
         Ok(false)
     }
 
-    /// Whether a move that is not over takes briefcases from the shard, or fences are there.
+    /// Whether a move that is not over concerns the shard, or fences are there.
     async fn is_in_use(&self, area: AreaIndex, shard: ShardId) -> Result<bool, MoveError> {
         let moves = self.list().await?;
-        if moves.iter().any(|record| self.leaves(record, area, shard)) {
+        if moves
+            .iter()
+            .any(|record| self.concerns(record, area, shard))
+        {
             return Ok(true);
         }
-        let fences = "SELECT count(*) FROM mdb_fence WHERE state <> 4";
+        let fences = "SELECT count(*) FROM mdb_fence";
         let rows = self.servers.pool(shard).query(fences, &[]).await?;
         Ok(rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)? > 0)
     }

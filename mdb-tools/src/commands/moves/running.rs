@@ -38,6 +38,7 @@ impl<'a> Runner<'a> {
         let mut options = MoveOptions::new()
             .batch(usize::from(pacing.batch))
             .parallel(usize::from(pacing.parallel))
+            .max_load(pacing.max_load)
             .pause_target(Duration::from_millis(pacing.pause_target))
             .patience(Duration::from_secs(pacing.patience));
         if let Some(rows) = pacing.max_rows_per_second {
@@ -98,7 +99,12 @@ impl<'a> Runner<'a> {
                     .progress
                     .phase()
                     .map_or("planning", |phase| phase.as_str());
-                bar.set_message(format!("{phase}; fenced {pause:.1} ms at most"));
+                let rests = if self.progress.is_backing_off() {
+                    "; resting, for the source is busy"
+                } else {
+                    ""
+                };
+                bar.set_message(format!("{phase}; fenced {pause:.1} ms at most{rests}"));
                 tokio::time::sleep(TICK).await;
             }
         };
@@ -124,9 +130,18 @@ impl<'a> Runner<'a> {
                 Err(Failure::Interrupted)
             }
             Err(error) => {
-                output::note(
-                    "the move has stopped; see `mdb move status`, then resume or abort it",
+                let is_untouched = matches!(
+                    error,
+                    MoveError::Unknown { .. }
+                        | MoveError::NotOwner
+                        | MoveError::WrongPhase { .. }
+                        | MoveError::Plan(_)
                 );
+                if !is_untouched {
+                    output::note(
+                        "the move has stopped; see `mdb move status`, then resume or abort it",
+                    );
+                }
                 Err(error.into())
             }
         }

@@ -15,7 +15,7 @@ use crate::{Task, Words};
 const AT_ONCE: usize = 2;
 
 /// Between two customers; as fast as it can would leave a mover something to catch up with for ever.
-const REST: Duration = Duration::from_millis(8);
+const REST: Duration = Duration::from_millis(15);
 
 struct Service<DB: TestEngine> {
     teller: Teller<DB>,

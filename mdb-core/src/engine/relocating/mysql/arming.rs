@@ -15,6 +15,7 @@ use super::locks::bounded;
 use super::triggers::{self, Event, Following};
 use super::{busy, keys_as_numbered, quoted, run};
 use crate::engine::Engine;
+use crate::engine::mysql::left_some_out;
 use crate::engine::relocating::{Manifest, MovedTable, StepError};
 
 /// A trigger or change table that is there.
@@ -107,7 +108,13 @@ async fn install(
     limit: Duration,
 ) -> Result<(), StepError> {
     let found = installed(connection).await?;
+    let mut is_partial = left_some_out(connection).await?;
     let following = following(connection, manifest).await?;
+    is_partial |= left_some_out(connection).await?;
+    if is_partial {
+        // Somebody changes tables just now.
+        return Err(StepError::Busy);
+    }
     for table in manifest.tables() {
         let name = table.change_table();
         let shape = shape(table);

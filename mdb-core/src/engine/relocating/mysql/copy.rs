@@ -32,7 +32,7 @@ const DELETED_AT_ONCE: u32 = 5_000;
 const TARGET_SETTINGS: &str = "SET SESSION sql_mode = 'PIPES_AS_CONCAT,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'";
 
 /// Begins a transaction of the source whose reads all see the same, and which waits for a target that
-/// is slower.
+/// is slower, for as long as it takes.
 pub(super) const BEGIN_SNAPSHOT: &str = "SET SESSION net_write_timeout = 3600 /*M! , SESSION idle_transaction_timeout = 0 */; \
      SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
      START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";

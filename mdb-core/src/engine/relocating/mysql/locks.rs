@@ -33,9 +33,8 @@ pub(super) async fn lock_shared(
     Ok(())
 }
 
-/// After how many seconds without a word from the mover MariaDB gives up a transaction of his that keeps
-/// others waiting: he may be stopped, or cut off, without his connection ending. (MySQL knows no such
-/// limit.)
+/// After how many seconds without a word MariaDB gives up a mover's transaction that keeps others
+/// waiting. (MySQL knows no such limit.)
 const SILENCE: u32 = 2;
 
 /// MariaDB bounds the wait, in the queue of those who want the row. MySQL counts its waits in seconds,

@@ -7,6 +7,8 @@
 //! read with a lock of its own. (Always doing that would lock the gap around a fence that is not
 //! there, in which movers want to insert.)
 //!
+//! They let movers pass, who write rows of their own move only.
+//!
 //! What foreign keys do by themselves fires no triggers: a row that goes, or whose referenced columns
 //! change, is recorded together with all rows of the briefcase in the tables below.
 
@@ -65,7 +67,7 @@ pub(super) fn body(
         "BEGIN \
          DECLARE mdb_key VARBINARY(255); \
          DECLARE mdb_version, mdb_seen, mdb_state, mdb_deadline BIGINT; \
-         DECLARE mdb_move VARBINARY(80); ",
+         IF @mdb_mover IS NULL THEN ",
     );
     match event {
         Event::Insert => body.push_str(&image(manifest, table, "NEW", "TRUE", "")),
@@ -86,7 +88,7 @@ pub(super) fn body(
             );
         }
     }
-    body.push_str("END");
+    body.push_str("END IF; END");
     body
 }
 
@@ -121,7 +123,7 @@ fn unchanged(columns: impl IntoIterator<Item = String>) -> String {
 
 /// Checks the fence of `row`, `OLD` or `NEW`, and records it.
 fn image(manifest: &Manifest, table: &MovedTable, row: &str, deep: &str, also: &str) -> String {
-    let fence = "SELECT MAX(state), MAX(deadline), MAX(move) INTO mdb_state, mdb_deadline, mdb_move \
+    let fence = "SELECT MAX(state), MAX(deadline) INTO mdb_state, mdb_deadline \
                  FROM mdb_fence WHERE gdid = mdb_key";
     let version = "FROM mdb_stripe WHERE stripe = ORD(SUBSTRING(mdb_key, 12, 1))";
     format!(
@@ -130,7 +132,7 @@ fn image(manifest: &Manifest, table: &MovedTable, row: &str, deep: &str, also: &
            SELECT MAX(version) INTO mdb_version {version} LOCK IN SHARE MODE; \
            SELECT MAX(version) INTO mdb_seen {version}; \
            IF mdb_seen <=> mdb_version THEN {fence}; ELSE {fence} LOCK IN SHARE MODE; END IF; \
-           IF mdb_state IS NOT NULL AND NOT (mdb_move <=> CAST(@mdb_mover AS BINARY)) THEN \
+           IF mdb_state IS NOT NULL THEN \
              IF mdb_state >= 3 OR (mdb_state = 2 AND mdb_deadline > {now}) THEN \
                SIGNAL SQLSTATE '45M01' SET MESSAGE_TEXT = 'mdb: the briefcase is being moved'; \
              END IF; \

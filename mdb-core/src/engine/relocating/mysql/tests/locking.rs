@@ -158,21 +158,15 @@ async fn a_mover_that_falls_silent_blocks_nobody_for_long() {
     // In all other transactions it may take its time.
     f.reconnect().await;
     f.fence(FenceState::Capturing, "0").await;
-    let source = &mut f.pair.source;
-    let limit = "SELECT CAST(@@SESSION.idle_transaction_timeout AS SIGNED)";
-    let seconds: i64 = sqlx::query_scalar(limit)
-        .fetch_one(&mut *source)
-        .await
-        .unwrap();
-    assert!(seconds > 0);
-    for begin in [copy::BEGIN_SNAPSHOT, &mover_settings(&f.id)] {
+    let mut limits = Vec::new();
+    for begin in ["DO 1", copy::BEGIN_SNAPSHOT, &mover_settings(&f.id)] {
+        let source = &mut f.pair.source;
         source.execute(begin).await.unwrap();
-        let seconds: i64 = sqlx::query_scalar(limit)
-            .fetch_one(&mut *source)
-            .await
-            .unwrap();
-        assert_eq!(seconds, 0);
+        let limit = "SELECT CAST(@@SESSION.idle_transaction_timeout AS SIGNED)";
+        let limit: i64 = sqlx::query_scalar(limit).fetch_one(source).await.unwrap();
+        limits.push(limit);
     }
+    assert_eq!(limits, [2, 0, 60]);
 }
 
 #[tokio::test]

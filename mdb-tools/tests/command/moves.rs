@@ -1,0 +1,260 @@
+//! `mdb move`: briefcases from shard to shard.
+
+use serde_json::Value;
+
+use crate::kit::{Store, golden, masked, status, text};
+
+/// The keys of an object, in order.
+fn keys(object: &Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = object
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// The moves in the journal, each with its phase.
+#[track_caller]
+fn journal(store: &Store) -> Vec<(String, String)> {
+    let listed = store
+        .run(["move", "list", "--json"])
+        .ends_with(status::DONE);
+    let listed = listed.objects();
+    let pair = |line: &Value| {
+        (
+            text(line, "move").to_owned(),
+            text(line, "phase").to_owned(),
+        )
+    };
+    listed.iter().map(pair).collect()
+}
+
+#[test]
+fn a_plan_says_what_would_be_done_and_does_nothing() {
+    let store = Store::with_briefcases();
+    let plan = [
+        "move",
+        "plan",
+        "user",
+        "--to",
+        "local/user_b0",
+        "--gdid",
+        "0:0:2",
+        "0:0:3",
+    ];
+    let ran = store.run(plan).ends_with(status::DONE);
+    assert!(
+        ran.err()
+            .contains("account, address, orders, line_item, balance"),
+        "{ran:?}"
+    );
+    golden("move_plan", ran.out());
+    let lines = store
+        .run(plan.into_iter().chain(["--json"]))
+        .ends_with(status::DONE);
+    let lines = lines.objects();
+    assert_eq!(lines.len(), 2, "a line for each source: {lines:#?}");
+    for (line, source) in lines.iter().zip(["local/user_a0", "local/user_a1"]) {
+        let expected = [
+            "area",
+            "batches",
+            "briefcases",
+            "rows",
+            "seconds",
+            "source",
+            "tables",
+            "target",
+            "worst_pause_ms",
+        ];
+        assert_eq!(keys(line), expected);
+        assert_eq!(text(line, "source"), source);
+        assert_eq!(text(line, "target"), "local/user_b0");
+        assert_eq!(line["rows"], 6);
+    }
+    assert_eq!(journal(&store), []);
+    assert_eq!(store.accounts("user_a0"), 2);
+}
+
+#[test]
+fn a_run_moves_keeps_a_receipt_and_can_be_reverted() {
+    let store = Store::with_briefcases();
+    let run = [
+        "move",
+        "run",
+        "user",
+        "--to",
+        "local/user_b1",
+        "--gdid",
+        "0:0:2",
+    ];
+    let ran = store
+        .run(run.into_iter().chain(["--json"]))
+        .ends_with(status::DONE);
+    let lines = ran.objects();
+    let [line] = lines.as_slice() else {
+        panic!("not one batch: {lines:#?}");
+    };
+    assert_eq!(
+        keys(line),
+        ["briefcases", "move", "pause_ms", "rows", "tables"]
+    );
+    assert_eq!(
+        (line["briefcases"].as_u64(), line["rows"].as_u64()),
+        (Some(1), Some(6))
+    );
+    let first = text(line, "move");
+    assert_eq!(
+        (store.accounts("user_a0"), store.accounts("user_b1")),
+        (1, 1)
+    );
+
+    let receipt = store
+        .run(["move", "receipt", &first[..8]])
+        .ends_with(status::DONE);
+    golden("move_receipt", receipt.out());
+    let receipt = store
+        .run(["move", "receipt", first, "--json"])
+        .ends_with(status::DONE);
+    assert_eq!(Value::from(receipt.objects()), line["tables"]);
+
+    let back = store
+        .run(["move", "revert", first, "--json"])
+        .ends_with(status::DONE)
+        .objects();
+    assert_eq!(back[0]["tables"], line["tables"], "the same rows");
+    let second = text(&back[0], "move");
+    assert_eq!(
+        (store.accounts("user_a0"), store.accounts("user_b1")),
+        (2, 0)
+    );
+    let listed = store.run(["move", "list"]).ends_with(status::DONE);
+    golden("move_list", &masked(listed.out(), &[first, second]));
+    let status = store.run(["move", "status"]).ends_with(status::DONE);
+    assert_eq!((status.out(), status.err()), ("", "no move is under way\n"));
+}
+
+#[test]
+fn briefcases_are_chosen_in_four_ways() {
+    let store = Store::with_briefcases();
+    let run = |which: &[&str]| {
+        let all = ["move", "run", "user", "--json", "--to"]
+            .iter()
+            .chain(which);
+        let ran = store.run(all).ends_with(status::DONE).objects();
+        ran.iter()
+            .map(|line| line["briefcases"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert_eq!(
+        run(&["local/user_a1", "--range", "0:0:3..0:0:5"]),
+        1,
+        "3 is there already"
+    );
+    assert_eq!(store.accounts("user_a1"), 2);
+    assert_eq!(run(&["local/user_b0", "--shard", "local/user_a1"]), 2);
+    assert_eq!(store.accounts("user_b0"), 2);
+    std::fs::write(
+        store.path().join("ids"),
+        "0:0:3\n\n  0x000000000000000000000004\n",
+    )
+    .unwrap();
+    assert_eq!(run(&["local/user_b1", "--from-file", "ids"]), 2);
+    assert_eq!(store.accounts("user_b1"), 2);
+    let fed = [
+        "move",
+        "run",
+        "user",
+        "--to",
+        "local/user_a0",
+        "--from-file",
+        "-",
+        "--batch",
+        "1",
+    ];
+    store
+        .feed(fed, "0:0:4\n0:0:3\n0:0:4\n")
+        .ends_with(status::DONE);
+    assert_eq!(store.accounts("user_a0"), 3);
+    assert_eq!(journal(&store).len(), 5, "two of them in batches of one");
+}
+
+#[test]
+fn what_is_there_already_is_left_alone() {
+    let store = Store::with_briefcases();
+    for command in ["plan", "run"] {
+        let to_itself = [
+            "move",
+            command,
+            "user",
+            "--to",
+            "local/user_a1",
+            "--gdid",
+            "0:0:3",
+        ];
+        let ran = store.run(to_itself).ends_with(status::DONE);
+        assert!(ran.err().contains("nothing to move"), "{ran:?}");
+    }
+    assert_eq!(journal(&store), []);
+}
+
+#[test]
+fn a_move_that_has_stopped_is_resumed() {
+    let store = Store::with_briefcases();
+    let stopped = store.stopped_move();
+    let ran = store.run(["move", "status"]).ends_with(status::DONE);
+    golden("move_status", &masked(ran.out(), &[&stopped]));
+    let busy = [
+        "move",
+        "run",
+        "user",
+        "--to",
+        "local/user_b0",
+        "--gdid",
+        "0:0:4",
+    ];
+    store
+        .run(busy)
+        .refuses(status::FAILED, &["in motion already"]);
+    let resumed = store
+        .run(["move", "resume", &stopped, "--json"])
+        .ends_with(status::DONE);
+    assert_eq!(resumed.objects()[0]["rows"], 6);
+    assert_eq!(
+        (store.accounts("user_a0"), store.accounts("user_a1")),
+        (1, 2)
+    );
+    assert!(journal(&store).contains(&(stopped.clone(), "done".to_owned())));
+    store
+        .run(["move", "resume", &stopped])
+        .refuses(status::FAILED, &["done", "nothing left to do"]);
+    store
+        .run(["move", "abort", &stopped])
+        .refuses(status::FAILED, &["another move"]);
+}
+
+#[test]
+fn a_move_that_has_stopped_is_undone() {
+    let store = Store::with_briefcases();
+    let stopped = store.stopped_move();
+    store
+        .run(["move", "abort", &stopped[..6]])
+        .ends_with(status::DONE)
+        .says(&["is undone"]);
+    assert_eq!(
+        (store.accounts("user_a0"), store.accounts("user_a1")),
+        (2, 1)
+    );
+    assert_eq!(journal(&store), [(stopped.clone(), "aborted".to_owned())]);
+    store
+        .run(["move", "receipt", &stopped])
+        .refuses(status::FAILED, &["aborted", "not been verified"]);
+    // Nothing of it is in the way of another.
+    store.moved("0:0:4", "local/user_a1");
+    assert_eq!(
+        (store.accounts("user_a0"), store.accounts("user_a1")),
+        (1, 2)
+    );
+}
