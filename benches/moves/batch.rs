@@ -63,8 +63,8 @@ fn show<DB: TestEngine>(place: &Place<DB>, name: &str, comparison: Comparison, g
     let rows = place.ids().len() * ROWS;
     print(
         name,
-        rate(rows, comparison.ours()),
-        rate(rows, comparison.against()),
+        &rate(rows, comparison.ours()),
+        &rate(rows, comparison.against()),
         faster(comparison),
         Goal::AtLeast(goal),
     );

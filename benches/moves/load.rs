@@ -77,8 +77,8 @@ async fn measure<DB: TestEngine>(place: &Place<DB>, name: &str, options: &MoveOp
     let (rest, during) = (quantile(&mut rest, 990), quantile(&mut during, 990));
     print(
         name,
-        millis(during.as_secs_f64()),
-        millis(rest.as_secs_f64()),
+        &millis(during.as_secs_f64()),
+        &millis(rest.as_secs_f64()),
         during.as_secs_f64() / rest.as_secs_f64(),
         Goal::AtMost(1.1),
     );

@@ -86,8 +86,8 @@ pub(crate) async fn one(place: &Place<MySql>) {
         let comparison = Comparison::of(ours.clone(), flat).per(TURN as u32);
         print(
             name,
-            millis(comparison.ours()),
-            millis(comparison.against()),
+            &millis(comparison.ours()),
+            &millis(comparison.against()),
             comparison.ratio(),
             goal,
         );

@@ -99,14 +99,12 @@ impl<DB: TestEngine> Place<DB> {
     /// The URL of a shard's database.
     pub(crate) fn url(&self, number: usize) -> String {
         let database = self.database(number);
-        match self.servers.get(number) {
-            Some(server) => server.url(&database),
-            None => {
-                let server = ["east", "west"][number];
-                let directory = self.directory.path().display();
-                format!("sqlite:{directory}/{server}/{database}.db")
-            }
+        if let Some(server) = self.servers.get(number) {
+            return server.url(&database);
         }
+        let server = ["east", "west"][number];
+        let directory = self.directory.path().display();
+        format!("sqlite:{directory}/{server}/{database}.db")
     }
 
     /// Moves briefcases to the shard of that number, and says how long that took.

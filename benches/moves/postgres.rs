@@ -1,5 +1,6 @@
 //! What moves on PostgreSQL are measured against.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
@@ -106,7 +107,7 @@ pub(crate) async fn one(place: &Place<Postgres>) {
         ),
     ] {
         let against = flat.against();
-        print(name, millis(ours), millis(against), ours / against, goal);
+        print(name, &millis(ours), &millis(against), ours / against, goal);
     }
 }
 
@@ -172,7 +173,7 @@ impl Flat {
         let mut delete = "BEGIN; ".to_owned();
         for table in TABLES.iter().rev() {
             let (name, condition) = (table.name, table.condition(&key));
-            delete += &format!("DELETE FROM {name} AS t WHERE {condition}; ");
+            let _ = write!(delete, "DELETE FROM {name} AS t WHERE {condition}; ");
         }
         source
             .execute(format!("{delete}COMMIT").as_str())

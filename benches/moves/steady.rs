@@ -64,8 +64,8 @@ pub(crate) async fn compare<DB: TestEngine>(engine: &str) {
     for (what, comparison) in [("statement", statements), ("transaction", transactions)] {
         print(
             &format!("steady {engine}: {what} / same pool"),
-            micros(comparison.ours()),
-            micros(comparison.against()),
+            &micros(comparison.ours()),
+            &micros(comparison.against()),
             comparison.ratio(),
             Goal::AtMost(1.01),
         );

@@ -49,7 +49,7 @@ pub(crate) fn heading() {
 }
 
 /// A row of two figures and their ratio.
-pub(crate) fn print(name: &str, ours: String, against: String, ratio: f64, goal: Goal) {
+pub(crate) fn print(name: &str, ours: &str, against: &str, ratio: f64, goal: Goal) {
     println!(
         "{name:<44} {ours:>14} {against:>14} {ratio:>8.3}  {}",
         goal.verdict(ratio, "")

@@ -26,7 +26,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Central(central) => central::run(arguments, central).await,
         Command::Gdid(gdid) => gdid::run(arguments, gdid).await,
         Command::Verify(verify) => verify::run(arguments, verify).await,
-        Command::Move(moves) => moves::run(arguments, moves).await,
+        Command::Move(moves) => Box::pin(moves::run(arguments, moves)).await,
         Command::Completions { shell } => {
             completions::run(*shell);
             Ok(())

@@ -1,5 +1,6 @@
-//! Movers die, or lose their connections, after each of their steps; whoever comes next brings the move to its end,
-//! or undoes it. Services go on all the time.
+//! Movers lose their connections at each of their steps, so that they don't know whether it took effect; whoever comes
+//! next brings the move to its end, or undoes it. Services go on all the time. Movers that die are processes: see
+//! `moves_processes`.
 
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
@@ -25,7 +26,7 @@ on_all_engines!(
 );
 
 /// A move has a few more steps than this, or a few less: rounds of catching up are steps too.
-const STEPS: usize = 28;
+const STEPS: usize = 40;
 
 /// A service that transfers all the time, and remembers what was acknowledged.
 struct Service {
@@ -128,16 +129,16 @@ async fn a_move_that_broke_off_is_resumed<DB: TestEngine>() {
     let service = Service::start(&bank, &ids);
     let options = MoveOptions::new().take_over(TakeOver::FromAnybody);
     let mut to = 1;
-    for failure in [Failure::Death, Failure::LostAnswer] {
+    for failure in [Failure::LostAnswer, Failure::Outage] {
         let mut at = 1;
         while at <= STEPS && broken_off(&bank, &mdb, &ids, to, failure, at).await {
             let context = format!("{failure:?} at {at}");
             let relocator = mdb.relocator();
             for record in relocator.list().await.unwrap() {
                 if !record.phase().is_over() {
-                    let resumed = relocator
-                        .resume(record.id(), &options, &MoveProgress::new())
-                        .await;
+                    let progress = MoveProgress::new();
+                    let resumed =
+                        Box::pin(relocator.resume(record.id(), &options, &progress)).await;
                     resumed.unwrap_or_else(|error| panic!("{}: {context}", chain(&error)));
                 }
             }
@@ -169,20 +170,20 @@ async fn a_move_that_broke_off_is_undone_or_past_its_commit_point<DB: TestEngine
     let options = MoveOptions::new().take_over(TakeOver::FromAnybody);
     let (mut to, mut at) = (1, 1);
     let (mut undone, mut decided) = (0, 0);
-    while at <= STEPS && broken_off(&bank, &mdb, &ids, to, Failure::Death, at).await {
+    while at <= STEPS && broken_off(&bank, &mdb, &ids, to, Failure::LostAnswer, at).await {
         let context = format!("at {at}");
         let relocator = mdb.relocator();
         for record in relocator.list().await.unwrap() {
             if record.phase().is_over() {
                 continue;
             }
-            match relocator.abort(record.id(), &options).await {
+            match Box::pin(relocator.abort(record.id(), &options)).await {
                 Ok(()) => undone += 1,
                 Err(MoveError::WrongPhase { .. }) => {
                     decided += 1;
-                    let resumed = relocator
-                        .resume(record.id(), &options, &MoveProgress::new())
-                        .await;
+                    let progress = MoveProgress::new();
+                    let resumed =
+                        Box::pin(relocator.resume(record.id(), &options, &progress)).await;
                     resumed.unwrap_or_else(|error| panic!("{}: {context}", chain(&error)));
                     to = 1 - to;
                 }

@@ -233,10 +233,8 @@ async fn half_a_copy_is_collected<DB: TestEngine>() {
     );
     let relocator = mdb.relocator();
     let undone = relocator.list().await.unwrap().remove(0);
-    relocator
-        .abort(undone.id(), &MoveOptions::new())
-        .await
-        .unwrap();
+    let abort = relocator.abort(undone.id(), &hurried);
+    Box::pin(abort).await.unwrap();
     assert_eq!(
         relocator.find(undone.id()).await.unwrap().phase(),
         MovePhase::Aborted
@@ -324,6 +322,7 @@ async fn briefcases_on_their_way_are_no_findings<DB: TestEngine>() {
             let found = all(&mdb).await;
             assert_eq!(found, [], "after {verified} good looks");
             verified += 1;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         verified
     };

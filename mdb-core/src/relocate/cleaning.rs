@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use super::error::MoveError;
 use super::record::MoveRecord;
 use super::relocator::Relocator;
-use crate::topology::{AreaIndex, ShardId};
+use crate::topology::{AreaIndex, AreaTopology, ShardId};
 use judge::Judge;
 
 /// Something that a move has left on a shard, or needs there.
@@ -131,7 +131,7 @@ impl Relocator {
 /// Removes what nobody needs, and names the rest.
 pub(super) async fn clean(relocator: &Relocator) -> Result<Vec<Leftover>, MoveError> {
     let areas = relocator.servers.topology().areas().iter();
-    let shards: Vec<ShardId> = areas.flat_map(|area| area.shards()).collect();
+    let shards: Vec<ShardId> = areas.flat_map(AreaTopology::shards).collect();
     let mut found = Vec::new();
     let mut changed = HashSet::new();
     for remains in relocator.remains(&shards).await? {

@@ -41,7 +41,9 @@ impl<DB: Relocating> Batch<'_, DB> {
         self.claim().await?;
         let mut pause = Duration::ZERO;
         let mut receipt = Vec::new();
-        if !self.is_flipped().await? {
+        if self.is_flipped().await? {
+            self.land().await?;
+        } else {
             if self.record.phase < MovePhase::Announced {
                 let journal = self.journal();
                 let announced = journal
@@ -63,8 +65,6 @@ impl<DB: Relocating> Batch<'_, DB> {
             let (kept, landed) = tokio::join!(keep, self.land());
             landed?;
             kept?;
-        } else {
-            self.land().await?;
         }
         self.progress.arrived(self.ids.len(), pause);
         self.publish_and_purge().await?;
@@ -130,7 +130,8 @@ impl<DB: Relocating> Batch<'_, DB> {
         let manifest = self.manifest;
         // At the target they turn away who takes half a copy for the briefcase.
         for side in [Side::Target, Side::Source] {
-            while let Err(error) = pass(DB::arm(self.connection(side), manifest, LOCK_LIMIT)).await {
+            while let Err(error) = pass(DB::arm(self.connection(side), manifest, LOCK_LIMIT)).await
+            {
                 patience.after::<DB>(error).await?;
                 self.keep_going()?;
             }

@@ -44,9 +44,9 @@ impl Relocator {
         let watching = self.watch_load(job.source, job.options.load_limit(), job.progress);
         let working = async {
             match self.servers.config_of(job.source).engine() {
-                EngineKind::Sqlite => self.work_on::<Sqlite>(job, aim).await,
-                EngineKind::Postgres => self.work_on::<Postgres>(job, aim).await,
-                EngineKind::MySql => self.work_on::<MySql>(job, aim).await,
+                EngineKind::Sqlite => Box::pin(self.work_on::<Sqlite>(job, aim)).await,
+                EngineKind::Postgres => Box::pin(self.work_on::<Postgres>(job, aim)).await,
+                EngineKind::MySql => Box::pin(self.work_on::<MySql>(job, aim)).await,
             }
         };
         let end = tokio::select! {

@@ -39,7 +39,7 @@ pub(crate) async fn run(arguments: &Arguments, command: &MoveCommand) -> Result<
             let relocator = mdb.relocator();
             let record = find(&relocator, id).await?;
             let options = mdb_core::relocate::MoveOptions::new().take_over(from(*force));
-            relocator.abort(record.id(), &options).await?;
+            Box::pin(relocator.abort(record.id(), &options)).await?;
             output::note(&format!(
                 "move {} is undone; the briefcases are where they were",
                 record.id()

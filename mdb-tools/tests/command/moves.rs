@@ -16,22 +16,6 @@ fn keys(object: &Value) -> Vec<&str> {
     keys
 }
 
-/// The moves in the journal, each with its phase.
-#[track_caller]
-fn journal(store: &Store) -> Vec<(String, String)> {
-    let listed = store
-        .run(["move", "list", "--json"])
-        .ends_with(status::DONE);
-    let listed = listed.objects();
-    let pair = |line: &Value| {
-        (
-            text(line, "move").to_owned(),
-            text(line, "phase").to_owned(),
-        )
-    };
-    listed.iter().map(pair).collect()
-}
-
 #[test]
 fn a_plan_says_what_would_be_done_and_does_nothing() {
     let store = Store::with_briefcases();
@@ -74,7 +58,7 @@ fn a_plan_says_what_would_be_done_and_does_nothing() {
         assert_eq!(text(line, "target"), "local/user_b0");
         assert_eq!(line["rows"], 6);
     }
-    assert_eq!(journal(&store), []);
+    assert_eq!(store.journal(), []);
     assert_eq!(store.accounts("user_a0"), 2);
 }
 
@@ -178,7 +162,7 @@ fn briefcases_are_chosen_in_four_ways() {
         .feed(fed, "0:0:4\n0:0:3\n0:0:4\n")
         .ends_with(status::DONE);
     assert_eq!(store.accounts("user_a0"), 3);
-    assert_eq!(journal(&store).len(), 5, "two of them in batches of one");
+    assert_eq!(store.journal().len(), 5, "two of them in batches of one");
 }
 
 #[test]
@@ -197,64 +181,5 @@ fn what_is_there_already_is_left_alone() {
         let ran = store.run(to_itself).ends_with(status::DONE);
         assert!(ran.err().contains("nothing to move"), "{ran:?}");
     }
-    assert_eq!(journal(&store), []);
-}
-
-#[test]
-fn a_move_that_has_stopped_is_resumed() {
-    let store = Store::with_briefcases();
-    let stopped = store.stopped_move();
-    let ran = store.run(["move", "status"]).ends_with(status::DONE);
-    golden("move_status", &masked(ran.out(), &[&stopped]));
-    let busy = [
-        "move",
-        "run",
-        "user",
-        "--to",
-        "local/user_b0",
-        "--gdid",
-        "0:0:4",
-    ];
-    store
-        .run(busy)
-        .refuses(status::FAILED, &["in motion already"]);
-    let resumed = store
-        .run(["move", "resume", &stopped, "--json"])
-        .ends_with(status::DONE);
-    assert_eq!(resumed.objects()[0]["rows"], 6);
-    assert_eq!(
-        (store.accounts("user_a0"), store.accounts("user_a1")),
-        (1, 2)
-    );
-    assert!(journal(&store).contains(&(stopped.clone(), "done".to_owned())));
-    store
-        .run(["move", "resume", &stopped])
-        .refuses(status::FAILED, &["done", "nothing left to do"]);
-    store
-        .run(["move", "abort", &stopped])
-        .refuses(status::FAILED, &["another move"]);
-}
-
-#[test]
-fn a_move_that_has_stopped_is_undone() {
-    let store = Store::with_briefcases();
-    let stopped = store.stopped_move();
-    store
-        .run(["move", "abort", &stopped[..6]])
-        .ends_with(status::DONE)
-        .says(&["is undone"]);
-    assert_eq!(
-        (store.accounts("user_a0"), store.accounts("user_a1")),
-        (2, 1)
-    );
-    assert_eq!(journal(&store), [(stopped.clone(), "aborted".to_owned())]);
-    store
-        .run(["move", "receipt", &stopped])
-        .refuses(status::FAILED, &["aborted", "not been verified"]);
-    // Nothing of it is in the way of another.
-    store.moved("0:0:4", "local/user_a1");
-    assert_eq!(
-        (store.accounts("user_a0"), store.accounts("user_a1")),
-        (1, 2)
-    );
+    assert_eq!(store.journal(), []);
 }

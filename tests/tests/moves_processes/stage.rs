@@ -125,7 +125,7 @@ impl<DB: TestEngine> Stage<DB> {
         let mut worker = self.workers.start(command);
         let line = worker.line().await;
         match line.as_deref() {
-            Some("halted") => Mover::Waits(worker),
+            Some("halted") => Mover::Waits(Box::new(worker)),
             Some(end) => Mover::Ended(end.to_owned()),
             None => panic!("a mover ended without a word; {}", worker.said()),
         }
@@ -237,7 +237,7 @@ impl<DB: TestEngine> Stage<DB> {
         let relocator = self.mdb.relocator();
         for record in self.open_moves().await? {
             if cure == Cure::Abort || record.phase() == MovePhase::Aborting {
-                match relocator.abort(record.id(), &options).await {
+                match Box::pin(relocator.abort(record.id(), &options)).await {
                     Err(MoveError::WrongPhase { .. }) => {}
                     end => {
                         end?;
@@ -246,7 +246,7 @@ impl<DB: TestEngine> Stage<DB> {
                 }
             }
             let progress = MoveProgress::new();
-            relocator.resume(record.id(), &options, &progress).await?;
+            Box::pin(relocator.resume(record.id(), &options, &progress)).await?;
         }
         Ok(())
     }
@@ -274,7 +274,7 @@ impl<DB: TestEngine> Stage<DB> {
 /// A mover that was to wait at a step.
 pub(crate) enum Mover {
     /// There it is.
-    Waits(Worker),
+    Waits(Box<Worker>),
     /// It came to its end before, with these words.
     Ended(String),
 }

@@ -1,5 +1,7 @@
 //! A store with three briefcases, each row of which is known.
 
+use serde_json::Value;
+
 use super::{Store, status};
 
 const SAMPLE: &str = include_str!("../../../../config/quickstart.toml");
@@ -60,14 +62,38 @@ impl Store {
         super::text(&ran.objects()[0], "move").to_owned()
     }
 
-    /// Begins to move `0:0:4` to `user_a1`, while a process doesn't answer: says which move has stopped.
-    #[track_caller]
-    pub(crate) fn stopped_move(&self) -> String {
+    /// Registers a process that does not answer.
+    pub(crate) fn fall_asleep(&self) {
         self.execute(
             "central",
             "INSERT INTO mdb_router (router, acknowledged, lease_until, waits_for, place) \
              VALUES ('sleeper', 0, 9000000000000000, '', 'elsewhere')",
         );
+    }
+
+    /// Takes that process' registration back.
+    pub(crate) fn wake_up(&self) {
+        self.execute("central", "DELETE FROM mdb_router");
+    }
+
+    /// The moves in the journal, each with its phase.
+    #[track_caller]
+    pub(crate) fn journal(&self) -> Vec<(String, String)> {
+        let listed = self.run(["move", "list", "--json"]).ends_with(status::DONE);
+        let listed = listed.objects();
+        let pair = |line: &Value| {
+            (
+                super::text(line, "move").to_owned(),
+                super::text(line, "phase").to_owned(),
+            )
+        };
+        listed.iter().map(pair).collect()
+    }
+
+    /// Begins to move `0:0:4` to `user_a1`, while a process doesn't answer: says which move has stopped.
+    #[track_caller]
+    pub(crate) fn stopped_move(&self) -> String {
+        self.fall_asleep();
         let (run, to) = (["move", "run", "user"], ["--to", "local/user_a1"]);
         let which = ["--gdid", "0:0:4", "--patience", "1"];
         self.run(run.iter().chain(&to).chain(&which)).refuses(
@@ -78,7 +104,7 @@ impl Store {
             .run(["move", "status", "--json"])
             .ends_with(status::DONE);
         assert!(listed.err().contains("elsewhere (sleeper)"), "{listed:?}");
-        self.execute("central", "DELETE FROM mdb_router");
+        self.wake_up();
         super::text(&listed.objects()[0], "move").to_owned()
     }
 }

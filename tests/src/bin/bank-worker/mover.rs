@@ -17,10 +17,8 @@ fn options() -> MoveOptions {
 
 async fn open<DB: TestEngine>(task: &Task) -> Result<(Mdb, Area<DB>), String> {
     let mdb = Mdb::open(&task.config).await;
-    let mdb = mdb.map_err(|error| chain(&error).to_string())?;
-    let area = mdb
-        .area("user")
-        .map_err(|error| chain(&error).to_string())?;
+    let mdb = mdb.map_err(|error| chain(&error))?;
+    let area = mdb.area("user").map_err(|error| chain(&error))?;
     Ok((mdb, area))
 }
 
@@ -42,8 +40,13 @@ pub(crate) async fn once<DB: TestEngine>(task: Task) -> Result<(), String> {
     let work = async {
         let progress = MoveProgress::new();
         match (task.role.as_str(), task.argument(0)) {
-            ("resume", id) => relocator.resume(id, &options(), &progress).await.map(drop),
-            ("abort", id) => relocator.abort(id, &options()).await,
+            ("resume", id) => {
+                let options = options();
+                Box::pin(relocator.resume(id, &options, &progress))
+                    .await
+                    .map(drop)
+            }
+            ("abort", id) => Box::pin(relocator.abort(id, &options())).await,
             (_, shard) => {
                 let shard: usize = shard.parse().expect("a number");
                 let to = area.shards()[shard].id();
@@ -109,7 +112,7 @@ pub(crate) async fn shuttle<DB: TestEngine>(task: Task) -> Result<(), String> {
             Ok(true) => println!("trip"),
             Ok(false) => return Ok(()),
             Err(error) if error.is_transient() => println!("again: {}", chain(&error)),
-            Err(error) => return Err(chain(&error).to_string()),
+            Err(error) => return Err(chain(&error)),
         }
         to = 1 - to;
     }
@@ -126,7 +129,7 @@ async fn settle(relocator: &Relocator, users: &[Gdid]) -> Result<(), MoveError> 
             continue;
         }
         if fastrand::bool() {
-            match relocator.abort(record.id(), &options()).await {
+            match Box::pin(relocator.abort(record.id(), &options())).await {
                 Err(MoveError::WrongPhase { .. }) => {}
                 end => {
                     end?;
@@ -136,12 +139,12 @@ async fn settle(relocator: &Relocator, users: &[Gdid]) -> Result<(), MoveError> 
             }
         }
         let (options, progress) = (options(), MoveProgress::new());
-        let resumed = relocator.resume(record.id(), &options, &progress);
+        let resumed = Box::pin(relocator.resume(record.id(), &options, &progress));
         match resumed.await {
             Ok(_) => println!("resumed"),
             // It was being undone.
             Err(MoveError::WrongPhase { .. }) => {
-                relocator.abort(record.id(), &options).await?;
+                Box::pin(relocator.abort(record.id(), &options)).await?;
                 println!("aborted");
             }
             Err(error) => return Err(error),

@@ -27,7 +27,7 @@ struct Service<DB: TestEngine> {
 
 pub(crate) async fn run<DB: TestEngine>(task: Task) -> Result<(), String> {
     let mdb = Mdb::open(&task.config).await;
-    let mdb = mdb.map_err(|error| chain(&error).to_string())?;
+    let mdb = mdb.map_err(|error| chain(&error))?;
     mdb.join().await;
     let service = Arc::new(Service {
         teller: Teller::<DB>::new(&mdb),

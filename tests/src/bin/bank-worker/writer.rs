@@ -16,7 +16,7 @@ const REST: Duration = Duration::from_millis(15);
 pub(crate) async fn run<DB: TestEngine>(task: Task) -> Result<(), String> {
     let connect = async |place| {
         let connection = <DB as Database>::Connection::connect(task.argument(place)).await;
-        connection.map_err(|error| chain(&error).to_string())
+        connection.map_err(|error| chain(&error))
     };
     let mut connections = [connect(0).await?, connect(1).await?];
     let mut ledger = Task::ledger();
@@ -44,7 +44,7 @@ async fn transfer_on<DB: TestEngine>(
 ) -> Result<Known, String> {
     let accounts = [fastrand::u64(..ACCOUNTS), fastrand::u64(..ACCOUNTS)];
     let statements = transfer_statements::<DB>(user, transfer, accounts, fastrand::i64(1..50));
-    let failed = |error: sqlx::Error| chain(&error).to_string();
+    let failed = |error: sqlx::Error| chain(&error);
     let mut transaction = match connection.begin().await {
         Ok(transaction) => transaction,
         Err(sqlx::Error::Database(_)) => return Ok(Known::Refused),

@@ -1,0 +1,133 @@
+//! `mdb move` that has stopped, been interrupted or killed: resumed and undone.
+
+use std::process::{Child, Stdio};
+
+use crate::kit::{Store, golden, masked, status, text, wait_until};
+
+/// Starts a move of `0:0:4` to `user_a1` that waits for a process which doesn't answer.
+fn waiting_move(store: &Store) -> Child {
+    store.fall_asleep();
+    let (run, to) = (["move", "run", "user"], ["--to", "local/user_a1"]);
+    let child = store
+        .command(run.iter().chain(&to).chain(&["--gdid", "0:0:4"]))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the announcement", || {
+        let announced = "SELECT count(*) FROM mdb_move WHERE phase = 1";
+        store.count("central", announced) == Some(1)
+    });
+    child
+}
+
+/// The only move in the journal.
+fn only_move(store: &Store) -> String {
+    store.journal().remove(0).0
+}
+
+#[test]
+fn an_interrupt_stops_where_it_can_be_resumed() {
+    let store = Store::with_briefcases();
+    let mut child = waiting_move(&store);
+    let sent = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(status::INTERRUPTED));
+    store.wake_up();
+    let resumed = store
+        .run(["move", "resume", "--json"])
+        .ends_with(status::DONE);
+    assert_eq!(text(&resumed.objects()[0], "move"), only_move(&store));
+    assert_eq!(
+        (store.accounts("user_a0"), store.accounts("user_a1")),
+        (1, 2)
+    );
+}
+
+#[test]
+fn a_killed_move_is_taken_over_by_force_or_later() {
+    let store = Store::with_briefcases();
+    let mut child = waiting_move(&store);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    store.wake_up();
+    let id = only_move(&store);
+    // It seems to be alive for some seconds.
+    store
+        .run(["move", "resume", &id])
+        .refuses(status::FAILED, &["another process runs the move"]);
+    store
+        .run(["move", "abort", &id, "--force"])
+        .ends_with(status::DONE);
+    assert_eq!(store.journal(), [(id, "aborted".to_owned())]);
+    assert_eq!(
+        (store.accounts("user_a0"), store.accounts("user_a1")),
+        (2, 1)
+    );
+    store.run(["verify", "user"]).ends_with(status::DONE);
+}
+
+#[test]
+fn a_move_that_has_stopped_is_resumed() {
+    let store = Store::with_briefcases();
+    let stopped = store.stopped_move();
+    let ran = store.run(["move", "status"]).ends_with(status::DONE);
+    golden("move_status", &masked(ran.out(), &[&stopped]));
+    let busy = [
+        "move",
+        "run",
+        "user",
+        "--to",
+        "local/user_b0",
+        "--gdid",
+        "0:0:4",
+    ];
+    store
+        .run(busy)
+        .refuses(status::FAILED, &["in motion already"]);
+    let resumed = store
+        .run(["move", "resume", &stopped, "--json"])
+        .ends_with(status::DONE);
+    assert_eq!(resumed.objects()[0]["rows"], 6);
+    assert_eq!(
+        (store.accounts("user_a0"), store.accounts("user_a1")),
+        (1, 2)
+    );
+    assert!(
+        store
+            .journal()
+            .contains(&(stopped.clone(), "done".to_owned()))
+    );
+    store
+        .run(["move", "resume", &stopped])
+        .refuses(status::FAILED, &["done", "nothing left to do"]);
+    store
+        .run(["move", "abort", &stopped])
+        .refuses(status::FAILED, &["another move"]);
+}
+
+#[test]
+fn a_move_that_has_stopped_is_undone() {
+    let store = Store::with_briefcases();
+    let stopped = store.stopped_move();
+    store
+        .run(["move", "abort", &stopped[..6]])
+        .ends_with(status::DONE)
+        .says(&["is undone"]);
+    assert_eq!(
+        (store.accounts("user_a0"), store.accounts("user_a1")),
+        (2, 1)
+    );
+    assert_eq!(store.journal(), [(stopped.clone(), "aborted".to_owned())]);
+    store
+        .run(["move", "receipt", &stopped])
+        .refuses(status::FAILED, &["aborted", "not been verified"]);
+    // Nothing of it is in the way of another.
+    store.moved("0:0:4", "local/user_a1");
+    assert_eq!(
+        (store.accounts("user_a0"), store.accounts("user_a1")),
+        (1, 2)
+    );
+}
