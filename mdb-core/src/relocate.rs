@@ -25,6 +25,7 @@
 
 mod batch;
 mod cleaning;
+mod comparing;
 mod error;
 mod fail;
 mod fencing;

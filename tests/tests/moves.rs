@@ -11,17 +11,24 @@ use mdb_core::relocate::{
     MoveOptions, MovePhase, MoveProgress, MoveReport, MoveRequest, Selection,
 };
 use mdb_core::{Gdid, Mdb};
-use mdb_tests::bank::{Bank, SUM, Teller, sum_of, transfer_of, transfers_of};
+use mdb_tests::bank::{Audit, Bank, SUM, Teller, sum_of, transfer_of, transfers_of};
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
 use tokio::task::JoinSet;
 
 on_all_engines!(
     briefcases_that_rest_are_moved_and_come_back,
-    nothing_is_lost_while_tellers_work
+    nothing_is_lost_while_tellers_work,
+    many_briefcases_are_moved_together_while_a_teller_works,
 );
 
-async fn move_all<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb, ids: &[Gdid], to: usize) {
+async fn move_all<DB: TestEngine>(
+    bank: &Bank<DB>,
+    mdb: &Mdb,
+    ids: &[Gdid],
+    to: usize,
+    batch: usize,
+) {
     let relocator = mdb.relocator();
     let selection = Selection::Briefcases(ids.to_vec());
     let request = MoveRequest::new("user", selection, bank.shard(mdb, to));
@@ -29,7 +36,7 @@ async fn move_all<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb, ids: &[Gdid], to: 
         .plan(&request)
         .await
         .unwrap_or_else(|e| panic!("{}", chain(&e)));
-    let options = MoveOptions::new().batch(3);
+    let options = MoveOptions::new().batch(batch);
     let progress = MoveProgress::new();
     let reports = relocator.run(&plan, &options, &progress).await;
     let reports = reports.unwrap_or_else(|error| panic!("{}", chain(&error)));
@@ -46,7 +53,7 @@ async fn briefcases_that_rest_are_moved_and_come_back<DB: TestEngine>() {
         teller.transfer(*id, bank.transfer()).await.unwrap();
     }
     for to in [1, 0, 1] {
-        move_all(&bank, &mdb, &ids, to).await;
+        move_all(&bank, &mdb, &ids, to, 3).await;
         for table in ["customer", "account", "transfer", "entry"] {
             let rows = format!("SELECT count(*) FROM {table}");
             assert_eq!(bank.count(1 - to, &rows).await, 0, "{table} at the source");
@@ -109,7 +116,7 @@ async fn nothing_is_lost_while_tellers_work<DB: TestEngine>() {
         });
     }
     for to in [1, 0, 1] {
-        move_all(&bank, &mdb, &ids, to).await;
+        move_all(&bank, &mdb, &ids, to, 3).await;
     }
     over.store(true, Ordering::Relaxed);
     let acknowledged: Vec<(Gdid, Gdid)> = tellers.join_all().await.into_iter().flatten().collect();
@@ -123,4 +130,38 @@ async fn nothing_is_lost_while_tellers_work<DB: TestEngine>() {
         transfers += bank.count(1, &transfers_of::<DB>(*id)).await;
     }
     assert_eq!(usize::try_from(transfers).unwrap(), acknowledged.len());
+}
+
+/// So many that they are verified before the fence, and once more where the teller was meanwhile.
+async fn many_briefcases_are_moved_together_while_a_teller_works<DB: TestEngine>() {
+    let bank = Arc::new(Bank::<DB>::start().await);
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 450).await;
+    let over = AtomicBool::new(false);
+    let works = async {
+        let other = bank.open();
+        let teller = Teller::<DB>::new(&other);
+        let mut done = 0;
+        while !over.load(Ordering::Relaxed) {
+            let user = ids[fastrand::usize(..ids.len())];
+            teller.transfer(user, bank.transfer()).await.unwrap();
+            assert_eq!(teller.sum(user).await.unwrap(), SUM);
+            done += 1;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        done
+    };
+    let moves = async {
+        for to in [1, 0] {
+            move_all(&bank, &mdb, &ids, to, ids.len()).await;
+        }
+        over.store(true, Ordering::Relaxed);
+    };
+    let (done, ()) = tokio::join!(works, moves);
+    let mut audit = Audit::open(&bank, "many briefcases").await;
+    assert_eq!(audit.home(&ids).await, 0);
+    audit.balances().await;
+    audit.at_rest().await;
+    let transfers = bank.count(0, "SELECT count(*) FROM transfer").await;
+    assert_eq!(transfers, done);
 }

@@ -37,8 +37,7 @@ impl<DB: Engine> ReadBriefcase<'_, DB> {
     /// An operation that may use replicas; none for a briefcase that was moved to them, or may be moved.
     fn enter(&self) -> Result<Option<Operation>, sqlx::Error> {
         let operation = self.briefcase.area.enter(self.briefcase.id)?;
-        let rests =
-            operation.path() == Path::Direct && operation.placement() == Placement::Rule;
+        let rests = operation.path() == Path::Direct && operation.placement() == Placement::Rule;
         Ok(rests.then_some(operation))
     }
 

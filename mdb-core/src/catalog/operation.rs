@@ -34,7 +34,9 @@ impl Operation {
         route: Route,
         path: Path,
     ) -> Self {
-        snapshot.running(route.shard_id()).fetch_add(1, Ordering::SeqCst);
+        snapshot
+            .running(route.shard_id())
+            .fetch_add(1, Ordering::SeqCst);
         Self {
             live: Arc::clone(live),
             snapshot,

@@ -236,7 +236,10 @@ mod tests {
             assert_eq!(route.shard_id(), shards[1]);
         }
         // A copy says it by an empty text.
-        known.learn(vec![row(id(1), None, 4), row(id(2), Some(String::new()), 5)]);
+        known.learn(vec![
+            row(id(1), None, 4),
+            row(id(2), Some(String::new()), 5),
+        ]);
         let state = known.state(&topology);
         let by_rule = RelocationState::at_rest(Router::new(Arc::clone(&topology)));
         for id in [id(1), id(2)] {

@@ -17,10 +17,12 @@ use mdb_gdid::Gdid;
 use super::{Engine, ErrorClass, TransactionOptions, Value};
 
 pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
+pub(crate) use span::Span;
 
 mod manifest;
 mod mysql;
 mod postgres;
+mod span;
 mod sqlite;
 
 /// The id of a move: 32 hexadecimal digits, made at random.
@@ -310,11 +312,13 @@ pub(crate) trait Relocating: Engine {
         id: &MoveId,
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
 
-    /// Count and checksum of the move's rows, table by table, in the manifest's order.
+    /// Count and checksum of the rows of the move's briefcases in `span`, table by table, in the
+    /// manifest's order.
     fn sums(
         connection: &mut Self::Connection,
         manifest: &Manifest,
         id: &MoveId,
+        span: Span,
     ) -> impl Future<Output = Result<Vec<TableSum>, sqlx::Error>> + Send;
 
     /// The primary keys, as text, of up to `limit` rows of one table that differ between the two

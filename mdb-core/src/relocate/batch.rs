@@ -27,7 +27,10 @@ pub(super) struct Batch<'m, DB: Relocating> {
     pub(super) home: Home<'m>,
     pub(super) record: MoveRecord,
     pub(super) owner: OwnerToken,
+    /// Ascending.
     pub(super) ids: Vec<Gdid>,
+    /// How many rows the last copy had.
+    pub(super) copied: u64,
     pub(super) manifest: &'m Manifest,
     pub(super) pair: Pair<DB>,
     pub(super) source: ShardId,

@@ -7,7 +7,7 @@ use super::error::{MoveError, Trouble};
 use super::record::MovePhase;
 use super::report::TableReceipt;
 use crate::engine::Value;
-use crate::engine::relocating::{Relocating, Side, StepError, TableSum};
+use crate::engine::relocating::{Relocating, Side, Span, StepError, TableSum};
 
 /// How many differing rows are named.
 const NAMED_DIFFERENCES: u32 = 5;
@@ -23,6 +23,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         loop {
             self.catch_up().await?;
             self.enter(MovePhase::Flipping).await?;
+            let verified = self.verify_beforehand().await?;
             let fenced_at = Instant::now();
             match self.fence().await {
                 Ok(()) => {}
@@ -31,7 +32,7 @@ impl<DB: Relocating> Batch<'_, DB> {
                     continue;
                 }
             }
-            match self.in_the_window(fenced_at).await {
+            match self.in_the_window(fenced_at, &verified).await {
                 Ok(Some(sums)) => {
                     let pause = fenced_at.elapsed();
                     let receipt = self.receipt(&sums);
@@ -82,23 +83,17 @@ impl<DB: Relocating> Batch<'_, DB> {
     async fn in_the_window(
         &mut self,
         fenced_at: Instant,
+        verified: &[(Span, Vec<TableSum>)],
     ) -> Result<Option<Vec<TableSum>>, StepError> {
         let until = fenced_at + self.options.longest_pause();
-        self.drain(until).await?;
-        let (manifest, id) = (self.manifest, self.record.id.clone());
-        let (here, there) = tokio::join!(
-            DB::sums(&mut self.pair.source, manifest, &id),
-            DB::sums(&mut self.pair.target, manifest, &id),
-        );
-        let (here, there) = (here?, there?);
-        if here != there {
+        let Some(sums) = self.drain_and_verify(until, verified).await? else {
             return Ok(None);
-        }
+        };
         if Instant::now() >= until {
             return Err(StepError::Busy);
         }
         self.decide().await?;
-        Ok(Some(here))
+        Ok(Some(sums))
     }
 
     /// The commit point.

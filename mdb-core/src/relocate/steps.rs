@@ -139,24 +139,6 @@ impl<DB: Relocating> Batch<'_, DB> {
         Ok(())
     }
 
-    /// Rows of the briefcases that are on the target before anything was copied are nobody's to
-    /// delete.
-    async fn refuse_strays(&mut self) -> Result<(), MoveError> {
-        let sums = DB::sums(&mut self.pair.target, self.manifest, &self.record.id).await?;
-        let table = self
-            .manifest
-            .tables()
-            .iter()
-            .zip(sums)
-            .find(|(_, sum)| sum.rows > 0);
-        match table {
-            None => Ok(()),
-            Some((table, _)) => Err(MoveError::Strays {
-                table: table.name.clone(),
-            }),
-        }
-    }
-
     pub(super) async fn copy(&mut self) -> Result<(), MoveError> {
         let pace = BatchPace::new(self.progress, self.options);
         let mut patience = self.patience("copy rows");
@@ -164,7 +146,10 @@ impl<DB: Relocating> Batch<'_, DB> {
         let id = self.record.id.clone();
         loop {
             match pass(DB::copy(&mut self.pair, manifest, &id, owner, &pace)).await {
-                Ok(_) => return Ok(()),
+                Ok(copied) => {
+                    self.copied = copied.rows;
+                    return Ok(());
+                }
                 Err(error) => patience.after::<DB>(error).await?,
             }
             self.keep_going()?;

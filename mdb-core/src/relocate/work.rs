@@ -87,11 +87,14 @@ impl Relocator {
             Some(pair) => pair,
             None => open_pair::<DB>(&self.servers, source, target).await?,
         };
+        let mut ids = job.ids;
+        ids.sort_unstable();
         let mut batch = Batch {
             home: self.home(),
             record: job.record,
             owner: job.owner,
-            ids: job.ids,
+            ids,
+            copied: 0,
             manifest: job.manifest,
             pair,
             source,

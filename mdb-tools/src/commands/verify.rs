@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use std::sync::Mutex;
 
 use comfy_table::Table;
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use mdb_core::relocate::{Fault, LeftoverState, Misplaced, VerifyEvent, VerifyScope};
 use mdb_core::topology::{AreaIndex, ShardId};
 use mdb_core::{Gdid, Mdb};
@@ -85,7 +85,7 @@ async fn verify(
     scope: &VerifyScope,
 ) -> Result<Verified, Failure> {
     let shards = mdb.topology().area(area).shards().count();
-    let bar = output::progress(shards as u64, "verifying");
+    let bar = bar(shards as u64);
     let verified = Mutex::new(Verified {
         keys: 0,
         found: 0,
@@ -122,6 +122,14 @@ async fn verify(
     }
     end?;
     Ok(verified)
+}
+
+/// How many keys there are is not known before they have been read.
+fn bar(shards: u64) -> ProgressBar {
+    let bar = output::progress(shards, "verifying");
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} shards  {msg}  {elapsed}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
 }
 
 fn heard(

@@ -30,7 +30,7 @@ use sqlx::mysql::{MySqlConnection, MySqlDatabaseError, MySqlRow};
 use sqlx::{Executor, MySql, Row};
 
 use super::{
-    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating,
+    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, Span,
     StepError, TableSum,
 };
 use crate::engine::{Engine, ErrorClass};
@@ -126,8 +126,9 @@ impl Relocating for MySql {
         connection: &mut MySqlConnection,
         manifest: &Manifest,
         id: &MoveId,
+        span: Span,
     ) -> Result<Vec<TableSum>, sqlx::Error> {
-        sums::sums(connection, manifest, id).await
+        sums::sums(connection, manifest, id, span).await
     }
 
     async fn differences(

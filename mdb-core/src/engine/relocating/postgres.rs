@@ -28,7 +28,8 @@ use sqlx::postgres::{PgConnection, PgRow, PgTransactionManager};
 use sqlx::{Executor, Postgres, Row, TransactionManager};
 
 use super::{
-    Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError, TableSum,
+    Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, Span, StepError,
+    TableSum,
 };
 use crate::engine::{Engine, ErrorClass};
 
@@ -163,8 +164,9 @@ impl Relocating for Postgres {
         connection: &mut PgConnection,
         manifest: &Manifest,
         id: &MoveId,
+        span: Span,
     ) -> Result<Vec<TableSum>, sqlx::Error> {
-        sums::sums(connection, manifest, id).await
+        sums::sums(connection, manifest, id, span).await
     }
 
     async fn differences(
@@ -236,16 +238,28 @@ impl Briefcases {
     /// Reads them from the fences. Their ids stand in statements, so the planner knows how many they
     /// are; unless they are too many.
     async fn of(connection: &mut PgConnection, id: &MoveId) -> Result<Self, sqlx::Error> {
+        Self::within(connection, id, Span::ALL).await
+    }
+
+    async fn within(
+        connection: &mut PgConnection,
+        id: &MoveId,
+        span: Span,
+    ) -> Result<Self, sqlx::Error> {
+        let [first, last] = span.digits();
+        let ids = format!(
+            "{} AND gdid BETWEEN '\\x{first}'::bytea AND '\\x{last}'::bytea",
+            ids(id)
+        );
         // Not as the session writes bytes.
         let query = format!(
-            "SELECT encode(gdid, 'hex') AS id FROM ({}) AS f LIMIT {}",
-            ids(id),
+            "SELECT encode(gdid, 'hex') AS id FROM ({ids}) AS f LIMIT {}",
             MANY_BRIEFCASES + 1
         );
         let rows = run(connection, &query).await?;
         if rows.len() > MANY_BRIEFCASES {
             return Ok(Self {
-                comparison: format!("= ANY (ARRAY({}))", ids(id)),
+                comparison: format!("= ANY (ARRAY({ids}))"),
                 settings: "",
             });
         }

@@ -17,7 +17,7 @@ use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
 use super::{
-    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating,
+    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, Span,
     StepError, TableSum,
 };
 use crate::engine::{Engine, ErrorClass, Value};
@@ -128,8 +128,9 @@ impl Relocating for Sqlite {
         connection: &mut SqliteConnection,
         manifest: &Manifest,
         id: &MoveId,
+        span: Span,
     ) -> Result<Vec<TableSum>, sqlx::Error> {
-        sums::sums(connection, manifest, id).await
+        sums::sums(connection, manifest, id, span).await
     }
 
     async fn differences(

@@ -9,7 +9,7 @@ use sqlx::{Executor, MySql, Row};
 
 use super::values::{key_text, row_hash};
 use super::{ids, rows_of, run};
-use crate::engine::relocating::{Manifest, MoveId, MovedTable, Pair, TableSum};
+use crate::engine::relocating::{Manifest, MoveId, MovedTable, Pair, Span, TableSum};
 
 /// A limit that limits nothing, but has the server compute each row's hash once and keep it; otherwise
 /// it computes it anew for each half.
@@ -20,12 +20,15 @@ pub(super) async fn sums(
     connection: &mut MySqlConnection,
     manifest: &Manifest,
     id: &MoveId,
+    span: Span,
 ) -> Result<Vec<TableSum>, sqlx::Error> {
     let lanes = [1, 17].map(|place| {
         format!(
             "CAST(COALESCE(SUM(CAST(CONV(SUBSTRING(h, {place}, 16), 16, 10) AS UNSIGNED)), 0) AS CHAR)"
         )
     });
+    let [first, last] = span.digits();
+    let ids = format!("{} AND gdid BETWEEN x'{first}' AND x'{last}'", ids(id));
     let queries: Vec<String> = manifest
         .tables()
         .iter()
@@ -35,7 +38,7 @@ pub(super) async fn sums(
                 table.number,
                 lanes.join(", "),
                 row_hash(&table.columns, "t"),
-                rows_of(manifest, table, "t", &ids(id)),
+                rows_of(manifest, table, "t", &ids),
             )
         })
         .collect();

@@ -13,7 +13,7 @@ use sqlx::{Executor, Postgres, Row};
 use super::copy::condition;
 use super::{Briefcases, LOCK_LIMIT, list, quoted, rollback, run, settings};
 use crate::engine::Engine;
-use crate::engine::relocating::{Manifest, MoveId, MovedTable, Pair, TableSum};
+use crate::engine::relocating::{Manifest, MoveId, MovedTable, Pair, Span, TableSum};
 
 /// What the text of a value depends on.
 const TEXT: &str = "SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = hex; \
@@ -49,8 +49,9 @@ pub(super) async fn sums(
     connection: &mut PgConnection,
     manifest: &Manifest,
     id: &MoveId,
+    span: Span,
 ) -> Result<Vec<TableSum>, sqlx::Error> {
-    let briefcases = Briefcases::of(connection, id).await?;
+    let briefcases = Briefcases::within(connection, id, span).await?;
     let queries: Vec<String> = manifest
         .tables()
         .iter()

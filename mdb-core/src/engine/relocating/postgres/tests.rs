@@ -309,8 +309,9 @@ impl Fixture {
     }
 
     async fn sums(&mut self) -> (Vec<TableSum>, Vec<TableSum>) {
-        let here = Postgres::sums(&mut self.pair.source, &self.manifest, &self.id).await;
-        let there = Postgres::sums(&mut self.pair.target, &self.manifest, &self.id).await;
+        let here = Postgres::sums(&mut self.pair.source, &self.manifest, &self.id, Span::ALL).await;
+        let there =
+            Postgres::sums(&mut self.pair.target, &self.manifest, &self.id, Span::ALL).await;
         (here.unwrap(), there.unwrap())
     }
 

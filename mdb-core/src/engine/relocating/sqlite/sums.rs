@@ -10,20 +10,23 @@ use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::engine::Engine;
-use crate::engine::relocating::{Manifest, MoveId, MovedTable, TableSum};
+use crate::engine::relocating::{Manifest, MoveId, MovedTable, Span, TableSum};
 
 pub(super) async fn sums(
     connection: &mut SqliteConnection,
     manifest: &Manifest,
     id: &MoveId,
+    span: Span,
 ) -> Result<Vec<TableSum>, sqlx::Error> {
+    let [first, last] = span.digits();
+    let ids = format!("{} AND gdid BETWEEN x'{first}' AND x'{last}'", super::IDS);
     let mut sums = Vec::with_capacity(manifest.tables().len());
     for table in manifest.tables() {
         let query = format!(
             "SELECT {} FROM {} t WHERE {}",
             table.column_list("t"),
             table.quoted("main"),
-            manifest.condition::<Sqlite>(table, "t", super::IDS),
+            manifest.condition::<Sqlite>(table, "t", &ids),
         );
         let mut rows = sqlx::query(&query)
             .bind(id.as_str())

@@ -142,7 +142,7 @@ async fn differences_are_named_and_found_by_the_sums() {
     ] {
         f.pair.target.execute(change.as_str()).await.unwrap();
     }
-    let sums = Sqlite::sums(&mut f.pair.target, &f.manifest, &f.id)
+    let sums = Sqlite::sums(&mut f.pair.target, &f.manifest, &f.id, Span::ALL)
         .await
         .unwrap();
     let manifest = f.manifest.clone();

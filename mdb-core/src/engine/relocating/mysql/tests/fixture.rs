@@ -331,9 +331,14 @@ impl Fixture {
             Side::Source => &mut self.pair.source,
             Side::Target => &mut self.pair.target,
         };
-        MySql::sums(connection, &self.manifest, &self.id)
-            .await
-            .unwrap()
+        MySql::sums(
+            connection,
+            &self.manifest,
+            &self.id,
+            crate::engine::relocating::Span::ALL,
+        )
+        .await
+        .unwrap()
     }
 
     pub(super) async fn assert_equal(&mut self) -> Vec<TableSum> {

@@ -239,12 +239,22 @@ impl Fixture {
     }
 
     pub(super) async fn assert_equal(&mut self) -> Vec<TableSum> {
-        let source = Sqlite::sums(&mut self.pair.source, &self.manifest, &self.id)
-            .await
-            .unwrap();
-        let target = Sqlite::sums(&mut self.pair.target, &self.manifest, &self.id)
-            .await
-            .unwrap();
+        let source = Sqlite::sums(
+            &mut self.pair.source,
+            &self.manifest,
+            &self.id,
+            crate::engine::relocating::Span::ALL,
+        )
+        .await
+        .unwrap();
+        let target = Sqlite::sums(
+            &mut self.pair.target,
+            &self.manifest,
+            &self.id,
+            crate::engine::relocating::Span::ALL,
+        )
+        .await
+        .unwrap();
         assert_eq!(source, target);
         source
     }

@@ -1,0 +1,134 @@
+//! Verification: whether source and target have the same rows.
+//!
+//! Briefcases can't be used while they are verified, so what is many is verified before the fence, in
+//! **spans** of ids. Under the fence only the spans are verified again in which something was recorded since.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use mdb_gdid::Gdid;
+
+use super::batch::Batch;
+use super::error::MoveError;
+use crate::engine::Value;
+use crate::engine::relocating::{Relocating, Span, StepError, TableSum};
+
+/// From how many rows on a batch is verified before the fence too.
+const MANY_ROWS: u64 = 2_000;
+
+/// Into how many spans.
+const SPANS: usize = 16;
+
+impl<DB: Relocating> Batch<'_, DB> {
+    /// The spans that are equal on both sides now, or were when somebody changed them meanwhile.
+    ///
+    /// Nothing may be caught up with between this and [`drain_and_verify`](Self::drain_and_verify): a
+    /// span holds as long as no change of it is recorded.
+    pub(super) async fn verify_beforehand(
+        &mut self,
+    ) -> Result<Vec<(Span, Vec<TableSum>)>, MoveError> {
+        let mut verified = Vec::new();
+        if self.copied < MANY_ROWS {
+            return Ok(verified);
+        }
+        for span in Span::split(&self.ids, SPANS) {
+            if let Some(sums) = self.compare(span).await? {
+                verified.push((span, sums));
+            }
+            self.keep_going()?;
+        }
+        Ok(verified)
+    }
+
+    /// Under the fence: applies the last changes, and sums up what is equal then; `None` when it is not.
+    pub(super) async fn drain_and_verify(
+        &mut self,
+        until: Instant,
+        verified: &[(Span, Vec<TableSum>)],
+    ) -> Result<Option<Vec<TableSum>>, StepError> {
+        let changed = if verified.is_empty() {
+            BTreeSet::new()
+        } else {
+            self.changed().await?
+        };
+        self.drain(until).await?;
+        let is_untouched = |span: Span| !changed.iter().any(|id| span.contains(*id));
+        let hold: Vec<&(Span, Vec<TableSum>)> = verified
+            .iter()
+            .filter(|(span, _)| is_untouched(*span))
+            .collect();
+        let open = if hold.is_empty() {
+            vec![Span::ALL]
+        } else {
+            let mut open = Span::split(&self.ids, SPANS);
+            open.retain(|span| hold.iter().all(|(held, _)| held != span));
+            open
+        };
+        let nothing = TableSum { rows: 0, sum: 0 };
+        let mut total = vec![nothing; self.manifest.tables().len()];
+        let mut add = |sums: &[TableSum]| {
+            for (total, sum) in total.iter_mut().zip(sums) {
+                total.rows += sum.rows;
+                total.sum = total.sum.wrapping_add(sum.sum);
+            }
+        };
+        for (_, sums) in hold {
+            add(sums);
+        }
+        for span in open {
+            match self.compare(span).await? {
+                Some(sums) => add(&sums),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(total))
+    }
+
+    /// The sums of both sides, if they are the same.
+    async fn compare(&mut self, span: Span) -> Result<Option<Vec<TableSum>>, sqlx::Error> {
+        let (manifest, id) = (self.manifest, &self.record.id);
+        let (here, there) = tokio::join!(
+            DB::sums(&mut self.pair.source, manifest, id, span),
+            DB::sums(&mut self.pair.target, manifest, id, span),
+        );
+        let (here, there) = (here?, there?);
+        Ok((here == there).then_some(here))
+    }
+
+    /// The briefcases of which changes are recorded.
+    async fn changed(&mut self) -> Result<BTreeSet<Gdid>, sqlx::Error> {
+        let mut changed = BTreeSet::new();
+        for table in self.manifest.tables() {
+            let query = format!(
+                "SELECT DISTINCT gdid FROM {} WHERE gdid IN (SELECT gdid FROM mdb_fence WHERE move = ?)",
+                table.change_table()
+            );
+            let values = [Value::from(&self.record.id)];
+            for row in DB::query_own(&mut self.pair.source, &query, &values).await? {
+                changed.insert(row.id(0)?);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Rows of the briefcases that are on the target before anything was copied are nobody's to
+    /// delete.
+    pub(super) async fn refuse_strays(&mut self) -> Result<(), MoveError> {
+        for table in self.manifest.tables() {
+            let ids = "SELECT gdid FROM mdb_fence WHERE move = ?";
+            let query = format!(
+                "SELECT 1 FROM {} t WHERE {} LIMIT 1",
+                DB::quote(&table.name),
+                self.manifest.condition::<DB>(table, "t", ids)
+            );
+            let values = [Value::from(&self.record.id)];
+            let found = DB::query_own(&mut self.pair.target, &query, &values).await?;
+            if !found.is_empty() {
+                return Err(MoveError::Strays {
+                    table: table.name.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
