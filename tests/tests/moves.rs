@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use mdb_core::error::chain;
 use mdb_core::relocate::{
-    MoveOptions, MovePhase, MoveProgress, MoveReport, MoveRequest, Selection,
+    MoveError, MoveOptions, MovePhase, MoveProgress, MoveReport, MoveRequest, Selection,
 };
 use mdb_core::{Gdid, Mdb};
-use mdb_tests::bank::{Audit, Bank, SUM, Teller, sum_of, transfer_of, transfers_of};
+use mdb_tests::bank::{Audit, Bank, SUM, Teller, literal, sum_of, transfer_of, transfers_of};
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
 use tokio::task::JoinSet;
@@ -20,6 +20,7 @@ on_all_engines!(
     briefcases_that_rest_are_moved_and_come_back,
     nothing_is_lost_while_tellers_work,
     many_briefcases_are_moved_together_while_a_teller_works,
+    what_was_at_the_target_before_survives_an_abort,
 );
 
 async fn move_all<DB: TestEngine>(
@@ -164,4 +165,37 @@ async fn many_briefcases_are_moved_together_while_a_teller_works<DB: TestEngine>
     audit.at_rest().await;
     let transfers = bank.count(0, "SELECT count(*) FROM transfer").await;
     assert_eq!(transfers, done);
+}
+
+async fn what_was_at_the_target_before_survives_an_abort<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 2).await;
+    let stray = literal::<DB>(ids[1]);
+    let insert = format!("INSERT INTO customer VALUES ({stray}, 'stray')");
+    DB::run_at(&bank.url(1), &[insert]).await.unwrap();
+
+    let relocator = mdb.relocator();
+    let request = MoveRequest::new(
+        "user",
+        Selection::Briefcases(ids.clone()),
+        bank.shard(&mdb, 1),
+    );
+    let plan = relocator.plan(&request).await.unwrap();
+    let (options, progress) = (MoveOptions::new(), MoveProgress::new());
+    let refused = relocator.run(&plan, &options, &progress).await;
+    assert!(
+        matches!(&refused, Err(MoveError::Strays { table }) if table == "customer"),
+        "{refused:?}"
+    );
+    let moves = relocator.list().await.unwrap();
+    relocator.abort(moves[0].id(), &options).await.unwrap();
+    let name = "SELECT count(*) FROM customer WHERE name = 'stray'";
+    assert_eq!(bank.count(1, name).await, 1);
+
+    // Nothing is in the way of who removes it.
+    let delete = format!("DELETE FROM customer WHERE g_user = {stray}");
+    DB::run_at(&bank.url(1), &[delete]).await.unwrap();
+    move_all(&bank, &mdb, &ids, 1, 2).await;
+    assert_eq!(Audit::open(&bank, "moved").await.home(&ids).await, 1);
 }

@@ -1,5 +1,6 @@
 //! The journal of moves, in the catalog.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mdb_gdid::Gdid;
@@ -278,6 +279,16 @@ impl<'s> Journal<'s> {
         );
         let rows = self.home.pool().query(&query, &[]).await?;
         Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    /// The briefcases of the area that other moves have begun with and are not over with: one that is
+    /// published still has to be deleted where it was.
+    pub(super) async fn others(self, record: &MoveRecord) -> Result<BTreeSet<Gdid>, MoveError> {
+        let query = "SELECT b.gdid FROM mdb_move m JOIN mdb_move_briefcase b ON b.move = m.move \
+             WHERE m.area = ? AND m.move <> ? AND m.phase NOT IN (0, 5, 7)";
+        let values = [Value::from(record.area()), Value::from(&record.id)];
+        let rows = self.home.pool().query(query, &values).await?;
+        Ok(rows.iter().map(|row| row.id(0)).collect::<Result<_, _>>()?)
     }
 
     pub(super) async fn briefcases(self, id: &MoveId) -> Result<Vec<Gdid>, MoveError> {

@@ -206,6 +206,11 @@ impl<DB: Relocating> Batch<'_, DB> {
                 advice: "it has passed its commit point: resume it, and move the briefcases back by another move",
             });
         }
+        if self.record.phase < MovePhase::Copying {
+            // Nothing was copied: what is at the target is not the move's to delete. First, so that
+            // aborting once more does not find it either.
+            self.free_target().await?;
+        }
         self.journal()
             .enter(&self.record.id, self.owner, MovePhase::Aborting)
             .await?;
@@ -230,12 +235,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             Ok(())
         })
         .await?;
-        self.owned_patiently(Side::Target, "free the target", async |connection| {
-            let free = "DELETE FROM mdb_fence WHERE move = ? AND state = 4";
-            DB::execute_own(connection, free, std::slice::from_ref(&id)).await?;
-            Ok(())
-        })
-        .await?;
+        self.free_target().await?;
         self.forget_mover().await?;
         let journal = self.journal();
         journal

@@ -46,6 +46,10 @@ impl<DB: Relocating> Batch<'_, DB> {
         } else {
             if self.record.phase < MovePhase::Announced {
                 let journal = self.journal();
+                let taken = journal.others(&self.record).await?;
+                if self.ids.iter().any(|id| taken.contains(id)) {
+                    return Err(MoveError::Conflict);
+                }
                 let announced = journal
                     .announce(&self.record, self.owner, &self.ids)
                     .await?;
@@ -95,6 +99,26 @@ impl<DB: Relocating> Batch<'_, DB> {
     /// Has the source record every change of the briefcases from now on.
     async fn capture(&mut self, is_first: bool) -> Result<(), MoveError> {
         self.arm().await?;
+        let reserved = self.reserve_target(is_first).await;
+        if let Err(MoveError::Strays { .. } | MoveError::Conflict) = reserved {
+            // Whose rows they are is for others to find out, and to mend.
+            self.free_target().await?;
+        }
+        reserved?;
+        let (id, ids) = (self.record.id.clone(), self.ids.clone());
+        self.owned_patiently(Side::Source, "record changes", async |connection| {
+            DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
+            put_fences::<DB>(connection, &id, &ids, FenceState::Capturing).await
+        })
+        .await?
+        .then_some(())
+        .ok_or(MoveError::Conflict)?;
+        // Another move that ended meanwhile may have taken the triggers away.
+        self.arm().await
+    }
+
+    /// Lets nobody but this move write the briefcases at the target.
+    async fn reserve_target(&mut self, is_first: bool) -> Result<(), MoveError> {
         let (id, ids) = (self.record.id.clone(), self.ids.clone());
         self.owned_patiently(Side::Target, "reserve the target", async |connection| {
             for ids in ids.chunks(NAMED_AT_ONCE) {
@@ -114,15 +138,18 @@ impl<DB: Relocating> Batch<'_, DB> {
         if is_first {
             self.refuse_strays().await?;
         }
-        self.owned_patiently(Side::Source, "record changes", async |connection| {
-            DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
-            put_fences::<DB>(connection, &id, &ids, FenceState::Capturing).await
+        Ok(())
+    }
+
+    /// Takes that back.
+    pub(super) async fn free_target(&mut self) -> Result<(), MoveError> {
+        let id = Value::from(&self.record.id);
+        self.owned_patiently(Side::Target, "free the target", async |connection| {
+            let free = "DELETE FROM mdb_fence WHERE move = ? AND state = 4";
+            DB::execute_own(connection, free, std::slice::from_ref(&id)).await?;
+            Ok(())
         })
-        .await?
-        .then_some(())
-        .ok_or(MoveError::Conflict)?;
-        // Another move that ended meanwhile may have taken the triggers away.
-        self.arm().await
+        .await
     }
 
     async fn arm(&mut self) -> Result<(), MoveError> {

@@ -106,6 +106,11 @@ impl Ledger {
         }
     }
 
+    /// Adds a line.
+    pub fn note(&mut self, known: Known, user: Gdid, transfer: Gdid) {
+        self.lines.push((known, user, transfer));
+    }
+
     /// Takes over the lines of another.
     pub fn append(&mut self, other: Self) {
         self.lines.extend(other.lines);

@@ -275,7 +275,12 @@ pub(super) async fn disarm(
         .chunk_by(|a, b| a.table == b.table)
     {
         let remove: Vec<&str> = group.iter().map(|object| object.remove.as_str()).collect();
-        at_once(connection, &remove.join("; "), limit).await?;
+        // Another move may have fenced briefcases since somebody looked, and rely on its triggers.
+        let remove = format!(
+            "DO $mdb$ BEGIN IF NOT EXISTS (SELECT FROM mdb_fence) THEN {}; END IF; END $mdb$",
+            remove.join("; ")
+        );
+        at_once(connection, &remove, limit).await?;
     }
     Ok(())
 }
