@@ -102,20 +102,17 @@ impl Manifest {
             MovedReach::Parent { parent, on } => {
                 let parent = &self.tables[*parent];
                 let above = format!("p{}", parent.number);
-                let joined: Vec<String> = on
-                    .iter()
-                    .map(|(own, parents)| {
-                        format!(
-                            "{above}.{} = {alias}.{}",
-                            DB::quote(parents),
-                            DB::quote(own)
-                        )
-                    })
-                    .collect();
+                let (mut own, mut parents) = (Vec::new(), Vec::new());
+                for (column, of_parent) in on {
+                    own.push(format!("{alias}.{}", DB::quote(column)));
+                    parents.push(format!("{above}.{}", DB::quote(of_parent)));
+                }
+                // Not EXISTS: SQLite would look at every row of the table for it.
                 format!(
-                    "EXISTS (SELECT 1 FROM {prefix}{} {above} WHERE {} AND {})",
+                    "({}) IN (SELECT {} FROM {prefix}{} {above} WHERE {})",
+                    own.join(", "),
+                    parents.join(", "),
                     DB::quote(&parent.name),
-                    joined.join(" AND "),
                     self.condition_on::<DB>(prefix, parent, &above, keys)
                 )
             }

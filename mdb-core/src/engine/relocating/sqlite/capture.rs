@@ -116,18 +116,17 @@ fn triggers(manifest: &Manifest, table: &MovedTable) -> Vec<(String, String)> {
                 .map(|(row, keys)| {
                     format!(
                         "SELECT f.gdid, {} FROM mdb_fence f WHERE f.gdid IN ({keys}) \
-                         AND (f.state = 1 OR f.state = 2 AND f.deadline <= {now}) AND {not_mover}",
+                         AND (f.state = 1 OR f.state = 2 AND f.deadline <= {now})",
                         table.key_list(row),
                         now = Sqlite::now(),
-                        not_mover = NOT_MOVER,
                     )
                 })
                 .collect();
             let sql = format!(
-                "CREATE TRIGGER {name} AFTER {event} ON {} BEGIN \
+                "CREATE TRIGGER {name} AFTER {event} ON {} WHEN {NOT_MOVER} BEGIN \
                  SELECT RAISE(ABORT, 'mdb: the briefcase is being moved') WHERE EXISTS (\
                  SELECT 1 FROM mdb_fence f WHERE f.gdid IN ({}) \
-                 AND (f.state >= 3 OR f.state = 2 AND f.deadline > {now}) AND {NOT_MOVER}); \
+                 AND (f.state >= 3 OR f.state = 2 AND f.deadline > {now})); \
                  INSERT INTO {} (gdid, {}) {}; END",
                 Sqlite::quote(&table.name),
                 keys.join(" UNION "),
@@ -141,8 +140,9 @@ fn triggers(manifest: &Manifest, table: &MovedTable) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A row that the mover of that fence writes is neither refused nor recorded.
-const NOT_MOVER: &str = "NOT EXISTS (SELECT 1 FROM mdb_guest g WHERE g.move = f.move)";
+/// Rows that a mover writes are neither refused nor recorded: they are its own briefcases'. Nobody else sees its
+/// guest row.
+const NOT_MOVER: &str = "NOT EXISTS (SELECT 1 FROM mdb_guest)";
 
 /// A query of the briefcase keys that `row`, `OLD` or `NEW`, belongs to.
 fn keys_of(manifest: &Manifest, table: &MovedTable, row: &str) -> String {
