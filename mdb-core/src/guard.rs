@@ -57,7 +57,7 @@ async fn glance<DB: Engine>(
         DB::now()
     );
     let rows = DB::query_own(connection, &query, &[Value::from(id)]).await?;
-    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let row = rows.first().ok_or_else(unstamped)?;
     let least = Epoch::new(row.integer(0)?.unsigned_abs());
     let Some(by) = row.optional_text(4)? else {
         return Ok(if epoch < least {
@@ -204,6 +204,12 @@ async fn land<DB: Engine>(
     let count = Step::new("UPDATE mdb_shard SET flips = flips + 1", []);
     area.any_pool(shard).together(&[arrive, count]).await?;
     Ok(())
+}
+
+fn unstamped() -> sqlx::Error {
+    let message =
+        "the database has lost its stamp, the row of mdb_shard: see what `mdb check` says of it";
+    sqlx::Error::Configuration(message.into())
 }
 
 fn unknown(target: &str) -> sqlx::Error {

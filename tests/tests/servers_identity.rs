@@ -205,6 +205,8 @@ async fn a_foreign_stamp_is_left_as_it_is<DB: TestEngine>() {
 
 async fn a_database_without_a_stamp_is_refused<DB: TestEngine>() {
     let store = Store::<DB>::start(Limits::ROOMY).await;
+    // Without a lease, every statement looks at the shard's own tables.
+    assert!(store.mdb().join().await);
     let ann = store.briefcase_on("a0");
     // Without its row, and without the whole table; on connections that were opened before, nothing is looked at.
     for statement in ["DELETE FROM mdb_shard", "DROP TABLE mdb_shard"] {

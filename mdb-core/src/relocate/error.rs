@@ -71,6 +71,20 @@ pub enum PlanError {
     Acquire(#[source] AcquireError),
 }
 
+impl PlanError {
+    /// Whether planning may succeed later with no change by a person.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(_) | Self::Acquire(_) => true,
+            Self::UnknownArea { .. }
+            | Self::UnknownShard { .. }
+            | Self::NoManifest { .. }
+            | Self::Refused { .. } => false,
+        }
+    }
+}
+
 fn reasons(refusals: &[Refusal]) -> String {
     let each: Vec<String> = refusals
         .iter()
@@ -177,11 +191,11 @@ impl MoveError {
             | Self::Acquire(_)
             | Self::Catalog(_)
             | Self::Stopped => true,
+            Self::Plan(error) => error.is_transient(),
             Self::Unknown { .. }
             | Self::NotOwner
             | Self::Conflict
             | Self::Strays { .. }
-            | Self::Plan(_)
             | Self::Mismatch { .. }
             | Self::WrongPhase { .. } => false,
         }

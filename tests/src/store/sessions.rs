@@ -37,7 +37,10 @@ pub(super) async fn of_sqlite(store: &Store<Sqlite>) -> Result<Sessions, sqlx::E
         let mut connection = options.connect().await?;
         match connection.execute("BEGIN IMMEDIATE; ROLLBACK").await {
             Ok(_) => {}
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("5") => {
+            // Busy, or (261) just being recovered after its last connection.
+            Err(sqlx::Error::Database(error))
+                if matches!(error.code().as_deref(), Some("5" | "261")) =>
+            {
                 transactions += 1;
             }
             Err(error) => return Err(error),
