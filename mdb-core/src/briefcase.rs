@@ -22,7 +22,7 @@ const ATTEMPTS: usize = 6;
 
 /// A handle to one briefcase: all rows, over several tables, that carry one id.
 ///
-/// `&Briefcase` is an sqlx [`Executor`] for single statements, each on a connection of its own to
+/// `&Briefcase` is an sqlx [`Executor`](sqlx::Executor) for single statements, each on a connection of its own to
 /// the shard that owns the briefcase at that moment:
 ///
 /// ```

@@ -1,6 +1,6 @@
 //! The dynamic state: which router answers just now, and who has to know before it changes.
 //!
-//! A topology and its relocations change as a whole: a new [`Router`] replaces the old one in one
+//! A topology and its relocations change as a whole: a new [`Router`](crate::routing::Router) replaces the old one in one
 //! step, and every operation uses the one that it found at its beginning. A handle keeps the router
 //! that it was made with and compares one number per operation, so that routing takes no lock and
 //! follows no shared pointer while nothing changes.
