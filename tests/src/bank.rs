@@ -3,7 +3,7 @@
 //! A [`Bank`] has an area `user` with two shards on two servers. A briefcase has a row in `customer`, [`ACCOUNTS`]
 //! rows in `account`, and for each transfer a row in `transfer` with two rows in `entry`, which is reached through its
 //! parent only. [`Teller`]s transfer and read as services do; [`Bank::url`] is for clients that know
-//! nothing of MDB. A [`Ledger`] is what a process writes down of its transfers; [`Bank::reconcile`] compares
+//! nothing of MDB. A [`Ledger`] is what a process writes down of its transfers; [`Audit::reconcile`] compares
 //! ledgers with the rows.
 
 mod audit;
