@@ -37,6 +37,7 @@ mod record;
 mod relocator;
 mod report;
 mod run;
+mod side;
 mod steps;
 mod verify;
 mod whereabouts;

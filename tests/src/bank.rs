@@ -57,6 +57,14 @@ impl Deref for Host {
     }
 }
 
+/// CENTRAL's index of the customers.
+const INDEX: &str = "customer_email";
+
+/// A customer's address.
+fn email(user: Gdid) -> String {
+    format!("{user}@bank.example")
+}
+
 /// The bank's configuration and servers.
 #[derive(Debug)]
 pub struct Bank<DB: TestEngine> {
@@ -211,8 +219,31 @@ impl<DB: TestEngine> Bank<DB> {
             });
             done.await
                 .unwrap_or_else(|error| panic!("{}", chain(&error)));
+            let index = mdb.central().index(INDEX);
+            let named = index.insert(email(*id).as_str(), *id).await;
+            named.unwrap_or_else(|error| panic!("{}", chain(&error)));
         }
         ids
+    }
+
+    /// Asks CENTRAL for each customer by his address, and a process that has just begun for his rows.
+    ///
+    /// # Panics
+    ///
+    /// When an address leads to somebody else or nobody, or a customer to no row.
+    pub async fn find(&self, users: &[Gdid]) {
+        let mdb = self.open();
+        let area: Area<DB> = mdb.area("user").expect("the area is there");
+        for user in users {
+            let found = mdb.central().index(INDEX).get(email(*user).as_str()).await;
+            let found = found.unwrap_or_else(|error| panic!("{}", chain(&error)));
+            assert_eq!(found, Some(*user), "{}", email(*user));
+            let customer = area.briefcase(*user).expect("the id is above the start");
+            let key = literal::<DB>(*user);
+            let rows = format!("SELECT count(*) FROM customer WHERE g_user = {key}");
+            let rows = DB::number(&customer, &rows).await;
+            assert_eq!(rows.unwrap_or_else(|error| panic!("{}", chain(&error))), 1);
+        }
     }
 
     /// The URL of the shard of that number, for a client that knows nothing of MDB.

@@ -42,7 +42,7 @@ mod workspace;
 pub use engine::{Durability, Kind};
 pub use error::KitError;
 pub use network::{BlackHole, free_port};
-pub use server::{PASSWORD, Server, USER};
+pub use server::{PASSWORD, PLAIN_ROLE, Server, USER};
 pub use shared::{SHARED_SERVERS, SharedServer, shared, shared_mariadb, shared_postgres};
 pub use waiting::wait_for;
 pub use workspace::temp_dir;

@@ -285,12 +285,13 @@ impl Engine for MySql {
     }
 
     async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table>, sqlx::Error> {
+        // Told the schema, the server doesn't look into all others for each of these.
         let query = "SELECT CAST(t.table_name AS CHAR), CAST(c.column_name AS CHAR), CAST(c.column_type AS CHAR), \
                     CAST(c.is_nullable AS CHAR), CAST(c.extra AS CHAR), \
                     CAST(coalesce(k.ordinal_position, 0) AS SIGNED) \
              FROM information_schema.tables t \
-             JOIN information_schema.columns c ON c.table_schema = t.table_schema AND c.table_name = t.table_name \
-             LEFT JOIN information_schema.key_column_usage k ON k.table_schema = t.table_schema \
+             JOIN information_schema.columns c ON c.table_schema = DATABASE() AND c.table_name = t.table_name \
+             LEFT JOIN information_schema.key_column_usage k ON k.table_schema = DATABASE() \
                   AND k.table_name = t.table_name AND k.column_name = c.column_name AND k.constraint_name = 'PRIMARY' \
              WHERE t.table_schema = DATABASE() AND t.table_type = 'BASE TABLE' AND t.table_name NOT LIKE 'mdb\\_%' \
              ORDER BY t.table_name, c.ordinal_position";

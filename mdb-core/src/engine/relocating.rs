@@ -279,6 +279,18 @@ pub(crate) trait Relocating: Engine {
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
 
+    /// Before a move's transactions: may have the two sessions leave out checks that can't make a difference,
+    /// for as long as they are open, or until it is called again.
+    fn spare_checks(
+        _: &mut Pair<Self>,
+        _: &Manifest,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send
+    where
+        Self: Sized,
+    {
+        std::future::ready(Ok(()))
+    }
+
     /// Copies the rows of the move, table by table, parents first, in bounded chunks: memory does
     /// not depend on the size of a briefcase. Rows of the move that are at the target already are
     /// removed first.
@@ -312,14 +324,14 @@ pub(crate) trait Relocating: Engine {
         id: &MoveId,
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
 
-    /// Count and checksum of the rows of the move's briefcases in `span`, table by table, in the
-    /// manifest's order.
+    /// Count and checksum of the rows of the move's briefcases in each span, table by table in the
+    /// manifest's order. Spans ascend and have no id in common.
     fn sums(
         connection: &mut Self::Connection,
         manifest: &Manifest,
         id: &MoveId,
-        span: Span,
-    ) -> impl Future<Output = Result<Vec<TableSum>, sqlx::Error>> + Send;
+        spans: &[Span],
+    ) -> impl Future<Output = Result<Vec<Vec<TableSum>>, sqlx::Error>> + Send;
 
     /// The primary keys, as text, of up to `limit` rows of one table that differ between the two
     /// shards or are on one of them only.

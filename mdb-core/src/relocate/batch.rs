@@ -1,17 +1,17 @@
-//! One batch under way: its connections, its journal, and transactions that only its owner can do.
+//! One batch under way: its connections and its journal.
 
 use std::time::{Duration, Instant};
 
 use mdb_gdid::Gdid;
 
 use super::error::{MoveError, Trouble};
-use super::fail::pass;
 use super::journal::Journal;
 use super::record::{MovePhase, MoveRecord};
 use super::report::{MoveOptions, MoveProgress};
 use super::run::Run;
+use super::side::SideOf;
 use crate::catalog::Home;
-use crate::engine::relocating::{Manifest, OwnerToken, Pair, Relocating, Side, StepError, begin};
+use crate::engine::relocating::{Manifest, OwnerToken, Pair, Relocating, Side, StepError};
 use crate::engine::{Access, ErrorClass, Lanes, Target, Value};
 use crate::servers::{Servers, ShardPool};
 use crate::topology::ShardId;
@@ -64,12 +64,7 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
     }
 
     pub(super) fn patience(&self, phase: &'static str) -> Patience {
-        Patience {
-            began: Instant::now(),
-            limit: self.options.waits(),
-            next: Duration::from_millis(10),
-            phase,
-        }
+        Patience::new(self.options.waits(), phase)
     }
 
     pub(super) fn connection(&mut self, side: Side) -> &mut DB::Connection {
@@ -79,114 +74,41 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
         }
     }
 
-    /// Does `work` in a transaction on one of the shards, if this process still runs the move.
-    pub(super) async fn owned<T>(
-        &mut self,
-        side: Side,
-        work: impl AsyncFnOnce(&mut DB::Connection) -> Result<T, StepError>,
-    ) -> Result<T, StepError> {
-        let (id, owner) = (self.record.id.clone(), self.owner);
-        let connection = self.connection(side);
-        DB::begin_as_mover(connection, &id, owner, LOCK_LIMIT)
-            .await
-            .map_err(|error| match error {
-                StepError::Database(error) => busy::<DB>(error),
-                other => other,
-            })?;
-        let done = async {
-            let value = work(connection).await?;
-            DB::leave_as_mover(connection, &id).await?;
-            Ok(value)
-        };
-        match done.await {
-            Ok(value) => {
-                pass(DB::commit(connection)).await.map_err(busy::<DB>)?;
-                Ok(value)
-            }
-            Err(error) => {
-                DB::rollback(connection).await?;
-                Err(match error {
-                    StepError::Database(error) => busy::<DB>(error),
-                    other => other,
-                })
-            }
-        }
+    /// The source and the target, to be used at the same time.
+    pub(super) fn sides(&mut self) -> [SideOf<'_, DB>; 2] {
+        let Pair { source, target, .. } = &mut self.pair;
+        [source, target].map(|connection| SideOf {
+            connection,
+            id: &self.record.id,
+            owner: self.owner,
+            waits: self.options.waits(),
+            progress: self.progress,
+        })
     }
 
-    /// Tries `work` in a transaction until nobody is in its way any more.
-    pub(super) async fn owned_patiently<T>(
-        &mut self,
-        side: Side,
-        phase: &'static str,
-        mut work: impl AsyncFnMut(&mut DB::Connection) -> Result<T, StepError>,
-    ) -> Result<T, MoveError> {
-        let mut patience = self.patience(phase);
-        loop {
-            match self.owned(side, &mut work).await {
-                Ok(value) => return Ok(value),
-                Err(error) => patience.after::<DB>(error).await?,
-            }
-            self.keep_going()?;
+    pub(super) fn side(&mut self, side: Side) -> SideOf<'_, DB> {
+        let [source, target] = self.sides();
+        match side {
+            Side::Source => source,
+            Side::Target => target,
         }
     }
 
     /// Makes this process the one whose transactions count on both shards.
     pub(super) async fn claim(&mut self) -> Result<(), MoveError> {
-        for side in [Side::Target, Side::Source] {
-            let values = [
-                Value::from(&self.record.id),
-                Value::Integer(self.owner.get()),
-            ];
-            let insert =
-                DB::insert_if_absent("INSERT INTO mdb_mover (move, owner) VALUES (?, ?)", "move");
-            let update = "UPDATE mdb_mover SET owner = ? WHERE move = ?";
-            let turned = [values[1].clone(), values[0].clone()];
-            let mut patience = self.patience("take the move over");
-            loop {
-                let connection = self.connection(side);
-                let claimed = async {
-                    begin::<DB>(connection).await?;
-                    let claimed = async {
-                        DB::execute_own(connection, &insert, &values).await?;
-                        DB::execute_own(connection, update, &turned).await
-                    };
-                    match claimed.await {
-                        Ok(_) => DB::commit(connection).await.map_err(busy::<DB>),
-                        Err(error) => {
-                            DB::rollback(connection).await?;
-                            Err(busy::<DB>(error))
-                        }
-                    }
-                };
-                match pass(claimed).await {
-                    Ok(()) => break,
-                    Err(error) => patience.after::<DB>(error).await?,
-                }
-            }
-        }
+        let [mut source, mut target] = self.sides();
+        // Both to their end: a transaction must not be left halfway.
+        let (there, here) = tokio::join!(target.claim(), source.claim());
+        there.and(here)?;
         // Whoever takes a move over writes the journal first. One that slept before it came here may
         // have lost the move meanwhile.
         let kept = self.journal().keep(&self.record.id, self.owner).await;
         if matches!(kept, Err(MoveError::NotOwner)) {
-            self.take_marks_away().await?;
+            let [mut source, mut target] = self.sides();
+            let (there, here) = tokio::join!(target.unclaim(), source.unclaim());
+            there.and(here)?;
         }
         kept
-    }
-
-    /// Removes this process' marks from both shards.
-    async fn take_marks_away(&mut self) -> Result<(), MoveError> {
-        let values = [
-            Value::from(&self.record.id),
-            Value::Integer(self.owner.get()),
-        ];
-        for side in [Side::Target, Side::Source] {
-            let forget = "DELETE FROM mdb_mover WHERE move = ? AND owner = ?";
-            let mut patience = self.patience("take the mover's mark away");
-            while let Err(error) = DB::execute_own(self.connection(side), forget, &values).await {
-                patience.after::<DB>(busy::<DB>(error)).await?;
-            }
-        }
-        Ok(())
     }
 
     /// How many fence rows of this move `side` has in one of these states.
@@ -259,6 +181,15 @@ pub(super) struct Patience {
 
 impl Patience {
     const LONGEST: Duration = Duration::from_millis(250);
+
+    pub(super) fn new(limit: Duration, phase: &'static str) -> Self {
+        Self {
+            began: Instant::now(),
+            limit,
+            next: Duration::from_millis(10),
+            phase,
+        }
+    }
 
     /// Waits after a step that met others' locks; any other failure is handed out.
     pub(super) async fn after<DB: Relocating>(

@@ -31,11 +31,9 @@ impl<DB: Relocating> Batch<'_, DB> {
         if self.copied < MANY_ROWS {
             return Ok(verified);
         }
-        for span in Span::split(&self.ids, SPANS) {
-            if let Some(sums) = self.compare(span).await? {
-                verified.push((span, sums));
-            }
-            self.keep_going()?;
+        let spans = Span::split(&self.ids, SPANS);
+        for (span, sums) in spans.iter().zip(self.compare(&spans).await?) {
+            verified.extend(sums.map(|sums| (*span, sums)));
         }
         Ok(verified)
     }
@@ -75,8 +73,8 @@ impl<DB: Relocating> Batch<'_, DB> {
         for (_, sums) in hold {
             add(sums);
         }
-        for span in open {
-            match self.compare(span).await? {
+        for sums in self.compare(&open).await? {
+            match sums {
                 Some(sums) => add(&sums),
                 None => return Ok(None),
             }
@@ -84,15 +82,20 @@ impl<DB: Relocating> Batch<'_, DB> {
         Ok(Some(total))
     }
 
-    /// The sums of both sides, if they are the same.
-    async fn compare(&mut self, span: Span) -> Result<Option<Vec<TableSum>>, sqlx::Error> {
+    /// The sums of each span, where both sides have the same.
+    async fn compare(&mut self, spans: &[Span]) -> Result<Vec<Option<Vec<TableSum>>>, sqlx::Error> {
+        if spans.is_empty() {
+            return Ok(Vec::new());
+        }
         let (manifest, id) = (self.manifest, &self.record.id);
         let (here, there) = tokio::join!(
-            DB::sums(&mut self.pair.source, manifest, id, span),
-            DB::sums(&mut self.pair.target, manifest, id, span),
+            DB::sums(&mut self.pair.source, manifest, id, spans),
+            DB::sums(&mut self.pair.target, manifest, id, spans),
         );
-        let (here, there) = (here?, there?);
-        Ok((here == there).then_some(here))
+        let sides = here?.into_iter().zip(there?);
+        Ok(sides
+            .map(|(here, there)| (here == there).then_some(here))
+            .collect())
     }
 
     /// The briefcases of which changes are recorded.
@@ -109,26 +112,5 @@ impl<DB: Relocating> Batch<'_, DB> {
             }
         }
         Ok(changed)
-    }
-
-    /// Rows of the briefcases that are on the target before anything was copied are nobody's to
-    /// delete.
-    pub(super) async fn refuse_strays(&mut self) -> Result<(), MoveError> {
-        for table in self.manifest.tables() {
-            let ids = "SELECT gdid FROM mdb_fence WHERE move = ?";
-            let query = format!(
-                "SELECT 1 FROM {} t WHERE {} LIMIT 1",
-                DB::quote(&table.name),
-                self.manifest.condition::<DB>(table, "t", ids)
-            );
-            let values = [Value::from(&self.record.id)];
-            let found = DB::query_own(&mut self.pair.target, &query, &values).await?;
-            if !found.is_empty() {
-                return Err(MoveError::Strays {
-                    table: table.name.clone(),
-                });
-            }
-        }
-        Ok(())
     }
 }

@@ -62,7 +62,7 @@ impl<DB: Relocating> Batch<'_, DB> {
     async fn fence(&mut self) -> Result<(), StepError> {
         let (id, ids) = (Value::from(&self.record.id), self.ids.clone());
         let pause = i64::try_from(self.options.longest_pause().as_millis()).unwrap_or(i64::MAX);
-        self.owned(Side::Source, async |connection| {
+        self.side(Side::Source).owned(async |connection| {
             DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
             let update = format!(
                 "UPDATE mdb_fence SET state = 2, deadline = {} + ? WHERE move = ? AND state IN (1, 2)",
@@ -102,38 +102,41 @@ impl<DB: Relocating> Batch<'_, DB> {
         let target = Value::from(self.record.target());
         let epoch = i64::try_from(self.record.announced().get()).unwrap_or(i64::MAX);
         let manifest = self.manifest;
-        self.owned(Side::Source, async |connection| {
-            DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
-            if DB::pending_changes(connection, manifest, &id).await? > 0 {
-                return Err(StepError::Busy);
-            }
-            let flip = format!(
-                "UPDATE mdb_fence SET state = 3, target = ?, epoch = ?, landed = 0 \
+        self.side(Side::Source)
+            .owned(async |connection| {
+                DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
+                if DB::pending_changes(connection, manifest, &id).await? > 0 {
+                    return Err(StepError::Busy);
+                }
+                let flip = format!(
+                    "UPDATE mdb_fence SET state = 3, target = ?, epoch = ?, landed = 0 \
                  WHERE move = ? AND state = 2 AND deadline > {}",
-                DB::now()
-            );
-            let values = [target, Value::Integer(epoch), Value::from(&id)];
-            if DB::execute_own(connection, &flip, &values).await? != ids.len() as u64 {
-                // Somebody may have gone on at the source since the deadline.
-                return Err(StepError::Busy);
-            }
-            DB::execute_own(connection, "UPDATE mdb_shard SET flips = flips + 1", &[]).await?;
-            Ok(())
-        })
-        .await
+                    DB::now()
+                );
+                let values = [target, Value::Integer(epoch), Value::from(&id)];
+                if DB::execute_own(connection, &flip, &values).await? != ids.len() as u64 {
+                    // Somebody may have gone on at the source since the deadline.
+                    return Err(StepError::Busy);
+                }
+                DB::execute_own(connection, "UPDATE mdb_shard SET flips = flips + 1", &[]).await?;
+                Ok(())
+            })
+            .await
     }
 
     /// Lets everybody go on at the source.
     async fn lift(&mut self) -> Result<(), MoveError> {
         let id = Value::from(&self.record.id);
-        self.owned_patiently(Side::Source, "lift the fence", async |connection| {
-            let lift = "UPDATE mdb_fence SET state = 1, deadline = 0 WHERE move = ? AND state = 2";
-            DB::execute_own(connection, lift, std::slice::from_ref(&id))
-                .await
-                .map_err(busy::<DB>)?;
-            Ok(())
-        })
-        .await
+        self.side(Side::Source)
+            .owned_patiently("lift the fence", async |connection| {
+                let lift =
+                    "UPDATE mdb_fence SET state = 1, deadline = 0 WHERE move = ? AND state = 2";
+                DB::execute_own(connection, lift, std::slice::from_ref(&id))
+                    .await
+                    .map_err(busy::<DB>)?;
+                Ok(())
+            })
+            .await
     }
 
     /// Copies everything again, in case a change was made past the triggers.
@@ -175,18 +178,20 @@ impl<DB: Relocating> Batch<'_, DB> {
     /// Completes the arrival at the target: what the source has decided, holds there too.
     pub(super) async fn land(&mut self) -> Result<(), MoveError> {
         let id = Value::from(&self.record.id);
-        self.owned_patiently(Side::Target, "open the target", async |connection| {
-            let arrive = "DELETE FROM mdb_fence WHERE move = ? AND state = 4";
-            DB::execute_own(connection, arrive, std::slice::from_ref(&id)).await?;
-            DB::execute_own(connection, "UPDATE mdb_shard SET flips = flips + 1", &[]).await?;
-            Ok(())
-        })
-        .await?;
-        self.owned_patiently(Side::Source, "note the arrival", async |connection| {
-            let landed = "UPDATE mdb_fence SET landed = 1 WHERE move = ? AND state = 3";
-            DB::execute_own(connection, landed, std::slice::from_ref(&id)).await?;
-            Ok(())
-        })
-        .await
+        self.side(Side::Target)
+            .owned_patiently("open the target", async |connection| {
+                let arrive = "DELETE FROM mdb_fence WHERE move = ? AND state = 4";
+                DB::execute_own(connection, arrive, std::slice::from_ref(&id)).await?;
+                DB::execute_own(connection, "UPDATE mdb_shard SET flips = flips + 1", &[]).await?;
+                Ok(())
+            })
+            .await?;
+        self.side(Side::Source)
+            .owned_patiently("note the arrival", async |connection| {
+                let landed = "UPDATE mdb_fence SET landed = 1 WHERE move = ? AND state = 3";
+                DB::execute_own(connection, landed, std::slice::from_ref(&id)).await?;
+                Ok(())
+            })
+            .await
     }
 }

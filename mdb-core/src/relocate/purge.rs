@@ -5,12 +5,25 @@ use super::error::MoveError;
 use super::fail::pass;
 use super::record::MovePhase;
 use super::report::BatchPace;
+use super::side::forget_mover;
 use crate::catalog::Epoch;
-use crate::engine::Value;
 use crate::engine::relocating::{Amount, Pace, Relocating, Side};
+use crate::engine::{Lanes, Value};
 
-/// How many rows one transaction deletes.
-const DELETED_AT_ONCE: u32 = 1_000;
+/// How many rows one transaction deletes. Where there is one writer at a time, others wait for it.
+const fn deleted_at_once<DB: Relocating>() -> u32 {
+    match DB::LANES {
+        Lanes::One => 5_000,
+        Lanes::WriterAndReaders => 1_000,
+    }
+}
+
+/// What becomes of the fences at the source.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fences {
+    Drop,
+    Keep,
+}
 
 impl<DB: Relocating> Batch<'_, DB> {
     pub(super) async fn acknowledged_for_flip(&mut self) -> Result<(), MoveError> {
@@ -82,13 +95,14 @@ impl<DB: Relocating> Batch<'_, DB> {
     /// Turns everybody away from the source, from now on, who knows less than `epoch`.
     async fn raise_least_epoch(&mut self, epoch: Epoch) -> Result<(), MoveError> {
         let epoch = i64::try_from(epoch.get()).unwrap_or(i64::MAX);
-        self.owned_patiently(Side::Source, "raise the least epoch", async |connection| {
-            let least = "UPDATE mdb_shard SET least_epoch = ? WHERE least_epoch < ?";
-            let values = [Value::Integer(epoch), Value::Integer(epoch)];
-            DB::execute_own(connection, least, &values).await?;
-            Ok(())
-        })
-        .await
+        self.side(Side::Source)
+            .owned_patiently("raise the least epoch", async |connection| {
+                let least = "UPDATE mdb_shard SET least_epoch = ? WHERE least_epoch < ?";
+                let values = [Value::Integer(epoch), Value::Integer(epoch)];
+                DB::execute_own(connection, least, &values).await?;
+                Ok(())
+            })
+            .await
     }
 
     /// Tells everybody what was decided, and deletes what nobody looks for any more.
@@ -110,26 +124,39 @@ impl<DB: Relocating> Batch<'_, DB> {
             self.progress.set_phase(MovePhase::Purging);
         }
         let all_know = self.nobody_comes_late().await?;
-        self.delete_rows(Side::Source).await?;
         // Where sessions can't be ended, whoever comes late is turned away by the fence, for good.
-        if all_know || DB::LANES == crate::engine::Lanes::One {
-            self.forget_source().await?;
-        }
-        self.forget_mover().await?;
+        let fences = if all_know || DB::LANES == Lanes::One {
+            Fences::Drop
+        } else {
+            Fences::Keep
+        };
+        self.delete_at_source(fences).await?;
+        self.side(Side::Target).forget_mover().await?;
         self.disarm_if_idle().await?;
         self.enter(MovePhase::Done).await
     }
 
-    async fn delete_rows(&mut self, side: Side) -> Result<(), MoveError> {
+    /// Deletes what has moved away; the last transaction also removes what stands there of the move.
+    async fn delete_at_source(&mut self, fences: Fences) -> Result<(), MoveError> {
         let pace = BatchPace::new(self.progress, self.options);
-        let (manifest, id) = (self.manifest, self.record.id.clone());
+        let (manifest, id, ids) = (self.manifest, self.record.id.clone(), self.ids.clone());
         loop {
-            let deleted = self
-                .owned_patiently(side, "delete rows", async |connection| {
-                    Ok(DB::delete_some(connection, manifest, &id, DELETED_AT_ONCE).await?)
-                })
-                .await?;
-            if deleted < u64::from(DELETED_AT_ONCE) {
+            let mut source = self.side(Side::Source);
+            let is_empty = source.owned_patiently("delete rows", async |connection| {
+                let limit = deleted_at_once::<DB>();
+                let deleted = DB::delete_some(connection, manifest, &id, limit).await?;
+                if deleted >= u64::from(limit) {
+                    return Ok(false);
+                }
+                if fences == Fences::Drop {
+                    DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
+                    let forget = "DELETE FROM mdb_fence WHERE move = ?";
+                    DB::execute_own(connection, forget, &[Value::from(&id)]).await?;
+                }
+                forget_mover::<DB>(connection, &id).await?;
+                Ok(true)
+            });
+            if is_empty.await? {
                 return Ok(());
             }
             self.keep_going()?;
@@ -137,29 +164,22 @@ impl<DB: Relocating> Batch<'_, DB> {
         }
     }
 
-    /// Drops the fences at the source; nobody can come any more who needs them.
-    async fn forget_source(&mut self) -> Result<(), MoveError> {
-        let (id, ids) = (Value::from(&self.record.id), self.ids.clone());
-        self.owned_patiently(Side::Source, "drop the fences", async |connection| {
-            DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
-            let forget = "DELETE FROM mdb_fence WHERE move = ?";
-            DB::execute_own(connection, forget, std::slice::from_ref(&id)).await?;
-            Ok(())
-        })
-        .await
-    }
-
-    async fn forget_mover(&mut self) -> Result<(), MoveError> {
-        let id = Value::from(&self.record.id);
-        for side in [Side::Target, Side::Source] {
-            self.owned_patiently(side, "take the mover's mark away", async |connection| {
-                let forget = "DELETE FROM mdb_mover WHERE move = ?";
-                DB::execute_own(connection, forget, std::slice::from_ref(&id)).await?;
-                Ok(())
-            })
-            .await?;
+    /// Deletes the half copy.
+    async fn delete_at_target(&mut self) -> Result<(), MoveError> {
+        let pace = BatchPace::new(self.progress, self.options);
+        let (manifest, id) = (self.manifest, self.record.id.clone());
+        loop {
+            let limit = deleted_at_once::<DB>();
+            let mut target = self.side(Side::Target);
+            let deleted = target.owned_patiently("delete rows", async |connection| {
+                Ok(DB::delete_some(connection, manifest, &id, limit).await?)
+            });
+            if deleted.await? < u64::from(limit) {
+                return Ok(());
+            }
+            self.keep_going()?;
+            tokio::time::sleep(pace.taken(Amount { rows: 0, bytes: 0 })).await;
         }
-        Ok(())
     }
 
     /// Removes the triggers where no briefcase needs them.
@@ -209,17 +229,17 @@ impl<DB: Relocating> Batch<'_, DB> {
         if self.record.phase < MovePhase::Copying {
             // Nothing was copied: what is at the target is not the move's to delete. First, so that
             // aborting once more does not find it either.
-            self.free_target().await?;
+            self.side(Side::Target).free().await?;
         }
         self.journal()
             .enter(&self.record.id, self.owner, MovePhase::Aborting)
             .await?;
         self.record.phase = MovePhase::Aborting;
-        self.delete_rows(Side::Target).await?;
+        self.delete_at_target().await?;
         let (id, ids) = (Value::from(&self.record.id), self.ids.clone());
         let armed = DB::installed(&mut self.pair.source).await?;
         let manifest = self.manifest;
-        self.owned_patiently(Side::Source, "lift the fence", async |connection| {
+        self.side(Side::Source).owned_patiently("lift the fence", async |connection| {
             DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
             for table in manifest.tables() {
                 let name = table.change_table();
@@ -235,8 +255,10 @@ impl<DB: Relocating> Batch<'_, DB> {
             Ok(())
         })
         .await?;
-        self.free_target().await?;
-        self.forget_mover().await?;
+        self.side(Side::Target).free().await?;
+        for side in [Side::Target, Side::Source] {
+            self.side(side).forget_mover().await?;
+        }
         let journal = self.journal();
         journal
             .publish(

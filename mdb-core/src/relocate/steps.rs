@@ -2,16 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use mdb_gdid::Gdid;
-
-use super::batch::{Batch, LOCK_LIMIT, count_fences};
+use super::batch::Batch;
 use super::error::MoveError;
 use super::fail::pass;
-use super::journal::{NAMED_AT_ONCE, repeated};
 use super::record::MovePhase;
 use super::report::{BatchPace, MoveReport, TableReceipt};
-use crate::engine::Value;
-use crate::engine::relocating::{FenceState, MoveId, Relocating, Side, StepError};
+use crate::engine::relocating::{Relocating, Side, StepError};
 
 /// How few changes are left to the fenced window.
 const FEW_CHANGES: u64 = 50;
@@ -39,9 +35,10 @@ impl<DB: Relocating> Batch<'_, DB> {
 
     async fn all_phases(&mut self) -> Result<MoveReport, MoveError> {
         self.claim().await?;
+        DB::spare_checks(&mut self.pair, self.manifest).await?;
         let mut pause = Duration::ZERO;
         let mut receipt = Vec::new();
-        if self.is_flipped().await? {
+        if self.record.phase >= MovePhase::Announced && self.is_flipped().await? {
             self.land().await?;
         } else {
             if self.record.phase < MovePhase::Announced {
@@ -96,74 +93,30 @@ impl<DB: Relocating> Batch<'_, DB> {
         }
     }
 
-    /// Has the source record every change of the briefcases from now on.
+    /// Has the source record every change of the briefcases from now on, and lets nobody but this move write
+    /// them at the target.
     async fn capture(&mut self, is_first: bool) -> Result<(), MoveError> {
-        self.arm().await?;
-        let reserved = self.reserve_target(is_first).await;
-        if let Err(MoveError::Strays { .. } | MoveError::Conflict) = reserved {
-            // Whose rows they are is for others to find out, and to mend.
-            self.free_target().await?;
-        }
+        let (manifest, ids) = (self.manifest, self.ids.clone());
+        let [mut source, mut target] = self.sides();
+        let reserve = async {
+            let reserved = async {
+                target.reserve(manifest, &ids).await?;
+                if is_first {
+                    target.refuse_strays(manifest).await?;
+                }
+                Ok(())
+            };
+            let reserved = reserved.await;
+            if let Err(MoveError::Strays { .. } | MoveError::Conflict) = reserved {
+                // Whose rows they are is for others to find out, and to mend.
+                target.free().await?;
+            }
+            reserved
+        };
+        // Both to their end: a transaction must not be left halfway.
+        let (captured, reserved) = tokio::join!(source.capture(manifest, &ids), reserve);
         reserved?;
-        let (id, ids) = (self.record.id.clone(), self.ids.clone());
-        self.owned_patiently(Side::Source, "record changes", async |connection| {
-            DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
-            put_fences::<DB>(connection, &id, &ids, FenceState::Capturing).await
-        })
-        .await?
-        .then_some(())
-        .ok_or(MoveError::Conflict)?;
-        // Another move that ended meanwhile may have taken the triggers away.
-        self.arm().await
-    }
-
-    /// Lets nobody but this move write the briefcases at the target.
-    async fn reserve_target(&mut self, is_first: bool) -> Result<(), MoveError> {
-        let (id, ids) = (self.record.id.clone(), self.ids.clone());
-        self.owned_patiently(Side::Target, "reserve the target", async |connection| {
-            for ids in ids.chunks(NAMED_AT_ONCE) {
-                // From an earlier stay here.
-                let forget = format!(
-                    "DELETE FROM mdb_fence WHERE gdid IN ({}) AND state = 3",
-                    repeated("?", ids.len())
-                );
-                let named: Vec<Value> = ids.iter().map(|id| Value::from(*id)).collect();
-                DB::execute_own(connection, &forget, &named).await?;
-            }
-            put_fences::<DB>(connection, &id, &ids, FenceState::Receiving).await
-        })
-        .await?
-        .then_some(())
-        .ok_or(MoveError::Conflict)?;
-        if is_first {
-            self.refuse_strays().await?;
-        }
-        Ok(())
-    }
-
-    /// Takes that back.
-    pub(super) async fn free_target(&mut self) -> Result<(), MoveError> {
-        let id = Value::from(&self.record.id);
-        self.owned_patiently(Side::Target, "free the target", async |connection| {
-            let free = "DELETE FROM mdb_fence WHERE move = ? AND state = 4";
-            DB::execute_own(connection, free, std::slice::from_ref(&id)).await?;
-            Ok(())
-        })
-        .await
-    }
-
-    async fn arm(&mut self) -> Result<(), MoveError> {
-        let mut patience = self.patience("install triggers");
-        let manifest = self.manifest;
-        // At the target they turn away who takes half a copy for the briefcase.
-        for side in [Side::Target, Side::Source] {
-            while let Err(error) = pass(DB::arm(self.connection(side), manifest, LOCK_LIMIT)).await
-            {
-                patience.after::<DB>(error).await?;
-                self.keep_going()?;
-            }
-        }
-        Ok(())
+        captured
     }
 
     pub(super) async fn copy(&mut self) -> Result<(), MoveError> {
@@ -217,27 +170,4 @@ impl<DB: Relocating> Batch<'_, DB> {
             }
         }
     }
-}
-
-/// Writes the fences of a move where there are none; whether all of them are this move's then.
-async fn put_fences<DB: Relocating>(
-    connection: &mut DB::Connection,
-    id: &MoveId,
-    ids: &[Gdid],
-    state: FenceState,
-) -> Result<bool, StepError> {
-    for ids in ids.chunks(NAMED_AT_ONCE) {
-        let row = format!("(?, ?, {}, 0, NULL, 0, 0)", state as i64);
-        let insert = format!(
-            "INSERT INTO mdb_fence (gdid, move, state, deadline, target, epoch, landed) VALUES {}",
-            repeated(&row, ids.len())
-        );
-        let pairs = ids
-            .iter()
-            .flat_map(|briefcase| [Value::from(*briefcase), Value::from(id)]);
-        let pairs: Vec<Value> = pairs.collect();
-        DB::execute_own(connection, &DB::insert_if_absent(&insert, "move"), &pairs).await?;
-    }
-    let own = count_fences::<DB>(connection, Value::from(id), "1, 2, 4").await?;
-    Ok(own == ids.len())
 }

@@ -128,6 +128,10 @@ impl AnyPool {
                 let mut lease = pool.acquire(Lane::Write).await?;
                 let result = lease
                     .run(pool.statement_limit(), async |c| {
+                        if let [_] = steps {
+                            // A statement is a transaction, and three times as fast as one.
+                            return Step::run_all::<DB>(steps, c).await;
+                        }
                         DB::begin(c, &TransactionOptions::new()).await?;
                         let done = Step::run_all::<DB>(steps, c).await;
                         match done {

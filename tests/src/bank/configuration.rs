@@ -28,6 +28,10 @@ pub(super) fn text(prefix: &str, urls: &[String]) -> String {
         [central]
         shards = [{{ server = "{central}", database = "{prefix}_central" }}]
 
+        [[central.index]]
+        name = "customer_email"
+        key = "string"
+
         [[area]]
         name = "user"
 

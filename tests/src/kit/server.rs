@@ -20,10 +20,11 @@ use super::programs::{Programs, describe, run};
 use super::waiting::blocking;
 use super::{Durability, Kind, KitError, free_port, process, template, unique, workspace};
 
-/// The user that tests log in as. It may create databases, and see and end its own sessions.
-///
-/// Each server has an empty database of the same name.
+/// The user that tests log in as. It may create databases, and see and end its own sessions. Each server has an
+/// empty database of the same name.
 pub const USER: &str = "mdb";
+/// A role on PostgreSQL that [`USER`] can become, and that has no rights of its own.
+pub const PLAIN_ROLE: &str = "mdb_plain";
 
 /// The password of [`USER`]; the servers check it.
 pub const PASSWORD: &str = "mdb";

@@ -1,9 +1,12 @@
 //! Templates: initialised data directories, made once per machine boot and copied for each server.
 //!
-//! A template has the user [`USER`](super::USER) with its password and an empty database of the same name. It stays
+//! A template has the user [`USER`](super::USER) with its password and an empty database of the same name. On
+//! PostgreSQL that user may leave out checks of foreign keys, and can become
+//! [`PLAIN_ROLE`](super::PLAIN_ROLE), which may not. A template stays
 //! in the temporary directory for the next test process. Its name has the engine's exact version, so that an upgrade
 //! makes a new one, and the boot's id, since its files are not forced to disk.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -11,10 +14,10 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use super::programs::{Programs, run, run_with_input};
-use super::{Kind, KitError, PASSWORD, USER};
+use super::{Kind, KitError, PASSWORD, PLAIN_ROLE, USER};
 
 /// Raised whenever the steps below change, so that no older template is used.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// The path of the engine's template; makes it when it is not there.
 ///
@@ -102,10 +105,19 @@ fn make_postgres(programs: &Programs, data: &Path) -> Result<(), KitError> {
     single.args(["--single", "-j", "-D"]).arg(data);
     single.args(["-c", "fsync=off", "postgres"]);
     // With -j a statement ends at a semicolon and an empty line; CREATE DATABASE must stand alone.
-    let statements = format!(
+    let mut statements = format!(
         "CREATE ROLE {USER} LOGIN CREATEDB PASSWORD '{PASSWORD}';\n\n\
+         CREATE ROLE {PLAIN_ROLE};\n\n\
+         GRANT {PLAIN_ROLE} TO {USER};\n\n\
          CREATE DATABASE {USER} OWNER {USER};\n\n"
     );
+    let version_path = data.join("PG_VERSION");
+    let version =
+        fs::read_to_string(&version_path).map_err(KitError::file("read", &version_path))?;
+    if version.trim().parse().is_ok_and(|major: u32| major >= 15) {
+        let grant = "GRANT SET ON PARAMETER session_replication_role TO";
+        let _ = write!(statements, "{grant} {USER};\n\n");
+    }
     let output = run_with_input(&mut single, &statements)?;
     // Single-user mode reports a failed statement, but ends with success.
     if output.contains("ERROR:") {

@@ -68,6 +68,7 @@ async fn the_bank_is_open_while_movers_are_killed<DB: TestEngine>() {
     }
     audit.balances().await;
     audit.reconcile(&ledger).await;
+    bank.find(&sets.concat()).await;
     wait_for("nothing to be left on the shards", PATIENCE, async || {
         let left = Box::pin(mdb.relocator().clean()).await;
         left.is_ok_and(|left| left.is_empty())

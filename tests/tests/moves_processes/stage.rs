@@ -114,6 +114,8 @@ impl<DB: TestEngine> Stage<DB> {
         let mut audit = Audit::open(&self.bank, "at the end").await;
         audit.balances().await;
         audit.reconcile(&self.workers.ledger()).await;
+        self.bank.find(&self.moved).await;
+        self.bank.find(&self.neighbours.concat()).await;
     }
 
     /// A mover that is to wait at a step.

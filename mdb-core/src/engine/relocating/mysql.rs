@@ -4,7 +4,9 @@
 //! - `locks`: stripes that stand for briefcases; sessions.
 //! - `values`: how each column type travels, and its canonical form.
 //! - `copy`: from one snapshot of the source to the target, in statements of some thousand rows.
+//! - `delete`: taking them away again.
 //! - `changes`: catching up with what the triggers recorded.
+//! - `records`: counting and removing that.
 //! - `sums`: checksums that the servers compute, and the rows that differ.
 //!
 //! A briefcase takes milliseconds to move and a round trip costs a tenth of one, so most of a step's
@@ -15,7 +17,9 @@
 mod arming;
 mod changes;
 mod copy;
+mod delete;
 mod locks;
+mod records;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -27,7 +31,7 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use mdb_gdid::Gdid;
 use sqlx::mysql::{MySqlConnection, MySqlDatabaseError, MySqlRow};
-use sqlx::{Executor, MySql, Row};
+use sqlx::{Database, Executor, MySql, Row, TransactionManager};
 
 use super::{
     Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, Span,
@@ -58,6 +62,22 @@ impl Relocating for MySql {
     ) -> Result<(), StepError> {
         let query = format!("{} LOCK IN SHARE MODE", select_owner(id));
         is_owner(&run(connection, &query).await?, owner)
+    }
+
+    async fn begin_as_mover(
+        connection: &mut MySqlConnection,
+        id: &MoveId,
+        owner: OwnerToken,
+        _: Duration,
+    ) -> Result<(), StepError> {
+        let begin = format!("{}; START TRANSACTION READ WRITE", mover_settings(id));
+        <Self as Database>::TransactionManager::begin(connection, Some(begin.into())).await?;
+        let checked = Self::check_owner(connection, id, owner).await;
+        if checked.is_err() {
+            Self::rollback(connection).await?;
+            Self::leave_as_mover(connection, id).await?;
+        }
+        checked
     }
 
     async fn lock_shared(connection: &mut MySqlConnection, id: Gdid) -> Result<(), sqlx::Error> {
@@ -118,7 +138,7 @@ impl Relocating for MySql {
         manifest: &Manifest,
         id: &MoveId,
     ) -> Result<u64, sqlx::Error> {
-        let recorded = changes::recorded(connection, manifest, id).await?;
+        let recorded = records::recorded(connection, manifest, id).await?;
         Ok(recorded.iter().map(|table| table.all).sum())
     }
 
@@ -126,9 +146,9 @@ impl Relocating for MySql {
         connection: &mut MySqlConnection,
         manifest: &Manifest,
         id: &MoveId,
-        span: Span,
-    ) -> Result<Vec<TableSum>, sqlx::Error> {
-        sums::sums(connection, manifest, id, span).await
+        spans: &[Span],
+    ) -> Result<Vec<Vec<TableSum>>, sqlx::Error> {
+        sums::sums(connection, manifest, id, spans).await
     }
 
     async fn differences(
@@ -147,7 +167,7 @@ impl Relocating for MySql {
         id: &MoveId,
         limit: u32,
     ) -> Result<u64, sqlx::Error> {
-        copy::delete_some(connection, manifest, id, limit).await
+        delete::delete_some(connection, manifest, id, limit).await
     }
 
     async fn end_sessions(

@@ -6,10 +6,12 @@
 //! - `delete`: deleting them again, a bounded number at a time.
 //! - `changes`: catching up with what the triggers recorded.
 //! - `sums`: checksums that the servers compute, and the rows that differ.
+//! - `unchecked`: when foreign keys need not be checked row by row.
 //!
 //! A briefcase takes milliseconds to move and a round trip costs a tenth of one, so most of a step's
 //! statements go out together, as one text.
 
+mod briefcases;
 mod changes;
 mod copy;
 mod delete;
@@ -18,6 +20,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod triggers;
+mod unchecked;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -32,20 +35,13 @@ use super::{
     TableSum,
 };
 use crate::engine::{Engine, ErrorClass};
+use briefcases::Briefcases;
 
 /// How long the transactions that are begun here wait for a lock.
 const LOCK_LIMIT: Duration = Duration::from_millis(150);
 
 /// What [`require_owner`] fails with.
 const DIVISION_BY_ZERO: &str = "22012";
-
-/// Up to how many briefcases rows are looked up by indexes only, however few rows the planner takes
-/// a table to have: statistics may be missing, and scanning a big table for a small briefcase takes
-/// longer than all the rest.
-const FEW_BRIEFCASES: usize = 16;
-
-/// Up to how many briefcases stand in a statement one by one.
-const MANY_BRIEFCASES: usize = 1_000;
 
 impl Relocating for Postgres {
     async fn enter_as_mover(
@@ -131,6 +127,10 @@ impl Relocating for Postgres {
         triggers::installed(connection).await
     }
 
+    async fn spare_checks(pair: &mut Pair<Self>, manifest: &Manifest) -> Result<(), sqlx::Error> {
+        unchecked::spare_checks(pair, manifest).await
+    }
+
     async fn copy(
         pair: &mut Pair<Self>,
         manifest: &Manifest,
@@ -164,9 +164,9 @@ impl Relocating for Postgres {
         connection: &mut PgConnection,
         manifest: &Manifest,
         id: &MoveId,
-        span: Span,
-    ) -> Result<Vec<TableSum>, sqlx::Error> {
-        sums::sums(connection, manifest, id, span).await
+        spans: &[Span],
+    ) -> Result<Vec<Vec<TableSum>>, sqlx::Error> {
+        sums::sums(connection, manifest, id, spans).await
     }
 
     async fn differences(
@@ -224,60 +224,6 @@ fn settings(limit: Duration) -> String {
         "SET LOCAL lock_timeout = {}; SET LOCAL jit = off; ",
         limit.as_millis().max(1)
     )
-}
-
-/// The briefcases of a move, as statements select by them.
-struct Briefcases {
-    /// What a key is compared with.
-    comparison: String,
-    /// Settings of a transaction that looks their rows up.
-    settings: &'static str,
-}
-
-impl Briefcases {
-    /// Reads them from the fences. Their ids stand in statements, so the planner knows how many they
-    /// are; unless they are too many.
-    async fn of(connection: &mut PgConnection, id: &MoveId) -> Result<Self, sqlx::Error> {
-        Self::within(connection, id, Span::ALL).await
-    }
-
-    async fn within(
-        connection: &mut PgConnection,
-        id: &MoveId,
-        span: Span,
-    ) -> Result<Self, sqlx::Error> {
-        let [first, last] = span.digits();
-        let ids = format!(
-            "{} AND gdid BETWEEN '\\x{first}'::bytea AND '\\x{last}'::bytea",
-            ids(id)
-        );
-        // Not as the session writes bytes.
-        let query = format!(
-            "SELECT encode(gdid, 'hex') AS id FROM ({ids}) AS f LIMIT {}",
-            MANY_BRIEFCASES + 1
-        );
-        let rows = run(connection, &query).await?;
-        if rows.len() > MANY_BRIEFCASES {
-            return Ok(Self {
-                comparison: format!("= ANY (ARRAY({ids}))"),
-                settings: "",
-            });
-        }
-        let list: Vec<String> = rows
-            .iter()
-            .map(|row| Ok(format!("'\\x{}'", row.try_get::<&str, _>("id")?)))
-            .collect::<Result<_, sqlx::Error>>()?;
-        let settings = if rows.len() <= FEW_BRIEFCASES {
-            // Starting workers would take longer than their work.
-            "SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0; "
-        } else {
-            ""
-        };
-        Ok(Self {
-            comparison: format!("= ANY (ARRAY[{}]::bytea[])", list.join(",")),
-            settings,
-        })
-    }
 }
 
 fn select_owner(id: &MoveId) -> String {

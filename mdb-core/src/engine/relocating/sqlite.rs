@@ -6,6 +6,9 @@
 
 mod capture;
 mod copy;
+mod hashing;
+mod pieces;
+mod purge;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -18,12 +21,12 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::{
     Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, Span,
-    StepError, TableSum,
+    StepError, TableSum, begin,
 };
 use crate::engine::{Engine, ErrorClass, Value};
 
-/// The ids of a move, as a query with the move's id as its value.
-const IDS: &str = "SELECT gdid FROM mdb_fence WHERE move = ?";
+/// The ids of a move, as a query with the move's id as its only value.
+const IDS: &str = "SELECT gdid FROM mdb_fence WHERE move = ?1";
 
 impl Relocating for Sqlite {
     async fn enter_as_mover(
@@ -56,6 +59,31 @@ impl Relocating for Sqlite {
             Some(found) if found == owner.get() => Ok(()),
             _ => Err(StepError::NotOwner),
         }
+    }
+
+    async fn begin_as_mover(
+        connection: &mut SqliteConnection,
+        id: &MoveId,
+        owner: OwnerToken,
+        limit: Duration,
+    ) -> Result<(), StepError> {
+        begin::<Self>(connection).await?;
+        let entered = async {
+            // The check and the entry in one statement.
+            let enter = "INSERT INTO mdb_guest (move) SELECT move FROM mdb_mover WHERE move = ? AND owner = ? \
+                         ON CONFLICT DO NOTHING";
+            let values = [id.into(), Value::Integer(owner.get())];
+            if Self::execute_own(connection, enter, &values).await? == 1 {
+                return Ok(());
+            }
+            Self::check_owner(connection, id, owner).await?;
+            Ok(Self::enter_as_mover(connection, id, limit).await?)
+        };
+        let entered: Result<(), StepError> = entered.await;
+        if entered.is_err() {
+            Self::rollback(connection).await?;
+        }
+        entered
     }
 
     async fn lock_shared(_: &mut SqliteConnection, _: Gdid) -> Result<(), sqlx::Error> {
@@ -128,9 +156,13 @@ impl Relocating for Sqlite {
         connection: &mut SqliteConnection,
         manifest: &Manifest,
         id: &MoveId,
-        span: Span,
-    ) -> Result<Vec<TableSum>, sqlx::Error> {
-        sums::sums(connection, manifest, id, span).await
+        spans: &[Span],
+    ) -> Result<Vec<Vec<TableSum>>, sqlx::Error> {
+        let mut sums = Vec::with_capacity(spans.len());
+        for span in spans {
+            sums.push(sums::sums(connection, manifest, id, *span).await?);
+        }
+        Ok(sums)
     }
 
     async fn differences(
@@ -150,22 +182,7 @@ impl Relocating for Sqlite {
         id: &MoveId,
         limit: u32,
     ) -> Result<u64, sqlx::Error> {
-        let mut deleted = 0;
-        for table in manifest.tables().iter().rev() {
-            let left = u64::from(limit) - deleted;
-            if left == 0 {
-                break;
-            }
-            let keys = table.key_list("t");
-            let sql = format!(
-                "DELETE FROM {name} WHERE ({}) IN (SELECT {keys} FROM {name} t WHERE {} LIMIT {left})",
-                table.key_list(""),
-                manifest.condition::<Self>(table, "t", IDS),
-                name = Self::quote(&table.name),
-            );
-            deleted += Self::execute_own(connection, &sql, &[id.into()]).await?;
-        }
-        Ok(deleted)
+        purge::delete_some(connection, manifest, id, limit.into()).await
     }
 
     async fn end_sessions(_: &mut SqliteConnection, _: &str) -> Result<(), sqlx::Error> {

@@ -4,8 +4,11 @@
 //! table queues behind it; so it waits for `limit` only. (MySQL counts that wait in seconds: one.)
 //!
 //! Definitions are not transactional here. A named lock keeps movers from arming and disarming the same
-//! database at once, and what is found installed is looked up under that lock.
+//! database at once, and what is found installed is looked up under that lock, or vouched for (see `voucher`).
 
+mod voucher;
+
+use std::fmt::Write;
 use std::time::Duration;
 
 use sqlx::mysql::MySqlConnection;
@@ -30,7 +33,6 @@ pub(super) struct Installed {
 pub(super) async fn installed(
     connection: &mut MySqlConnection,
 ) -> Result<Vec<Installed>, sqlx::Error> {
-    // The triggers first: they write to the tables.
     let query = "SELECT CAST(trigger_name AS BINARY), 0 AS is_table, CAST(event_object_table AS BINARY), CAST(action_statement AS BINARY) \
                  FROM information_schema.triggers \
                  WHERE trigger_schema = DATABASE() AND trigger_name LIKE 'mdb\\_capture\\_%' \
@@ -56,13 +58,21 @@ pub(super) async fn installed(
         .collect()
 }
 
+/// The name of the lock under which definitions change. MySQL's names of locks have up to 64 characters,
+/// as those of databases.
+const LOCK: &str = "CONCAT('mdb-arming:', MD5(DATABASE()))";
+
 pub(super) async fn arm(
     connection: &mut MySqlConnection,
     manifest: &Manifest,
     limit: Duration,
 ) -> Result<(), StepError> {
+    if voucher::is_armed(connection, manifest).await? {
+        return Ok(());
+    }
     alone(connection, async |connection| {
-        install(connection, manifest, limit).await
+        install(connection, manifest, limit).await?;
+        voucher::vouch(connection, manifest).await
     })
     .await
 }
@@ -89,16 +99,14 @@ async fn alone(
     connection: &mut MySqlConnection,
     work: impl AsyncFnOnce(&mut MySqlConnection) -> Result<(), StepError>,
 ) -> Result<(), StepError> {
-    // MySQL's names of locks have up to 64 characters, as those of databases.
-    let name = "CONCAT('mdb-arming:', MD5(DATABASE()))";
-    let take = format!("SELECT CAST(GET_LOCK({name}, 0) AS SIGNED)");
+    let take = format!("SELECT CAST(GET_LOCK({LOCK}, 0) AS SIGNED)");
     let rows = run(connection, &take).await?;
     let taken: Option<i64> = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
     if taken != Some(1) {
         return Err(StepError::Busy);
     }
     let done = work(connection).await;
-    run(connection, &format!("DO RELEASE_LOCK({name})")).await?;
+    run(connection, &format!("DO RELEASE_LOCK({LOCK})")).await?;
     done
 }
 
@@ -115,52 +123,100 @@ async fn install(
         // Somebody changes tables just now.
         return Err(StepError::Busy);
     }
-    for table in manifest.tables() {
-        let name = table.change_table();
-        let shape = shape(table);
-        let is_there = found
-            .iter()
-            .any(|object| object.name == name && object.text == shape);
-        if !is_there {
-            // Its old triggers could not write to it.
-            for event in Event::ALL {
-                let drop = format!("DROP TRIGGER IF EXISTS {}", triggers::name(table, event));
-                change_definition(connection, &drop, limit).await?;
+    let changes = changes(manifest, &found, &following);
+    if changes.is_empty() {
+        return Ok(());
+    }
+    voucher::revoke(connection).await?;
+    for change in &changes {
+        match change {
+            Change::Bounded(sql) => change_definition(connection, sql, limit).await?,
+            Change::BoundedInMySql(sql) => {
+                if is_mysql(connection).await? {
+                    change_definition(connection, sql, limit).await?;
+                }
             }
-            let drop = format!("DROP TABLE IF EXISTS {name}");
-            change_definition(connection, &drop, limit).await?;
-            // It keeps nobody waiting, however long it takes.
-            run(connection, &create_table(table, &shape))
-                .await
-                .map_err(busy)?;
-        }
-        for event in Event::ALL {
-            let name = triggers::name(table, event);
-            let body = triggers::body(manifest, table, event, &following);
-            let other = found.iter().find(|object| object.name == name);
-            if is_there && other.is_some_and(|o| o.text == body && o.on == table.name) {
-                continue;
-            }
-            // MySQL can't replace one, and nobody can have one replace another table's.
-            if other.is_some_and(|o| o.on != table.name) || is_mysql(connection).await? {
-                let drop = format!("DROP TRIGGER IF EXISTS {name}");
-                change_definition(connection, &drop, limit).await?;
-            }
-            let create = format!(
-                "CREATE /*M! OR REPLACE */ TRIGGER {name} AFTER {} ON {} FOR EACH ROW {body}",
-                event.name(),
-                quoted(table)
-            );
-            change_definition(connection, &create, limit).await?;
+            Change::Own(sql) => run(connection, sql).await.map(drop).map_err(busy)?,
         }
     }
     Ok(())
 }
 
+/// A statement that changes a definition.
+enum Change {
+    /// It needs a table that others use.
+    Bounded(String),
+    /// The same, in MySQL only.
+    BoundedInMySql(String),
+    /// It keeps nobody waiting, however long it takes.
+    Own(String),
+}
+
+/// What has to be done to have everything installed.
+fn changes(manifest: &Manifest, found: &[Installed], following: &[Following]) -> Vec<Change> {
+    let named = |name: &str| found.iter().find(|object| object.name == name);
+    let mut changes = Vec::new();
+    for table in manifest.tables() {
+        let name = table.change_table();
+        let shape = shape(table);
+        let is_there = named(&name).is_some_and(|object| object.text == shape);
+        if !is_there {
+            // Its old triggers could not write to it.
+            for event in Event::ALL {
+                let trigger = triggers::name(table, event);
+                if named(&trigger).is_some() {
+                    changes.push(Change::Bounded(format!("DROP TRIGGER IF EXISTS {trigger}")));
+                }
+            }
+            if named(&name).is_some() {
+                changes.push(Change::Bounded(format!("DROP TABLE IF EXISTS {name}")));
+            }
+            changes.push(Change::Own(create_table(table, &shape)));
+        }
+        for event in Event::ALL {
+            let name = triggers::name(table, event);
+            let body = triggers::body(manifest, table, event, following);
+            let other = named(&name).filter(|_| is_there);
+            if other.is_some_and(|o| o.text == body && o.on == table.name) {
+                continue;
+            }
+            match other {
+                // Nobody can have one replace another table's, and MySQL can't replace one at all.
+                Some(other) if other.on != table.name => {
+                    changes.push(Change::Bounded(format!("DROP TRIGGER IF EXISTS {name}")));
+                }
+                Some(_) => {
+                    changes.push(Change::BoundedInMySql(format!(
+                        "DROP TRIGGER IF EXISTS {name}"
+                    )));
+                }
+                None => {}
+            }
+            changes.push(Change::Bounded(format!(
+                "CREATE /*M! OR REPLACE */ TRIGGER {name} AFTER {} ON {} FOR EACH ROW {body}",
+                event.name(),
+                quoted(table)
+            )));
+        }
+    }
+    changes
+}
+
 async fn remove(connection: &mut MySqlConnection, limit: Duration) -> Result<(), StepError> {
-    for object in installed(connection).await? {
-        let kind = if object.is_table { "TABLE" } else { "TRIGGER" };
-        let drop = format!("DROP {kind} IF EXISTS {}", MySql::quote(&object.name));
+    let found = installed(connection).await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    voucher::revoke(connection).await?;
+    let (tables, triggers): (Vec<_>, Vec<_>) = found.iter().partition(|object| object.is_table);
+    // The triggers first: they write to the tables.
+    for trigger in triggers {
+        let drop = format!("DROP TRIGGER IF EXISTS {}", MySql::quote(&trigger.name));
+        change_definition(connection, &drop, limit).await?;
+    }
+    let tables: Vec<String> = tables.iter().map(|t| MySql::quote(&t.name)).collect();
+    if !tables.is_empty() {
+        let drop = format!("DROP TABLE IF EXISTS {}", tables.join(", "));
         change_definition(connection, &drop, limit).await?;
     }
     Ok(())
@@ -199,15 +255,42 @@ fn shape(table: &MovedTable) -> String {
     format!("mdb 1 {hash:032x}")
 }
 
-/// Columns that are taken from the missing side of a join are the table's own, but may be NULL.
+/// Takes the types of a key's columns as they are written where they say all; as text has a collation too,
+/// its columns are those of the missing side of a join with the table. Either may be NULL.
 fn create_table(table: &MovedTable, shape: &str) -> String {
-    format!(
+    let head = format!(
         "CREATE TABLE {} (seq BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, gdid BINARY(12) NOT NULL, \
-         deep BOOLEAN NOT NULL, KEY (gdid)) ENGINE=InnoDB COMMENT='{shape}' \
-         AS SELECT x'' AS gdid, FALSE AS deep, {} FROM (SELECT 1 AS one) o LEFT JOIN {} t ON FALSE LIMIT 0",
-        table.change_table(),
+         deep BOOLEAN NOT NULL, ",
+        table.change_table()
+    );
+    let tail = format!("KEY (gdid)) ENGINE=InnoDB COMMENT='{shape}'");
+    if table
+        .key_columns()
+        .all(|column| is_whole_type(&column.data_type))
+    {
+        let mut keys = String::new();
+        for (column, place) in table.key_columns().zip(1..) {
+            let _ = write!(keys, "k{place} {} NULL, ", column.data_type);
+        }
+        return format!("{head}{keys}{tail}");
+    }
+    format!(
+        "{head}{tail} AS SELECT x'' AS gdid, FALSE AS deep, {} \
+         FROM (SELECT 1 AS one) o LEFT JOIN {} t ON FALSE LIMIT 0",
         keys_as_numbered(table, "t"),
         quoted(table),
+    )
+}
+
+/// Whether a column of the type needs no other word to be the same.
+fn is_whole_type(data_type: &str) -> bool {
+    let data_type = data_type.to_ascii_lowercase();
+    let end = data_type
+        .find(|c: char| !c.is_ascii_alphanumeric())
+        .unwrap_or(data_type.len());
+    matches!(
+        &data_type[..end],
+        "binary" | "varbinary" | "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "date"
     )
 }
 

@@ -13,69 +13,15 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::{MySql, Row};
 
 use super::copy::{BEGIN_SNAPSHOT, Reading, begin_at_target, end_at_target, transfer};
+use super::records::{Recorded, forget, recorded, records};
 use super::values::{Kind, read_list};
 use super::{
-    LEAVE, busy, ids, is_owner, joined, keys, keys_as_numbered, mover_settings, numbered, quoted,
-    rollback, rows_of, run, same_key, select_owner,
+    busy, ids, is_owner, joined, keys, keys_as_numbered, numbered, quoted, rollback, rows_of, run,
+    same_key, select_owner,
 };
 use crate::engine::relocating::{
     Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError,
 };
-
-/// How many records one statement removes.
-const REMOVED_AT_ONCE: usize = 1_000;
-
-/// How many changes of one table are recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Recorded {
-    pub(super) all: u64,
-    deep: u64,
-    whole: u64,
-}
-
-pub(super) async fn recorded(
-    connection: &mut MySqlConnection,
-    manifest: &Manifest,
-    id: &MoveId,
-) -> Result<Vec<Recorded>, sqlx::Error> {
-    let counts: Vec<String> = manifest
-        .tables()
-        .iter()
-        .map(|table| {
-            format!(
-                "SELECT {} AS number, COUNT(*), CAST(COALESCE(SUM(c.deep), 0) AS SIGNED), \
-                 CAST(COALESCE(SUM(c.k1 IS NULL), 0) AS SIGNED) FROM {}",
-                table.number,
-                records(table, id)
-            )
-        })
-        .collect();
-    if counts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let query = format!("{} ORDER BY number", counts.join(" UNION ALL "));
-    let rows = run(connection, &query).await?;
-    rows.iter()
-        .map(|row| {
-            let count =
-                |place: usize| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(place)?.unsigned_abs());
-            Ok(Recorded {
-                all: count(1)?,
-                deep: count(2)?,
-                whole: count(3)?,
-            })
-        })
-        .collect()
-}
-
-/// `FROM` this: the records `c` of the move.
-fn records(table: &MovedTable, id: &MoveId) -> String {
-    format!(
-        "({}) f STRAIGHT_JOIN {} c ON c.gdid = f.gdid",
-        ids(id),
-        table.change_table()
-    )
-}
 
 pub(super) async fn catch_up(
     pair: &mut Pair<MySql>,
@@ -351,42 +297,4 @@ impl<'m> Round<'m> {
         }
         queries.join(" UNION ")
     }
-}
-
-/// Removes the records that were applied.
-async fn forget(
-    source: &mut MySqlConnection,
-    manifest: &Manifest,
-    id: &MoveId,
-    owner: OwnerToken,
-    taken: &[Vec<i64>],
-) -> Result<(), StepError> {
-    let begin = format!(
-        "{}; START TRANSACTION; {} LOCK IN SHARE MODE",
-        mover_settings(id),
-        select_owner(id)
-    );
-    let mut remove = String::new();
-    for (table, numbers) in manifest.tables().iter().zip(taken) {
-        for numbers in numbers.chunks(REMOVED_AT_ONCE) {
-            let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
-            // By the index, or it would wait for records that are just being made.
-            let _ = write!(
-                remove,
-                "DELETE c FROM {} c FORCE INDEX (PRIMARY) WHERE c.seq IN ({}); ",
-                table.change_table(),
-                numbers.join(",")
-            );
-        }
-    }
-    let _ = write!(remove, "COMMIT; {LEAVE}");
-    let removed = async {
-        is_owner(&run(source, &begin).await.map_err(busy)?, owner)?;
-        run(source, &remove).await.map(drop).map_err(busy)
-    };
-    let removed = removed.await;
-    if removed.is_err() {
-        rollback(source).await?;
-    }
-    removed
 }

@@ -8,10 +8,11 @@ use futures_util::StreamExt;
 use sqlx::mysql::{MySqlConnection, MySqlQueryResult, MySqlRow};
 use sqlx::{Either, Executor, MySql, Row};
 
+use super::delete::delete_some;
 use super::values::{Kind, read_list};
 use super::{
-    LEAVE, busy, column_list, ids, is_owner, keys_as_numbered, mover_settings, quoted, rollback,
-    rows_of, run, same_key, select_owner,
+    LEAVE, busy, column_list, ids, is_owner, mover_settings, quoted, rollback, rows_of, run,
+    select_owner,
 };
 use crate::engine::relocating::{
     Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, StepError,
@@ -36,6 +37,18 @@ const TARGET_SETTINGS: &str = "SET SESSION sql_mode = 'PIPES_AS_CONCAT,NO_ENGINE
 pub(super) const BEGIN_SNAPSHOT: &str = "SET SESSION net_write_timeout = 3600 /*M! , SESSION idle_transaction_timeout = 0 */; \
      SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
      START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+
+/// How many statements [`begin_sql`] has.
+const BEGIN_STATEMENTS: usize = 4;
+
+/// Begins a transaction of the target, and asks whose the move is.
+fn begin_sql(id: &MoveId) -> String {
+    format!(
+        "{TARGET_SETTINGS}; {}; START TRANSACTION; {} LOCK IN SHARE MODE",
+        mover_settings(id),
+        select_owner(id)
+    )
+}
 
 type Steps<'c> = BoxStream<'c, Result<Either<MySqlQueryResult, MySqlRow>, sqlx::Error>>;
 
@@ -63,7 +76,7 @@ impl Reading {
     }
 }
 
-/// Statements that bring rows.
+/// Statements that bring rows. The first is text, which begins the transaction too.
 #[derive(Default)]
 struct Chunk<'r> {
     parts: Vec<Part<'r>>,
@@ -82,10 +95,16 @@ pub(super) async fn copy(
     owner: OwnerToken,
     pace: &dyn Pace,
 ) -> Result<Amount, StepError> {
-    clear(&mut pair.target, manifest, id, owner).await?;
-    // A mover that was replaced would be refused at the target; so late it need not begin.
-    is_owner(&run(&mut pair.source, &select_owner(id)).await?, owner)?;
-    run(&mut pair.source, BEGIN_SNAPSHOT).await.map_err(busy)?;
+    let Pair { source, target, .. } = &mut *pair;
+    let (cleared, begun) = tokio::join!(
+        clear(target, manifest, id, owner),
+        begin_snapshot(source, id, owner)
+    );
+    if let Err(error) = cleared {
+        rollback(source).await?;
+        return Err(error);
+    }
+    begun?;
     let readings: Vec<Reading> = manifest
         .tables()
         .iter()
@@ -96,6 +115,21 @@ pub(super) async fn copy(
     copied
 }
 
+/// A mover that was replaced would be refused at the target; so late it need not begin.
+async fn begin_snapshot(
+    source: &mut MySqlConnection,
+    id: &MoveId,
+    owner: OwnerToken,
+) -> Result<(), StepError> {
+    let begin = format!("{BEGIN_SNAPSHOT}; {}", select_owner(id));
+    let begun = run(source, &begin).await.map_err(busy);
+    let begun = begun.and_then(|rows| is_owner(&rows, owner));
+    if begun.is_err() {
+        rollback(source).await?;
+    }
+    begun
+}
+
 /// Removes the rows of the move that are at the target.
 async fn clear(
     target: &mut MySqlConnection,
@@ -103,6 +137,24 @@ async fn clear(
     id: &MoveId,
     owner: OwnerToken,
 ) -> Result<(), StepError> {
+    let tables = manifest.tables().iter();
+    let any = tables.map(|table| {
+        let rows = rows_of(manifest, table, "t", &ids(id));
+        format!("EXISTS (SELECT 1 {rows})")
+    });
+    let any = any.collect::<Vec<_>>().join(" OR ");
+    // Only an earlier attempt has left some.
+    if any.is_empty()
+        || run(
+            target,
+            &format!("SELECT 1 FROM (SELECT 1 AS one) o WHERE {any}"),
+        )
+        .await
+        .map_err(busy)?
+        .is_empty()
+    {
+        return Ok(());
+    }
     loop {
         begin_at_target(target, id, owner).await?;
         let deleted = delete_some(target, manifest, id, DELETED_AT_ONCE)
@@ -120,19 +172,32 @@ pub(super) async fn begin_at_target(
     id: &MoveId,
     owner: OwnerToken,
 ) -> Result<(), StepError> {
-    let begin = format!(
-        "{TARGET_SETTINGS}; {}; START TRANSACTION; {} LOCK IN SHARE MODE",
-        mover_settings(id),
-        select_owner(id)
-    );
-    let rows = run(target, &begin).await.map_err(busy);
-    match rows.and_then(|rows| is_owner(&rows, owner)) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            rollback(target).await?;
-            Err(error)
+    let begun = begin_with(target, &begin_sql(id), owner).await;
+    if begun.is_err() {
+        rollback(target).await?;
+    }
+    begun
+}
+
+/// Runs statements of which the first are those of [`begin_sql`]. Whatever comes of them, there may be a
+/// transaction to end.
+async fn begin_with(
+    target: &mut MySqlConnection,
+    sql: &str,
+    owner: OwnerToken,
+) -> Result<(), StepError> {
+    let mut steps = target.fetch_many(sql);
+    let (mut ended, mut checked) = (0, Err(StepError::NotOwner));
+    while let Some(step) = steps.next().await {
+        match step {
+            Ok(Either::Left(_)) => ended += 1,
+            Ok(Either::Right(row)) => checked = is_owner(&[row], owner),
+            // Who has the move now may have done what is in the way of the statements after the check.
+            Err(error) if ended < BEGIN_STATEMENTS || checked.is_ok() => return Err(busy(error)),
+            Err(_) => break,
         }
     }
+    checked
 }
 
 pub(super) async fn end_at_target<T>(
@@ -167,16 +232,18 @@ pub(super) async fn transfer(
     let queries: Vec<&str> = readings.iter().map(|r| r.query.as_str()).collect();
     let sql = queries.join("; ");
     let Pair { source, target, .. } = pair;
+    let begin = begin_sql(id);
     let mut reader = Reader {
         steps: source.fetch_many(sql.as_str()),
         readings,
+        begin: &begin,
         ended: 0,
     };
     let mut total = Amount::default();
     let mut chunk = reader.chunk().await.map_err(busy)?;
     while chunk.amount.rows > 0 {
         let amount = chunk.amount;
-        let (written, next) = tokio::join!(write(target, chunk, id, owner), reader.chunk());
+        let (written, next) = tokio::join!(write(target, chunk, owner), reader.chunk());
         written?;
         total.rows += amount.rows;
         total.bytes += amount.bytes;
@@ -193,6 +260,8 @@ pub(super) async fn transfer(
 struct Reader<'c, 'r> {
     steps: Steps<'c>,
     readings: &'r [Reading],
+    /// Goes before the statements of each chunk.
+    begin: &'r str,
     /// How many of their queries have ended.
     ended: usize,
 }
@@ -201,7 +270,7 @@ impl<'r> Reader<'_, 'r> {
     /// The next rows; none when all were read.
     async fn chunk(&mut self) -> Result<Chunk<'r>, sqlx::Error> {
         let mut chunk = Chunk::default();
-        let mut text = String::new();
+        let mut text = self.begin.to_owned();
         // The statement that `text` ends with is one for this table.
         let mut open = None;
         while chunk.amount.rows < CHUNK_ROWS && chunk.amount.bytes < CHUNK_BYTES {
@@ -258,17 +327,17 @@ impl<'r> Reader<'_, 'r> {
 async fn write(
     target: &mut MySqlConnection,
     chunk: Chunk<'_>,
-    id: &MoveId,
     owner: OwnerToken,
 ) -> Result<(), StepError> {
-    begin_at_target(target, id, owner).await?;
     let written = async {
-        for part in &chunk.parts {
+        for (number, part) in chunk.parts.iter().enumerate() {
             match part {
-                Part::Text(sql) => target.execute(sql.as_str()).await.map(drop),
-                Part::Long(reading, row) => write_long(target, reading, row).await,
+                Part::Text(sql) if number == 0 => begin_with(target, sql, owner).await?,
+                Part::Text(sql) => target.execute(sql.as_str()).await.map(drop).map_err(busy)?,
+                Part::Long(reading, row) => {
+                    write_long(target, reading, row).await.map_err(busy)?;
+                }
             }
-            .map_err(busy)?;
         }
         Ok(())
     };
@@ -306,57 +375,4 @@ async fn write_long(
         };
     }
     query.execute(target).await.map(drop)
-}
-
-/// Children first, in one statement each; all in one round trip when there are no more than `limit`.
-pub(super) async fn delete_some(
-    connection: &mut MySqlConnection,
-    manifest: &Manifest,
-    id: &MoveId,
-    limit: u32,
-) -> Result<u64, sqlx::Error> {
-    let counts: Vec<String> = manifest
-        .tables()
-        .iter()
-        .map(|table| {
-            let rows = rows_of(manifest, table, "t", &ids(id));
-            let number = table.number;
-            format!(
-                "SELECT {number} AS number, COUNT(*) FROM (SELECT 1 {rows} LIMIT {limit}) x{number}"
-            )
-        })
-        .collect();
-    if counts.is_empty() {
-        return Ok(0);
-    }
-    // The children come first.
-    let count = format!("{} ORDER BY number DESC", counts.join(" UNION ALL "));
-    let mut left = u64::from(limit);
-    let mut delete = String::new();
-    for row in run(connection, &count).await? {
-        let number = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default();
-        let rows = row.try_get::<i64, _>(1)?.unsigned_abs().min(left);
-        if rows > 0 {
-            if !delete.is_empty() {
-                delete.push_str("; ");
-            }
-            delete.push_str(&delete_rows(manifest, &manifest.tables()[number], id, rows));
-            left -= rows;
-        }
-    }
-    if delete.is_empty() {
-        return Ok(0);
-    }
-    Ok(connection.execute(delete.as_str()).await?.rows_affected())
-}
-
-/// The rows are found first and deleted then: a `DELETE` alone would look at every row of the table.
-fn delete_rows(manifest: &Manifest, table: &MovedTable, id: &MoveId, limit: u64) -> String {
-    format!(
-        "DELETE t FROM (SELECT {} {} LIMIT {limit}) h STRAIGHT_JOIN {} t ON {}",
-        keys_as_numbered(table, "d"),
-        rows_of(manifest, table, "d", &ids(id)),
-        quoted(table),
-        same_key(table, "t", "h"),
-    )
 }

@@ -161,6 +161,45 @@ async fn differences_are_named_and_found_by_the_sums() {
     }
 }
 
+/// Spans in between which are left out, one without rows, and a table whose rows are looked for one by one.
+#[tokio::test]
+async fn spans_are_summed_up_by_themselves() {
+    let mut f = Fixture::new().await;
+    let mut tables = f.manifest.tables().to_vec();
+    if let MovedReach::Parent { on, .. } = &mut tables[3].reach {
+        on.truncate(1);
+    }
+    f.manifest = Manifest::new(tables);
+    f.claim().await;
+    for user in [3, 4] {
+        let fence = format!(
+            "INSERT INTO mdb_fence VALUES ({}, '{}', 1, 0, NULL, 0, 0)",
+            hex(user),
+            f.id.as_str()
+        );
+        f.pair.source.execute(fence.as_str()).await.unwrap();
+    }
+    f.put_fences().await;
+    let span = |first, last| {
+        let ids: Vec<Gdid> = (first..=last).map(id).collect();
+        Span::split(&ids, 1)[0]
+    };
+    let apart = [span(1, 1), span(3, 4), span(90, 95)];
+    let (source, manifest) = (&mut f.pair.source, &f.manifest);
+    let sums = MySql::sums(source, manifest, &f.id, &apart).await.unwrap();
+    let rows = |sums: &[TableSum]| sums.iter().map(|sum| sum.rows).collect::<Vec<_>>();
+    let found: Vec<Vec<u64>> = sums.iter().map(|sums| rows(sums)).collect();
+    assert_eq!(found, [[1, 1, 2, 2], [2, 7, 14, 14], [0, 0, 0, 0]]);
+    for (span, together) in apart.iter().zip(sums) {
+        let alone = MySql::sums(source, manifest, &f.id, &[*span])
+            .await
+            .unwrap();
+        assert_eq!(alone, [together]);
+    }
+    let none = MySql::sums(source, manifest, &f.id, &[]).await.unwrap();
+    assert!(none.is_empty());
+}
+
 #[tokio::test]
 async fn who_was_replaced_touches_nothing() {
     let mut f = Fixture::new().await;

@@ -22,25 +22,28 @@ pub(super) async fn delete_some(
         return Ok(0);
     };
     let delete = delete(manifest);
-    // One briefcase at a time: rows of one are found by indexes, wherever they stand in the tables.
-    let settings = "SET LOCAL jit = off; SET LOCAL enable_seqscan = off";
+    // Rows are found by indexes, wherever they stand in the tables; and such a plan takes longer to make
+    // than to run.
+    let settings = "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan";
     run(connection, settings).await?;
-    let mut deleted = 0;
+    let (mut deleted, mut emptied) = (0, 0);
     while deleted < limit {
         let found: Vec<Vec<u8>> = sqlx::query_scalar(&find)
             .fetch_all(&mut *connection)
             .await?;
         let before = deleted;
-        for briefcase in found {
-            let count: i64 = sqlx::query_scalar(&delete)
-                .bind(&briefcase)
+        let mut rest = found.as_slice();
+        while !rest.is_empty() && deleted < limit {
+            // As many as are likely to have no more rows than are wanted.
+            let many = usize::try_from((limit - deleted) * emptied / deleted.max(1)).unwrap_or(1);
+            let (these, others) = rest.split_at(many.clamp(1, rest.len()));
+            deleted += sqlx::query_scalar::<_, i64>(&delete)
+                .bind(these)
                 .bind(limit - deleted)
                 .fetch_one(&mut *connection)
                 .await?;
-            deleted += count;
-            if deleted >= limit {
-                break;
-            }
+            emptied += i64::try_from(these.len()).unwrap_or(1);
+            rest = others;
         }
         // Nothing is left, or a trigger of the user's keeps what is left.
         if deleted == before {
@@ -73,7 +76,7 @@ fn find(manifest: &Manifest, id: &MoveId) -> Option<String> {
     })
 }
 
-/// One statement for all tables, children first, with a briefcase and a limit as its values. Each
+/// One statement for all tables, children first, with briefcases and a limit as its values. Each
 /// table's part counts what those before it have deleted.
 fn delete(manifest: &Manifest) -> String {
     let mut parts = Vec::new();
@@ -85,7 +88,7 @@ fn delete(manifest: &Manifest) -> String {
         } else {
             counts.join(" + ")
         };
-        let condition = belongs(manifest, table, "t", "= $1");
+        let condition = belongs(manifest, table, "t", "= ANY ($1)");
         // A part of its own, which is planned as if all rows were wanted: else the planner hopes to
         // come across the first ones soon, and walks through whole tables.
         parts.push(format!(

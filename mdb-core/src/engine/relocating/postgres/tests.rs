@@ -5,6 +5,7 @@ mod catching_up;
 mod copying;
 mod locking;
 mod racing;
+mod unchecked;
 
 use mdb_tests::kit::{SharedServer, shared_postgres};
 use sqlx::ConnectOptions;
@@ -309,10 +310,10 @@ impl Fixture {
     }
 
     async fn sums(&mut self) -> (Vec<TableSum>, Vec<TableSum>) {
-        let here = Postgres::sums(&mut self.pair.source, &self.manifest, &self.id, Span::ALL).await;
-        let there =
-            Postgres::sums(&mut self.pair.target, &self.manifest, &self.id, Span::ALL).await;
-        (here.unwrap(), there.unwrap())
+        let (manifest, id) = (&self.manifest, &self.id);
+        let here = Postgres::sums(&mut self.pair.source, manifest, id, &[Span::ALL]).await;
+        let there = Postgres::sums(&mut self.pair.target, manifest, id, &[Span::ALL]).await;
+        (here.unwrap().concat(), there.unwrap().concat())
     }
 
     async fn assert_equal(&mut self) -> Vec<TableSum> {

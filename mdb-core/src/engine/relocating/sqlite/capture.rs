@@ -194,18 +194,34 @@ pub(super) async fn pending(
     manifest: &Manifest,
     id: &MoveId,
 ) -> Result<u64, sqlx::Error> {
-    let mut pending = 0;
-    for table in manifest.tables() {
-        let query = format!(
-            "SELECT count(*) FROM {} WHERE gdid IN ({})",
+    let recorded = recorded(connection, manifest, id).await?;
+    Ok(recorded.iter().map(|(count, _)| count).sum())
+}
+
+/// How many changes of the move are recorded, and the highest number of one, table by table.
+async fn recorded(
+    connection: &mut SqliteConnection,
+    manifest: &Manifest,
+    id: &MoveId,
+) -> Result<Vec<(u64, i64)>, sqlx::Error> {
+    let tables = manifest.tables().iter().map(|table| {
+        format!(
+            "SELECT {} place, count(*), coalesce(max(seq), 0) FROM {} WHERE gdid IN ({})",
+            table.number,
             table.change_table(),
             super::IDS
-        );
-        let rows = Sqlite::query_own(connection, &query, &[id.into()]).await?;
-        let count = rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)?;
-        pending += count.unsigned_abs();
+        )
+    });
+    let tables: Vec<String> = tables.collect();
+    let mut recorded = Vec::with_capacity(tables.len());
+    // SQLite takes 500 of them in a statement.
+    for tables in tables.chunks(100) {
+        let query = format!("{} ORDER BY place", tables.join(" UNION ALL "));
+        for row in Sqlite::query_own(connection, &query, &[id.into()]).await? {
+            recorded.push((row.integer(1)?.unsigned_abs(), row.integer(2)?));
+        }
     }
-    Ok(pending)
+    Ok(recorded)
 }
 
 pub(super) async fn catch_up(
@@ -215,24 +231,14 @@ pub(super) async fn catch_up(
     owner: OwnerToken,
     pace: &dyn Pace,
 ) -> Result<u64, StepError> {
-    attach(pair).await?;
-    // One writer at a time: who has a number up to this one has committed.
-    let mut last = Vec::with_capacity(manifest.tables().len());
-    let mut taken = 0;
-    for table in manifest.tables() {
-        let query = format!(
-            "SELECT count(*), coalesce(max(seq), 0) FROM {} WHERE gdid IN ({})",
-            table.change_table(),
-            super::IDS
-        );
-        let rows = Sqlite::query_own(&mut pair.source, &query, &[id.into()]).await?;
-        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-        taken += row.integer(0)?.unsigned_abs();
-        last.push(row.integer(1)?);
-    }
+    // One writer at a time: who has a number up to the last one has committed.
+    let recorded = recorded(&mut pair.source, manifest, id).await?;
+    let taken = recorded.iter().map(|(count, _)| count).sum();
     if taken == 0 {
         return Ok(0);
     }
+    let last: Vec<i64> = recorded.iter().map(|(_, last)| *last).collect();
+    attach(pair).await?;
     for table in manifest.tables() {
         let name = format!("mdb_hit_{}", table.number);
         run(
@@ -333,11 +339,11 @@ async fn forget(
 ) -> Result<(), StepError> {
     for (table, last) in manifest.tables().iter().zip(last) {
         let delete = format!(
-            "DELETE FROM {} WHERE seq <= ? AND gdid IN ({})",
+            "DELETE FROM {} WHERE gdid IN ({}) AND seq <= ?2",
             table.change_table(),
             super::IDS
         );
-        run(source, &delete, &[Value::Integer(*last), id.into()]).await?;
+        run(source, &delete, &[id.into(), Value::Integer(*last)]).await?;
     }
     Ok(())
 }

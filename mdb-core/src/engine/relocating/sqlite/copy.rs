@@ -1,8 +1,10 @@
 //! Copying rows from file to file, a few thousand in each transaction.
 
+use mdb_gdid::Gdid;
 use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
+use super::pieces::{Piece, Stretch, count_after, has_rows, is_indexed, pieces, stretch_ids};
 use super::{begin_as_mover, end, parent_is_here, run};
 use crate::engine::relocating::{
     Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError,
@@ -11,7 +13,10 @@ use crate::engine::{Engine, Value};
 
 /// How many rows a transaction on the target has, or a few more. While it lasts, nobody else writes
 /// there.
-const CHUNK: i64 = 2_000;
+const CHUNK: u64 = 2_000;
+
+/// How many briefcases are counted before they are copied.
+const COUNTED_AT_ONCE: u32 = 200;
 
 /// Attaches the source to the target's connection, and leaves foreign keys alone there: parents may
 /// come to the source while children are copied. What is equal on both sides is checked at the end.
@@ -23,16 +28,18 @@ pub(super) async fn attach(pair: &mut Pair<Sqlite>) -> Result<(), sqlx::Error> {
     {
         return Ok(());
     }
+    // Read only, or every transaction on the target would keep the source's writers waiting too.
     let file = pair
         .source_file
         .as_deref()
-        .and_then(std::path::Path::to_str)
+        .and_then(|file| url::Url::from_file_path(std::path::absolute(file).ok()?).ok())
+        .map(|file| format!("{file}?mode=ro"))
         .ok_or_else(|| {
             sqlx::Error::Configuration("the source is no file with a plain name".into())
         })?;
     Sqlite::execute_own(&mut pair.target, "PRAGMA foreign_keys = OFF", &[]).await?;
     let attach = "ATTACH DATABASE ? AS source";
-    Sqlite::execute_own(&mut pair.target, attach, &[Value::from(file)]).await?;
+    Sqlite::execute_own(&mut pair.target, attach, &[Value::from(&*file)]).await?;
     Ok(())
 }
 
@@ -44,12 +51,139 @@ pub(super) async fn copy(
     pace: &dyn Pace,
 ) -> Result<Amount, StepError> {
     attach(pair).await?;
-    let target = &mut pair.target;
-    clear(target, manifest, id, owner).await?;
-    let mut copied = 0;
-    for table in manifest.tables() {
-        let listed = list_rows(target, manifest, table, id).await?;
-        // The keys come first, so that each row is found by its key.
+    let mut copying = Copying {
+        target: &mut pair.target,
+        manifest,
+        id,
+        owner,
+        pace,
+        copied: 0,
+    };
+    copying.clear().await?;
+    // A chunk needs not be on the disk before the next one begins: what a loss of power takes away is copied
+    // again, unless the last transaction was forced to the disk, and with it all before it.
+    synchronous(copying.target, "NORMAL").await?;
+    let result = copying.all().await;
+    synchronous(copying.target, "FULL").await?;
+    result?;
+    begin_as_mover(copying.target, id, owner).await?;
+    end(copying.target, id, Ok(())).await?;
+    Ok(Amount {
+        rows: copying.copied,
+        bytes: 0,
+    })
+}
+
+/// Whether commits on the target wait for the disk (`FULL`) or not.
+async fn synchronous(target: &mut SqliteConnection, level: &str) -> Result<(), StepError> {
+    let pragma = format!("PRAGMA main.synchronous = {level}");
+    run(target, &pragma, &[]).await.map(drop)
+}
+
+/// Copying, under way.
+struct Copying<'c> {
+    /// With the source attached.
+    target: &'c mut SqliteConnection,
+    manifest: &'c Manifest,
+    id: &'c MoveId,
+    owner: OwnerToken,
+    pace: &'c dyn Pace,
+    copied: u64,
+}
+
+impl Copying<'_> {
+    /// Removes what an earlier attempt has copied.
+    async fn clear(&mut self) -> Result<(), StepError> {
+        // Nobody but a mover brings rows of the move here, so none come once there are none.
+        while has_rows(self.target, self.manifest, self.id).await? {
+            begin_as_mover(self.target, self.id, self.owner).await?;
+            let limit = u32::try_from(CHUNK).expect("a small number");
+            let deleted = Sqlite::delete_some(self.target, self.manifest, self.id, limit).await;
+            let deleted = end(self.target, self.id, deleted.map_err(StepError::Database)).await?;
+            if deleted < CHUNK {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn all(&mut self) -> Result<(), StepError> {
+        if is_indexed(self.target, "source", self.manifest, self.id).await? {
+            return self.in_pieces().await;
+        }
+        // Each table is searched once; in pieces it would be for each of them.
+        let all = Stretch {
+            after: Vec::new(),
+            last: Gdid::MAX.to_bytes().to_vec(),
+        };
+        for table in self.manifest.tables() {
+            self.listed(table, &all).await?;
+        }
+        Ok(())
+    }
+
+    /// Some briefcases with all of their rows at a time, or a part of one.
+    ///
+    /// Rows that come after they were counted are recorded by the triggers.
+    async fn in_pieces(&mut self) -> Result<(), StepError> {
+        let mut after = Vec::new();
+        loop {
+            let tables = self.manifest.tables();
+            let counted = count_after(
+                self.target,
+                "source",
+                self.manifest,
+                tables,
+                self.id,
+                &after,
+                COUNTED_AT_ONCE,
+            )
+            .await?;
+            let Some(last) = counted.last() else {
+                return Ok(());
+            };
+            for piece in pieces(&counted, CHUNK) {
+                let stretch = Stretch::of(&counted, &piece.briefcases, &after);
+                if piece.rows > CHUNK {
+                    self.listed(&tables[piece.tables.start], &stretch).await?;
+                } else {
+                    self.piece(&piece, &stretch).await?;
+                }
+            }
+            after.clone_from(&last.briefcase);
+        }
+    }
+
+    /// One piece, in one transaction.
+    async fn piece(&mut self, piece: &Piece, stretch: &Stretch) -> Result<(), StepError> {
+        let ids = stretch_ids("source");
+        let inserts: Vec<String> = self.manifest.tables()[piece.tables.clone()]
+            .iter()
+            .map(|table| {
+                let arrived = if piece.has_parents_of(self.manifest, table) {
+                    // What the transaction sees of the source is one state, in which it found them.
+                    "TRUE".to_owned()
+                } else {
+                    parent_is_here(self.manifest, table, "t")
+                };
+                format!(
+                    "INSERT OR REPLACE INTO {} ({}) SELECT {} FROM {} t WHERE {} AND {arrived}",
+                    table.quoted("main"),
+                    table.column_list(""),
+                    table.column_list("t"),
+                    table.quoted("source"),
+                    self.manifest
+                        .condition_in::<Sqlite>("source", table, "t", &ids),
+                )
+            })
+            .collect();
+        self.insert(&inserts.join("; "), &stretch.values(self.id))
+            .await
+    }
+
+    /// The rows of one table, which are found by their keys.
+    async fn listed(&mut self, table: &MovedTable, stretch: &Stretch) -> Result<(), StepError> {
+        let listed = self.list_rows(table, stretch).await?;
         let insert = format!(
             "INSERT OR REPLACE INTO {} ({}) SELECT {} FROM temp.mdb_rows r CROSS JOIN {} t ON {} \
              WHERE r.rowid > ? AND r.rowid <= ? AND {}",
@@ -58,67 +192,44 @@ pub(super) async fn copy(
             table.column_list("t"),
             table.quoted("source"),
             table.same_key("t", "r"),
-            parent_is_here(manifest, table, "t"),
+            parent_is_here(self.manifest, table, "t"),
         );
+        let chunk = i64::try_from(CHUNK).expect("a small number");
         let mut from = 0;
         while from < listed {
-            let chunk = [Value::Integer(from), Value::Integer(from + CHUNK)];
-            begin_as_mover(target, id, owner).await?;
-            let result = run(target, &insert, &chunk).await;
-            let rows = end(target, id, result).await?;
-            copied += rows;
-            from += CHUNK;
-            tokio::time::sleep(pace.taken(Amount { rows, bytes: 0 })).await;
+            let numbers = [Value::Integer(from), Value::Integer(from + chunk)];
+            self.insert(&insert, &numbers).await?;
+            from += chunk;
         }
+        run(self.target, "DROP TABLE IF EXISTS temp.mdb_rows", &[]).await?;
+        Ok(())
     }
-    run(target, "DROP TABLE IF EXISTS temp.mdb_rows", &[]).await?;
-    Ok(Amount {
-        rows: copied,
-        bytes: 0,
-    })
-}
 
-/// Lists the keys of the move's rows in `temp.mdb_rows`, numbered from 1, and says how many there
-/// are. Rows that come later are recorded by the triggers.
-async fn list_rows(
-    target: &mut SqliteConnection,
-    manifest: &Manifest,
-    table: &MovedTable,
-    id: &MoveId,
-) -> Result<i64, StepError> {
-    let ids = "SELECT gdid FROM source.mdb_fence WHERE move = ?";
-    let columns = table.numbered_columns();
-    run(target, "DROP TABLE IF EXISTS temp.mdb_rows", &[]).await?;
-    run(
-        target,
-        &format!("CREATE TEMP TABLE mdb_rows ({columns})"),
-        &[],
-    )
-    .await?;
-    let fill = format!(
-        "INSERT INTO temp.mdb_rows SELECT {} FROM {} t WHERE {}",
-        table.key_list("t"),
-        table.quoted("source"),
-        manifest.condition_in::<Sqlite>("source", table, "t", ids),
-    );
-    let rows = run(target, &fill, &[id.into()]).await?;
-    Ok(i64::try_from(rows).unwrap_or(i64::MAX))
-}
+    /// Lists the keys of the rows of `stretch` in `temp.mdb_rows`, numbered from 1, and says how many there
+    /// are. Rows that come later are recorded by the triggers.
+    async fn list_rows(&mut self, table: &MovedTable, stretch: &Stretch) -> Result<i64, StepError> {
+        let columns = table.numbered_columns();
+        run(self.target, "DROP TABLE IF EXISTS temp.mdb_rows", &[]).await?;
+        let create = format!("CREATE TEMP TABLE mdb_rows ({columns})");
+        run(self.target, &create, &[]).await?;
+        let fill = format!(
+            "INSERT INTO temp.mdb_rows SELECT {} FROM {} t WHERE {}",
+            table.key_list("t"),
+            table.quoted("source"),
+            self.manifest
+                .condition_in::<Sqlite>("source", table, "t", &stretch_ids("source")),
+        );
+        let rows = run(self.target, &fill, &stretch.values(self.id)).await?;
+        Ok(i64::try_from(rows).unwrap_or(i64::MAX))
+    }
 
-/// Removes what an earlier attempt has copied.
-async fn clear(
-    target: &mut SqliteConnection,
-    manifest: &Manifest,
-    id: &MoveId,
-    owner: OwnerToken,
-) -> Result<(), StepError> {
-    loop {
-        begin_as_mover(target, id, owner).await?;
-        let limit = u32::try_from(CHUNK).expect("a small number");
-        let result = Sqlite::delete_some(target, manifest, id, limit).await;
-        let deleted = end(target, id, result.map_err(StepError::Database)).await?;
-        if deleted < u64::from(limit) {
-            return Ok(());
-        }
+    /// Inserts, in a transaction of its own.
+    async fn insert(&mut self, sql: &str, values: &[Value]) -> Result<(), StepError> {
+        begin_as_mover(self.target, self.id, self.owner).await?;
+        let result = run(self.target, sql, values).await;
+        let rows = end(self.target, self.id, result).await?;
+        self.copied += rows;
+        tokio::time::sleep(self.pace.taken(Amount { rows, bytes: 0 })).await;
+        Ok(())
     }
 }

@@ -1,16 +1,15 @@
-//! Counts and checksums, computed here: SQLite has no hash function.
-//!
-//! A row's canonical form is, for each column, one byte for the type and then the value: eight
-//! big-endian bytes of an integer or of a float's bits; the length in eight bytes and the bytes of a
-//! text or blob. Its hash is XXH3-128 of that.
+//! Counts and checksums, and which rows differ.
 
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
-use xxhash_rust::xxh3::Xxh3;
 
-use crate::engine::Engine;
+use super::hashing::{MOST_COLUMNS, RowHash, SUM_ROWS, decode, register};
 use crate::engine::relocating::{Manifest, MoveId, MovedTable, Span, TableSum};
+use crate::engine::{Engine, Value};
+
+/// How many tables are summed up by one statement.
+const TABLES_AT_ONCE: usize = 100;
 
 pub(super) async fn sums(
     connection: &mut SqliteConnection,
@@ -18,35 +17,70 @@ pub(super) async fn sums(
     id: &MoveId,
     span: Span,
 ) -> Result<Vec<TableSum>, sqlx::Error> {
+    register(connection).await?;
     let [first, last] = span.digits();
-    let ids = format!("{} AND gdid BETWEEN x'{first}' AND x'{last}'", super::IDS);
+    let values = [id.into(), Value::from(&*first), Value::from(&*last)];
+    let ids = "SELECT gdid FROM mdb_fence WHERE move = ?1 AND gdid BETWEEN unhex(?2) AND unhex(?3)";
     let mut sums = Vec::with_capacity(manifest.tables().len());
-    for table in manifest.tables() {
-        let query = format!(
-            "SELECT {} FROM {} t WHERE {}",
-            table.column_list("t"),
-            table.quoted("main"),
-            manifest.condition::<Sqlite>(table, "t", &ids),
-        );
-        let mut rows = sqlx::query(&query)
-            .bind(id.as_str())
-            .fetch(&mut *connection);
-        let mut total = TableSum { rows: 0, sum: 0 };
-        while let Some(row) = rows.try_next().await? {
-            total.rows += 1;
-            total.sum = total.sum.wrapping_add(hash(&row)?);
+    for tables in manifest.tables().chunks(TABLES_AT_ONCE) {
+        let queries: Vec<String> = tables
+            .iter()
+            .map(|table| {
+                if table.columns.len() > MOST_COLUMNS {
+                    // Not by this statement.
+                    return "NULL".to_owned();
+                }
+                format!(
+                    "(SELECT {SUM_ROWS}({}) FROM {} t WHERE {})",
+                    table.column_list("t"),
+                    table.quoted("main"),
+                    manifest.condition::<Sqlite>(table, "t", ids),
+                )
+            })
+            .collect();
+        let query = format!("SELECT {}", queries.join(", "));
+        let rows = Sqlite::query_own(connection, &query, &values).await?;
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        for (place, table) in tables.iter().enumerate() {
+            sums.push(match row.optional_bytes(place)? {
+                Some(bytes) => decode(bytes).ok_or(sqlx::Error::RowNotFound)?,
+                None => row_by_row(connection, manifest, table, ids, &values).await?,
+            });
         }
-        sums.push(total);
     }
     Ok(sums)
 }
 
-fn hash(row: &SqliteRow) -> Result<u128, sqlx::Error> {
-    let mut hash = Xxh3::new();
+/// The sum of a table with more columns than a function can take.
+pub(super) async fn row_by_row(
+    connection: &mut SqliteConnection,
+    manifest: &Manifest,
+    table: &MovedTable,
+    ids: &str,
+    values: &[Value],
+) -> Result<TableSum, sqlx::Error> {
+    let query = format!(
+        "SELECT {} FROM {} t WHERE {}",
+        table.column_list("t"),
+        table.quoted("main"),
+        manifest.condition::<Sqlite>(table, "t", ids),
+    );
+    let query = crate::engine::bind_values!(sqlx::query::<Sqlite>(&query), values);
+    let mut rows = query.fetch(connection);
+    let mut total = TableSum { rows: 0, sum: 0 };
+    let mut hash = RowHash::new();
+    while let Some(row) = rows.try_next().await? {
+        total.rows += 1;
+        total.sum = total.sum.wrapping_add(hash_of(&row, &mut hash)?);
+    }
+    Ok(total)
+}
+
+fn hash_of(row: &SqliteRow, hash: &mut RowHash) -> Result<u128, sqlx::Error> {
     for place in 0..row.len() {
         let raw = row.try_get_raw(place)?;
         if raw.is_null() {
-            hash.update(&[0]);
+            hash.null();
             continue;
         }
         let kind = raw.type_info().name().to_owned();
@@ -55,25 +89,13 @@ fn hash(row: &SqliteRow) -> Result<u128, sqlx::Error> {
             source,
         };
         match kind.as_str() {
-            "INTEGER" | "BOOLEAN" => {
-                let number = <i64 as Decode<Sqlite>>::decode(raw).map_err(failed)?;
-                hash.update(&[1]);
-                hash.update(&number.to_be_bytes());
-            }
-            "REAL" => {
-                let number = <f64 as Decode<Sqlite>>::decode(raw).map_err(failed)?;
-                hash.update(&[2]);
-                hash.update(&number.to_bits().to_be_bytes());
-            }
-            kind => {
-                let bytes = <&[u8] as Decode<Sqlite>>::decode(raw).map_err(failed)?;
-                hash.update(&[if kind == "BLOB" { 4 } else { 3 }]);
-                hash.update(&(bytes.len() as u64).to_be_bytes());
-                hash.update(bytes);
-            }
+            "INTEGER" | "BOOLEAN" => hash.integer(Decode::<Sqlite>::decode(raw).map_err(failed)?),
+            "REAL" => hash.real(Decode::<Sqlite>::decode(raw).map_err(failed)?),
+            "BLOB" => hash.blob(Decode::<Sqlite>::decode(raw).map_err(failed)?),
+            _ => hash.text(<&[u8] as Decode<Sqlite>>::decode(raw).map_err(failed)?),
         }
     }
-    Ok(hash.digest128())
+    Ok(hash.finish())
 }
 
 /// The keys of up to `limit` rows that differ; the source is attached to `target`.

@@ -1,6 +1,8 @@
 //! Each step between two files, with writers that know nothing of moves.
 
+mod chunks;
 mod fixture;
+mod hashes;
 
 use std::time::Duration;
 
@@ -142,9 +144,10 @@ async fn differences_are_named_and_found_by_the_sums() {
     ] {
         f.pair.target.execute(change.as_str()).await.unwrap();
     }
-    let sums = Sqlite::sums(&mut f.pair.target, &f.manifest, &f.id, Span::ALL)
+    let sums = Sqlite::sums(&mut f.pair.target, &f.manifest, &f.id, &[Span::ALL])
         .await
-        .unwrap();
+        .unwrap()
+        .concat();
     let manifest = f.manifest.clone();
     for (table, (a, b)) in manifest.tables().iter().zip(equal.iter().zip(&sums)) {
         assert_ne!(a, b, "{}", table.name);

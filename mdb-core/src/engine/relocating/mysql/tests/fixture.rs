@@ -335,10 +335,11 @@ impl Fixture {
             connection,
             &self.manifest,
             &self.id,
-            crate::engine::relocating::Span::ALL,
+            &[crate::engine::relocating::Span::ALL],
         )
         .await
         .unwrap()
+        .remove(0)
     }
 
     pub(super) async fn assert_equal(&mut self) -> Vec<TableSum> {

@@ -21,8 +21,9 @@ async fn arming_can_be_repeated_and_taken_back() {
     f.client("SELECT * FROM account").await.unwrap();
     f.arm().await;
     f.client("COMMIT").await.unwrap();
-    // A table that came back without its triggers.
+    // A table that came back without its triggers, of which only movers who come later hear.
     f.client("DROP TRIGGER mdb_capture_1_update").await.unwrap();
+    f.reconnect().await;
     f.arm().await;
     assert_eq!(installed(&mut f.pair.source).await.len(), 4 * 4);
     for _ in 0..2 {
@@ -107,6 +108,33 @@ async fn two_movers_arm_at_the_same_time() {
     f.client("UPDATE account SET extra = 3").await.unwrap();
     assert_eq!(f.catch_up().await, 2);
     f.assert_equal().await;
+}
+
+/// What one session has found installed, another one has removed since.
+#[tokio::test]
+async fn arming_notices_who_has_disarmed() {
+    let mut f = Fixture::new().await;
+    let mut other = f.connect().await;
+    f.arm().await;
+    // Half way: the rest is in use.
+    let mut user = f.connect().await;
+    user.execute("BEGIN").await.unwrap();
+    user.execute("SELECT * FROM note").await.unwrap();
+    let disarmed = MySql::disarm(&mut other, &f.manifest, LIMIT).await;
+    assert!(matches!(disarmed, Err(StepError::Busy)), "{disarmed:?}");
+    assert!(installed(&mut other).await.len() < 4 * 4);
+    user.execute("COMMIT").await.unwrap();
+    f.arm().await;
+    assert_eq!(installed(&mut other).await.len(), 4 * 4);
+    while let Err(error) = MySql::disarm(&mut other, &f.manifest, LIMIT).await {
+        assert!(matches!(error, StepError::Busy), "{error:?}");
+    }
+    f.arm().await;
+    assert_eq!(installed(&mut other).await.len(), 4 * 4);
+    // While somebody has the lock, nothing is certain.
+    let lock = "SELECT GET_LOCK(CONCAT('mdb-arming:', MD5(DATABASE())), 0)";
+    other.execute(lock).await.unwrap();
+    assert!(matches!(f.try_arm().await, Err(StepError::Busy)));
 }
 
 /// A mover that has looked for fences, and found none, may be late.

@@ -40,6 +40,35 @@ async fn rows_are_copied_and_deleted_again_and_again() {
     assert_eq!(f.number("SELECT count(*) FROM mdb_change_0").await, 0);
 }
 
+#[tokio::test]
+async fn spans_are_summed_together_as_they_are_one_by_one() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.copy().await;
+    let whole = f.assert_equal().await;
+    let spans = Span::split(&[id(1), id(2)], 2);
+    let source = &mut f.pair.source;
+    let together = Postgres::sums(source, &f.manifest, &f.id, &spans)
+        .await
+        .unwrap();
+    let mut one_by_one = Vec::new();
+    for span in spans {
+        let sums = Postgres::sums(source, &f.manifest, &f.id, &[span]).await;
+        one_by_one.extend(sums.unwrap());
+    }
+    assert_eq!(together, one_by_one);
+    for (table, sum) in whole.iter().enumerate() {
+        let [one, other] = [&together[0][table], &together[1][table]];
+        assert_eq!(sum.rows, one.rows + other.rows);
+        assert_eq!(sum.sum, one.sum.wrapping_add(other.sum));
+    }
+    assert_eq!(
+        whole[1].rows, 3,
+        "one order of the first user, two of the second"
+    );
+    assert_eq!(together[0][1].rows, 1);
+}
+
 /// Every kind of type, and values at its limits; the first column is the key.
 const VALUES: &[(&str, &str, &str)] = &[
     ("c_int2", "smallint", "-32768"),

@@ -243,7 +243,7 @@ impl Fixture {
             &mut self.pair.source,
             &self.manifest,
             &self.id,
-            crate::engine::relocating::Span::ALL,
+            &[crate::engine::relocating::Span::ALL],
         )
         .await
         .unwrap();
@@ -251,12 +251,12 @@ impl Fixture {
             &mut self.pair.target,
             &self.manifest,
             &self.id,
-            crate::engine::relocating::Span::ALL,
+            &[crate::engine::relocating::Span::ALL],
         )
         .await
         .unwrap();
         assert_eq!(source, target);
-        source
+        source.concat()
     }
 }
 

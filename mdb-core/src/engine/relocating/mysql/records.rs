@@ -1,0 +1,132 @@
+//! Counting what the triggers recorded, and removing it.
+
+use std::fmt::Write;
+
+use sqlx::Row;
+use sqlx::mysql::MySqlConnection;
+
+use super::{LEAVE, busy, ids, is_owner, mover_settings, rollback, run, select_owner};
+use crate::engine::relocating::{Manifest, MoveId, MovedTable, OwnerToken, StepError};
+
+/// How many records one statement removes.
+const REMOVED_AT_ONCE: usize = 1_000;
+
+/// How many changes of one table are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Recorded {
+    pub(super) all: u64,
+    pub(super) deep: u64,
+    pub(super) whole: u64,
+}
+
+pub(super) async fn recorded(
+    connection: &mut MySqlConnection,
+    manifest: &Manifest,
+    id: &MoveId,
+) -> Result<Vec<Recorded>, sqlx::Error> {
+    let nothing = Recorded {
+        all: 0,
+        deep: 0,
+        whole: 0,
+    };
+    if !has_records(connection, manifest).await? {
+        return Ok(vec![nothing; manifest.tables().len()]);
+    }
+    let counts: Vec<String> = manifest
+        .tables()
+        .iter()
+        .map(|table| {
+            format!(
+                "SELECT {} AS number, COUNT(*), CAST(COALESCE(SUM(c.deep), 0) AS SIGNED), \
+                 CAST(COALESCE(SUM(c.k1 IS NULL), 0) AS SIGNED) FROM {}",
+                table.number,
+                records(table, id)
+            )
+        })
+        .collect();
+    let query = format!("{} ORDER BY number", counts.join(" UNION ALL "));
+    let rows = run(connection, &query).await?;
+    rows.iter()
+        .map(|row| {
+            let count =
+                |place: usize| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(place)?.unsigned_abs());
+            Ok(Recorded {
+                all: count(1)?,
+                deep: count(2)?,
+                whole: count(3)?,
+            })
+        })
+        .collect()
+}
+
+/// Whether anything is recorded, of whichever move: a look at the ends of the tables.
+async fn has_records(
+    connection: &mut MySqlConnection,
+    manifest: &Manifest,
+) -> Result<bool, sqlx::Error> {
+    let tables = manifest.tables().iter();
+    let last = tables.map(|table| format!("(SELECT MAX(seq) FROM {})", table.change_table()));
+    let last: Vec<String> = last.collect();
+    if last.is_empty() {
+        return Ok(false);
+    }
+    let query = format!("SELECT {}", last.join(", "));
+    let rows = run(connection, &query).await?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    for place in 0..row.len() {
+        if row
+            .try_get::<Option<i64>, _>(place)?
+            .is_some_and(|seq| seq > 0)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// `FROM` this: the records `c` of the move.
+pub(super) fn records(table: &MovedTable, id: &MoveId) -> String {
+    format!(
+        "({}) f STRAIGHT_JOIN {} c ON c.gdid = f.gdid",
+        ids(id),
+        table.change_table()
+    )
+}
+
+/// Removes the records that were applied.
+pub(super) async fn forget(
+    source: &mut MySqlConnection,
+    manifest: &Manifest,
+    id: &MoveId,
+    owner: OwnerToken,
+    taken: &[Vec<i64>],
+) -> Result<(), StepError> {
+    let begin = format!(
+        "{}; START TRANSACTION; {} LOCK IN SHARE MODE",
+        mover_settings(id),
+        select_owner(id)
+    );
+    let mut remove = String::new();
+    for (table, numbers) in manifest.tables().iter().zip(taken) {
+        for numbers in numbers.chunks(REMOVED_AT_ONCE) {
+            let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
+            // By the index, or it would wait for records that are just being made.
+            let _ = write!(
+                remove,
+                "DELETE c FROM {} c FORCE INDEX (PRIMARY) WHERE c.seq IN ({}); ",
+                table.change_table(),
+                numbers.join(",")
+            );
+        }
+    }
+    let _ = write!(remove, "COMMIT; {LEAVE}");
+    let removed = async {
+        is_owner(&run(source, &begin).await.map_err(busy)?, owner)?;
+        run(source, &remove).await.map(drop).map_err(busy)
+    };
+    let removed = removed.await;
+    if removed.is_err() {
+        rollback(source).await?;
+    }
+    removed
+}

@@ -1,0 +1,125 @@
+//! When foreign keys are checked row by row.
+
+use super::*;
+use crate::engine::relocating::Side;
+use mdb_tests::kit::PLAIN_ROLE;
+
+const TABLES: &str = "
+    CREATE TABLE account (g_user bytea PRIMARY KEY, name text UNIQUE, extra numeric);
+    CREATE TABLE orders (g_order bytea PRIMARY KEY, g_user bytea NOT NULL REFERENCES account, total float8);
+    CREATE TABLE item (g_order bytea NOT NULL REFERENCES orders, line int NOT NULL, what text,
+        PRIMARY KEY (line, g_order));
+";
+
+async fn fixture() -> Fixture {
+    let tables = manifest().tables()[..3].to_vec();
+    Fixture::with(TABLES, Manifest::new(tables)).await
+}
+
+/// The roles of the sessions at the source and at the target.
+async fn roles(f: &mut Fixture) -> [String; 2] {
+    Postgres::spare_checks(&mut f.pair, &f.manifest)
+        .await
+        .unwrap();
+    let mut roles = [const { String::new() }; 2];
+    for (role, connection) in roles
+        .iter_mut()
+        .zip([&mut f.pair.source, &mut f.pair.target])
+    {
+        let rows = run(connection, "SHOW session_replication_role")
+            .await
+            .unwrap();
+        *role = rows[0].get(0);
+    }
+    roles
+}
+
+#[tokio::test]
+async fn checks_are_left_out_where_all_keys_stay_inside() {
+    let mut f = fixture().await;
+    assert_eq!(roles(&mut f).await, ["replica", "replica"]);
+    assert_eq!(roles(&mut f).await, ["replica", "replica"]);
+    f.capture().await;
+    assert_eq!(
+        roles(&mut f).await,
+        ["replica", "replica"],
+        "with triggers of our own"
+    );
+}
+
+#[tokio::test]
+async fn whatever_could_notice_has_them_checked() {
+    let mut f = fixture().await;
+    for (change, back) in [
+        (
+            "CREATE TABLE audit (g_user bytea REFERENCES account)",
+            "DROP TABLE audit",
+        ),
+        (
+            "CREATE TABLE country (code text PRIMARY KEY); ALTER TABLE account ADD FOREIGN KEY (name) REFERENCES country",
+            "ALTER TABLE account DROP CONSTRAINT account_name_fkey; DROP TABLE country",
+        ),
+        (
+            "ALTER TABLE orders ADD before bytea REFERENCES orders",
+            "ALTER TABLE orders DROP before",
+        ),
+        (
+            "ALTER TABLE item ADD g_user bytea REFERENCES account",
+            "ALTER TABLE item DROP g_user",
+        ),
+        (
+            "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
+             CREATE TRIGGER own BEFORE INSERT ON item FOR EACH ROW EXECUTE FUNCTION nothing()",
+            "DROP FUNCTION nothing CASCADE",
+        ),
+        (
+            "CREATE RULE kept AS ON DELETE TO item DO INSTEAD NOTHING",
+            "DROP RULE kept ON item",
+        ),
+        (
+            "CREATE TABLE child () INHERITS (item)",
+            // The mark that a table has children outlives them, until it is analyzed.
+            "DROP TABLE child; ANALYZE item",
+        ),
+        (
+            "ALTER TABLE orders ADD UNIQUE (g_order, g_user); \
+             ALTER TABLE item ADD FOREIGN KEY (g_order) REFERENCES orders NOT VALID",
+            "ALTER TABLE item DROP CONSTRAINT item_g_order_fkey1",
+        ),
+    ] {
+        for side in [Side::Source, Side::Target] {
+            for (statements, role) in [(change, "origin"), (back, "replica")] {
+                let connection = match side {
+                    Side::Source => &mut f.pair.source,
+                    Side::Target => &mut f.pair.target,
+                };
+                run(connection, statements).await.unwrap();
+                assert_eq!(roles(&mut f).await, [role, role], "{side:?}: {statements}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_only_one_side_has_is_checked() {
+    let mut f = fixture().await;
+    let drop = "ALTER TABLE item DROP CONSTRAINT item_g_order_fkey";
+    run(&mut f.pair.source, drop).await.unwrap();
+    assert_eq!(roles(&mut f).await, ["origin", "origin"]);
+    run(&mut f.pair.target, drop).await.unwrap();
+    assert_eq!(roles(&mut f).await, ["replica", "replica"]);
+}
+
+#[tokio::test]
+async fn without_the_right_all_is_checked() {
+    let mut f = fixture().await;
+    for connection in [&mut f.pair.source, &mut f.pair.target] {
+        run(connection, &format!("SET ROLE {PLAIN_ROLE}"))
+            .await
+            .unwrap();
+    }
+    assert_eq!(roles(&mut f).await, ["origin", "origin"]);
+    let asked = run(&mut f.pair.source, "SHOW mdb.checks").await.unwrap();
+    assert_eq!(asked[0].get::<String, _>(0), "bound");
+    assert_eq!(roles(&mut f).await, ["origin", "origin"]);
+}

@@ -1,0 +1,186 @@
+//! Whether foreign keys have to be checked row by row.
+//!
+//! Checking them takes most of the time of copying and of deleting. It can be left out, as replication leaves
+//! it out, when nothing can come of it: each foreign key of and to the tables that move stays **inside**
+//! briefcases, both sides have the same ones, and no trigger or rule of the user's would notice. Whatever the
+//! source's rows refer to comes along then, is compared before the move is decided, and goes
+//! together afterwards.
+//!
+//! It takes a right that superusers have, and since PostgreSQL 15 those to whom
+//! `SET ON PARAMETER session_replication_role` is granted. Without it, all is checked.
+
+use std::collections::BTreeSet;
+
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Postgres, Row};
+
+use super::{literal, quoted, run};
+use crate::engine::relocating::{Manifest, MovedReach, Pair};
+
+/// The right is missing.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+/// A foreign key between tables of the manifest: their numbers, and columns with those they refer to.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Reference {
+    child: usize,
+    parent: usize,
+    columns: BTreeSet<(String, String)>,
+}
+
+/// Sets both sessions accordingly.
+pub(super) async fn spare_checks(
+    pair: &mut Pair<Postgres>,
+    manifest: &Manifest,
+) -> Result<(), sqlx::Error> {
+    let Some(query) = query(manifest) else {
+        return Ok(());
+    };
+    let (here, there) = tokio::join!(run(&mut pair.source, &query), run(&mut pair.target, &query));
+    let (here, there) = (here?, there?);
+    let side = |rows: &[PgRow]| Found::read(manifest, rows);
+    let (here, there) = (side(&here)?, side(&there)?);
+    let is_needless = here.is_needless && there.is_needless && here.references == there.references;
+    tokio::try_join!(
+        set_role(&mut pair.source, here.role, is_needless),
+        set_role(&mut pair.target, there.role, is_needless),
+    )?;
+    Ok(())
+}
+
+/// What a session has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Checking,
+    Sparing,
+    /// It may not choose.
+    Bound,
+}
+
+async fn set_role(
+    connection: &mut PgConnection,
+    role: Role,
+    is_needless: bool,
+) -> Result<(), sqlx::Error> {
+    let set = match (role, is_needless) {
+        (Role::Checking, true) => "SET session_replication_role = replica",
+        (Role::Sparing, false) => "SET session_replication_role = origin",
+        (Role::Checking | Role::Bound, false) | (Role::Sparing | Role::Bound, true) => {
+            return Ok(());
+        }
+    };
+    match run(connection, set).await {
+        Err(sqlx::Error::Database(refused))
+            if refused.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE) =>
+        {
+            // It would be refused each time, and stand in the server's log.
+            run(connection, "SET mdb.checks = 'bound'").await.map(drop)
+        }
+        set => set.map(drop),
+    }
+}
+
+/// What one of the databases has.
+struct Found {
+    role: Role,
+    is_needless: bool,
+    references: BTreeSet<Reference>,
+}
+
+/// The first row is about the session and about the tables; the others are foreign keys.
+fn query(manifest: &Manifest) -> Option<String> {
+    let tables: Vec<String> = manifest
+        .tables()
+        .iter()
+        .map(|table| format!("({}, {}::regclass)", table.number, literal(&quoted(table))))
+        .collect();
+    if tables.is_empty() {
+        return None;
+    }
+    let columns = |relation: &str, places: &str| {
+        format!(
+            "ARRAY(SELECT a.attname::text FROM unnest(c.{places}) WITH ORDINALITY AS k (place, n) \
+             JOIN pg_attribute a ON a.attrelid = c.{relation} AND a.attnum = k.place ORDER BY k.n)"
+        )
+    };
+    Some(format!(
+        "WITH moved (number, relation) AS (VALUES {tables}), keys AS ( \
+           SELECT child.number AS child, parent.number AS parent, c.convalidated AS holds, \
+                  {own} AS own, {referred} AS referred \
+           FROM pg_constraint c LEFT JOIN moved child ON child.relation = c.conrelid \
+           LEFT JOIN moved parent ON parent.relation = c.confrelid \
+           WHERE c.contype = 'f' AND (child.number IS NOT NULL OR parent.number IS NOT NULL)) \
+         SELECT CASE WHEN current_setting('mdb.checks', true) = 'bound' THEN 'bound' \
+                ELSE current_setting('session_replication_role') END AS role, \
+           NOT EXISTS (SELECT FROM pg_trigger t JOIN moved ON moved.relation = t.tgrelid \
+             WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgname NOT IN ('mdb_capture', 'mdb_capture_truncate')) \
+           AND NOT EXISTS (SELECT FROM pg_rewrite r JOIN moved ON moved.relation = r.ev_class) \
+           AND NOT EXISTS (SELECT FROM pg_class r JOIN moved ON moved.relation = r.oid \
+             WHERE r.relkind <> 'r' OR r.relhassubclass OR r.relispartition) \
+           AND NOT EXISTS (SELECT FROM keys WHERE child IS NULL OR parent IS NULL OR NOT holds) AS holds, \
+           NULL::bigint AS child, NULL::bigint AS parent, NULL::text[] AS own, NULL::text[] AS referred \
+         UNION ALL SELECT NULL, holds, child::bigint, parent::bigint, own, referred FROM keys",
+        tables = tables.join(", "),
+        own = columns("conrelid", "conkey"),
+        referred = columns("confrelid", "confkey"),
+    ))
+}
+
+impl Found {
+    fn read(manifest: &Manifest, rows: &[PgRow]) -> Result<Self, sqlx::Error> {
+        let [first, keys @ ..] = rows else {
+            return Err(sqlx::Error::RowNotFound);
+        };
+        let role = match first.try_get("role")? {
+            "bound" => Role::Bound,
+            "replica" => Role::Sparing,
+            _ => Role::Checking,
+        };
+        let mut side = Self {
+            role,
+            is_needless: first.try_get("holds")?,
+            references: BTreeSet::new(),
+        };
+        if !side.is_needless {
+            return Ok(side);
+        }
+        for row in keys {
+            let place = |name| -> Result<usize, sqlx::Error> {
+                usize::try_from(row.try_get::<i64, _>(name)?)
+                    .map_err(|error| sqlx::Error::Decode(error.into()))
+            };
+            let own: Vec<String> = row.try_get("own")?;
+            let referred: Vec<String> = row.try_get("referred")?;
+            let reference = Reference {
+                child: place("child")?,
+                parent: place("parent")?,
+                columns: own.into_iter().zip(referred).collect(),
+            };
+            side.is_needless &= reference.is_inside(manifest);
+            side.references.insert(reference);
+        }
+        Ok(side)
+    }
+}
+
+impl Reference {
+    /// Whether a row can refer to rows of its own briefcase only.
+    fn is_inside(&self, manifest: &Manifest) -> bool {
+        let (Some(child), Some(parent)) = (
+            manifest.tables().get(self.child),
+            manifest.tables().get(self.parent),
+        ) else {
+            return false;
+        };
+        match (&child.reach, &parent.reach) {
+            (MovedReach::Key { column }, MovedReach::Key { column: referred }) => {
+                let both = (column.clone(), referred.clone());
+                self.columns.contains(&both)
+            }
+            (MovedReach::Parent { parent, on }, _) => {
+                *parent == self.parent && on.iter().all(|pair| self.columns.contains(pair))
+            }
+            (MovedReach::Key { .. }, MovedReach::Parent { .. }) => false,
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! One of a batch's two connections: transactions on it that only the move's owner can do.
+
+use std::time::Duration;
+
+use mdb_gdid::Gdid;
+
+use super::batch::{LOCK_LIMIT, Patience, busy, count_fences};
+use super::error::MoveError;
+use super::fail::pass;
+use super::journal::{NAMED_AT_ONCE, repeated};
+use super::report::MoveProgress;
+use crate::engine::Value;
+use crate::engine::relocating::{
+    FenceState, Manifest, MoveId, OwnerToken, Relocating, StepError, begin,
+};
+
+/// A connection of a batch, and what its transactions need to know of the move.
+pub(super) struct SideOf<'b, DB: Relocating> {
+    pub(super) connection: &'b mut DB::Connection,
+    pub(super) id: &'b MoveId,
+    pub(super) owner: OwnerToken,
+    pub(super) waits: Duration,
+    pub(super) progress: &'b MoveProgress,
+}
+
+impl<DB: Relocating> SideOf<'_, DB> {
+    fn patience(&self, phase: &'static str) -> Patience {
+        Patience::new(self.waits, phase)
+    }
+
+    fn keep_going(&self) -> Result<(), MoveError> {
+        if self.progress.is_stopped() {
+            return Err(MoveError::Stopped);
+        }
+        Ok(())
+    }
+
+    /// Does `work` in a transaction, if this process still runs the move.
+    pub(super) async fn owned<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut DB::Connection) -> Result<T, StepError>,
+    ) -> Result<T, StepError> {
+        let connection = &mut *self.connection;
+        DB::begin_as_mover(connection, self.id, self.owner, LOCK_LIMIT)
+            .await
+            .map_err(|error| match error {
+                StepError::Database(error) => busy::<DB>(error),
+                other => other,
+            })?;
+        let done = async {
+            let value = work(connection).await?;
+            DB::leave_as_mover(connection, self.id).await?;
+            Ok(value)
+        };
+        match done.await {
+            Ok(value) => {
+                pass(DB::commit(connection)).await.map_err(busy::<DB>)?;
+                Ok(value)
+            }
+            Err(error) => {
+                DB::rollback(connection).await?;
+                Err(match error {
+                    StepError::Database(error) => busy::<DB>(error),
+                    other => other,
+                })
+            }
+        }
+    }
+
+    /// Tries `work` in a transaction until nobody is in its way any more.
+    pub(super) async fn owned_patiently<T>(
+        &mut self,
+        phase: &'static str,
+        mut work: impl AsyncFnMut(&mut DB::Connection) -> Result<T, StepError>,
+    ) -> Result<T, MoveError> {
+        let mut patience = self.patience(phase);
+        loop {
+            match self.owned(&mut work).await {
+                Ok(value) => return Ok(value),
+                Err(error) => patience.after::<DB>(error).await?,
+            }
+            self.keep_going()?;
+        }
+    }
+
+    /// Makes this process the one whose transactions count here.
+    pub(super) async fn claim(&mut self) -> Result<(), MoveError> {
+        let values = [Value::from(self.id), Value::Integer(self.owner.get())];
+        let insert =
+            DB::insert_if_absent("INSERT INTO mdb_mover (move, owner) VALUES (?, ?)", "move");
+        let update = "UPDATE mdb_mover SET owner = ? WHERE move = ?";
+        let turned = [values[1].clone(), values[0].clone()];
+        let mut patience = self.patience("take the move over");
+        loop {
+            let connection = &mut *self.connection;
+            let claimed = async {
+                begin::<DB>(connection).await?;
+                let claimed = async {
+                    DB::execute_own(connection, &insert, &values).await?;
+                    DB::execute_own(connection, update, &turned).await
+                };
+                match claimed.await {
+                    Ok(_) => DB::commit(connection).await.map_err(busy::<DB>),
+                    Err(error) => {
+                        DB::rollback(connection).await?;
+                        Err(busy::<DB>(error))
+                    }
+                }
+            };
+            match pass(claimed).await {
+                Ok(()) => return Ok(()),
+                Err(error) => patience.after::<DB>(error).await?,
+            }
+        }
+    }
+
+    /// Takes this process' own mark away, and nobody else's.
+    pub(super) async fn unclaim(&mut self) -> Result<(), MoveError> {
+        let values = [Value::from(self.id), Value::Integer(self.owner.get())];
+        let forget = "DELETE FROM mdb_mover WHERE move = ? AND owner = ?";
+        let mut patience = self.patience("take the mover's mark away");
+        while let Err(error) = DB::execute_own(self.connection, forget, &values).await {
+            patience.after::<DB>(busy::<DB>(error)).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the move's mark: nobody is its owner here from now on.
+    pub(super) async fn forget_mover(&mut self) -> Result<(), MoveError> {
+        let id = self.id;
+        self.owned_patiently("take the mover's mark away", async |connection| {
+            forget_mover::<DB>(connection, id).await
+        })
+        .await
+    }
+
+    /// Installs the triggers.
+    pub(super) async fn arm(&mut self, manifest: &Manifest) -> Result<(), MoveError> {
+        let mut patience = self.patience("install triggers");
+        while let Err(error) = pass(DB::arm(self.connection, manifest, LOCK_LIMIT)).await {
+            patience.after::<DB>(error).await?;
+            self.keep_going()?;
+        }
+        Ok(())
+    }
+
+    /// At the source: has the changes of the briefcases recorded from now on.
+    pub(super) async fn capture(
+        &mut self,
+        manifest: &Manifest,
+        ids: &[Gdid],
+    ) -> Result<(), MoveError> {
+        let id = self.id;
+        self.owned_patiently("record changes", async |connection| {
+            DB::lock_exclusive(connection, ids, LOCK_LIMIT).await?;
+            put_fences::<DB>(connection, id, ids, FenceState::Capturing).await
+        })
+        .await?
+        .then_some(())
+        .ok_or(MoveError::Conflict)?;
+        // After the fences: nobody removes triggers that one of them needs.
+        self.arm(manifest).await
+    }
+
+    /// At the target: lets nobody but this move write the briefcases.
+    pub(super) async fn reserve(
+        &mut self,
+        manifest: &Manifest,
+        ids: &[Gdid],
+    ) -> Result<(), MoveError> {
+        let id = self.id;
+        self.owned_patiently("reserve the target", async |connection| {
+            for ids in ids.chunks(NAMED_AT_ONCE) {
+                // From an earlier stay here.
+                let forget = format!(
+                    "DELETE FROM mdb_fence WHERE gdid IN ({}) AND state = 3",
+                    repeated("?", ids.len())
+                );
+                let named: Vec<Value> = ids.iter().map(|id| Value::from(*id)).collect();
+                DB::execute_own(connection, &forget, &named).await?;
+            }
+            put_fences::<DB>(connection, id, ids, FenceState::Receiving).await
+        })
+        .await?
+        .then_some(())
+        .ok_or(MoveError::Conflict)?;
+        // They turn away who takes half a copy for the briefcase.
+        self.arm(manifest).await
+    }
+
+    /// At the target: takes that back.
+    pub(super) async fn free(&mut self) -> Result<(), MoveError> {
+        let id = Value::from(self.id);
+        self.owned_patiently("free the target", async |connection| {
+            let free = "DELETE FROM mdb_fence WHERE move = ? AND state = 4";
+            DB::execute_own(connection, free, std::slice::from_ref(&id)).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// At the target: rows of the briefcases that are there before anything was copied are nobody's to
+    /// delete.
+    pub(super) async fn refuse_strays(&mut self, manifest: &Manifest) -> Result<(), MoveError> {
+        let ids = "SELECT gdid FROM mdb_fence WHERE move = ?";
+        let queries: Vec<String> = manifest
+            .tables()
+            .iter()
+            .map(|table| {
+                format!(
+                    "SELECT only_row * {} FROM mdb_shard WHERE EXISTS (SELECT 1 FROM {} t WHERE {})",
+                    table.number,
+                    DB::quote(&table.name),
+                    manifest.condition::<DB>(table, "t", ids)
+                )
+            })
+            .collect();
+        if queries.is_empty() {
+            return Ok(());
+        }
+        let query = queries.join(" UNION ALL ");
+        let values = vec![Value::from(self.id); queries.len()];
+        let found = DB::query_own(self.connection, &query, &values).await?;
+        let table = found.first().map(|row| row.integer(0)).transpose()?;
+        match table.and_then(|number| manifest.tables().get(usize::try_from(number).ok()?)) {
+            Some(table) => Err(MoveError::Strays {
+                table: table.name.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Inside a transaction: removes the move's mark.
+pub(super) async fn forget_mover<DB: Relocating>(
+    connection: &mut DB::Connection,
+    id: &MoveId,
+) -> Result<(), StepError> {
+    let forget = "DELETE FROM mdb_mover WHERE move = ?";
+    DB::execute_own(connection, forget, &[Value::from(id)]).await?;
+    Ok(())
+}
+
+/// Writes the fences of a move where there are none; whether all of them are this move's then.
+async fn put_fences<DB: Relocating>(
+    connection: &mut DB::Connection,
+    id: &MoveId,
+    ids: &[Gdid],
+    state: FenceState,
+) -> Result<bool, StepError> {
+    for ids in ids.chunks(NAMED_AT_ONCE) {
+        let row = format!("(?, ?, {}, 0, NULL, 0, 0)", state as i64);
+        let insert = format!(
+            "INSERT INTO mdb_fence (gdid, move, state, deadline, target, epoch, landed) VALUES {}",
+            repeated(&row, ids.len())
+        );
+        let pairs = ids
+            .iter()
+            .flat_map(|briefcase| [Value::from(*briefcase), Value::from(id)]);
+        let pairs: Vec<Value> = pairs.collect();
+        DB::execute_own(connection, &DB::insert_if_absent(&insert, "move"), &pairs).await?;
+    }
+    let own = count_fences::<DB>(connection, Value::from(id), "1, 2, 4").await?;
+    Ok(own == ids.len())
+}
