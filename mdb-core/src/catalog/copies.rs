@@ -17,7 +17,7 @@ use crate::servers::{AnyPool, Servers};
 use crate::topology::ShardId;
 
 /// How many rows are written in one transaction.
-const WRITTEN_AT_ONCE: usize = 500;
+const WRITTEN_AT_ONCE: usize = 100;
 
 /// The shards that have copies: the first of each server but the home's.
 fn places(servers: &Servers) -> impl Iterator<Item = ShardId> + '_ {
@@ -54,10 +54,12 @@ async fn bring_up_to_date(home: Home<'_>, copy: &AnyPool) -> Result<(), HomeErro
     }
     // Rows of a later epoch than the home's are from before it was restored.
     let since = known.filter(|known| *known < epoch).unwrap_or(Epoch::START);
-    let rows = home.relocations_since(since).await?;
-    for rows in rows.chunks(WRITTEN_AT_ONCE) {
-        let steps: Vec<Step> = rows.iter().flat_map(|row| row.steps(copy)).collect();
-        copy.together(&steps).await?;
+    let mut rows = home.relocations_since(since).await?;
+    rows.sort_by(RelocationRow::by_place);
+    for rows in rows.chunk_by(|one, other| one.by_place(other).is_eq()) {
+        for rows in rows.chunks(WRITTEN_AT_ONCE) {
+            copy.together(&RelocationRow::steps(rows, copy)).await?;
+        }
     }
     let mark = "INSERT INTO mdb_relocation (area, gdid, move, state, home, source, epoch) \
          VALUES ('', ?, '', 0, '', '', ?)";

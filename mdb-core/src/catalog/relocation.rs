@@ -1,5 +1,6 @@
 //! The rows of `mdb_relocation`: at the catalog's home, and in the copies of it.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -53,29 +54,44 @@ impl RelocationRow {
         self.area.is_empty()
     }
 
-    /// Writes it in place of an older one.
-    pub(super) fn steps(&self, copy: &AnyPool) -> [Step; 2] {
-        let (area, id) = (Value::from(self.area.as_str()), Value::from(self.id));
-        let older = [area.clone(), id.clone(), number(self.epoch)];
-        let insert = "INSERT INTO mdb_relocation (area, gdid, move, state, home, source, epoch) \
-             VALUES (?, ?, ?, ?, ?, ?, ?)";
-        let values = [
-            area,
-            id,
-            Value::from(self.by.as_str()),
-            Value::Integer(i64::from(self.in_motion)),
-            // By the rule, in a copy: every engine takes an empty text for one.
-            Value::from(self.home.as_deref().unwrap_or_default()),
-            Value::from(self.source.as_str()),
-            number(self.epoch),
-        ];
+    /// Writes rows in place of older ones; they are of one area and one epoch.
+    pub(super) fn steps(rows: &[Self], copy: &AnyPool) -> [Step; 2] {
+        let mut older = Vec::with_capacity(rows.len() + 2);
+        older.extend(rows.first().map(|row| Value::from(row.area.as_str())));
+        older.extend(rows.iter().map(|row| Value::from(row.id)));
+        older.extend(rows.first().map(|row| number(row.epoch)));
+        let forget = format!(
+            "DELETE FROM mdb_relocation WHERE area = ? AND gdid IN ({}) AND epoch <= ?",
+            vec!["?"; rows.len()].join(", ")
+        );
+        let insert = format!(
+            "INSERT INTO mdb_relocation (area, gdid, move, state, home, source, epoch) VALUES {}",
+            vec!["(?, ?, ?, ?, ?, ?, ?)"; rows.len()].join(", ")
+        );
+        let values = rows.iter().flat_map(|row| {
+            [
+                Value::from(row.area.as_str()),
+                Value::from(row.id),
+                Value::from(row.by.as_str()),
+                Value::Integer(i64::from(row.in_motion)),
+                // By the rule, in a copy: every engine takes an empty text for one.
+                Value::from(row.home.as_deref().unwrap_or_default()),
+                Value::from(row.source.as_str()),
+                number(row.epoch),
+            ]
+        });
         [
+            Step::new(forget, older),
             Step::new(
-                "DELETE FROM mdb_relocation WHERE area = ? AND gdid = ? AND epoch <= ?",
-                older,
+                copy.insert_if_absent(&insert, "area"),
+                values.collect::<Vec<_>>(),
             ),
-            Step::new(copy.insert_if_absent(insert, "area"), values),
         ]
+    }
+
+    /// The order in which [`steps`](Self::steps) can write many at once.
+    pub(super) fn by_place(&self, other: &Self) -> Ordering {
+        (&self.area, self.epoch).cmp(&(&other.area, other.epoch))
     }
 }
 

@@ -193,6 +193,10 @@ pub(crate) enum Side {
 /// write on a shard outside a transaction of the caller begin their own ones, each of which first
 /// checks the owner with [`check_owner`](Self::check_owner), and bound their lock waits.
 pub(crate) trait Relocating: Engine {
+    /// Whether what a batch has left behind is deleted while the next one is copied, if batches go one at a time.
+    /// Where both together only keep each other waiting, it is not.
+    const DELETES_MEANWHILE: bool = true;
+
     /// Inside a transaction: waits for nobody longer than `limit` from now on in it, and lets it
     /// pass MDB's own triggers as the mover of `id`.
     fn enter_as_mover(

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mdb_gdid::Gdid;
+use tokio::sync::SemaphorePermit;
 
 use super::error::{MoveError, Trouble};
 use super::journal::Journal;
@@ -35,6 +36,8 @@ pub(super) struct Batch<'m, DB: Relocating> {
     pub(super) pair: Pair<DB>,
     pub(super) source: ShardId,
     pub(super) run: &'m Run,
+    /// Until it has arrived.
+    pub(super) turn: Option<SemaphorePermit<'m>>,
     pub(super) options: &'m MoveOptions,
     pub(super) progress: &'m MoveProgress,
 }

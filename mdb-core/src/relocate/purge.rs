@@ -2,19 +2,18 @@
 
 use super::batch::{Batch, LOCK_LIMIT};
 use super::error::MoveError;
-use super::fail::pass;
 use super::record::MovePhase;
 use super::report::BatchPace;
 use super::side::forget_mover;
 use crate::catalog::Epoch;
-use crate::engine::relocating::{Amount, Pace, Relocating, Side};
+use crate::engine::relocating::{Relocating, Side};
 use crate::engine::{Lanes, Value};
 
 /// How many rows one transaction deletes. Where there is one writer at a time, others wait for it.
 const fn deleted_at_once<DB: Relocating>() -> u32 {
     match DB::LANES {
-        Lanes::One => 5_000,
-        Lanes::WriterAndReaders => 1_000,
+        Lanes::One => 10_000,
+        Lanes::WriterAndReaders => 4_000,
     }
 }
 
@@ -123,6 +122,9 @@ impl<DB: Relocating> Batch<'_, DB> {
             self.record.phase = MovePhase::Purging;
             self.progress.set_phase(MovePhase::Purging);
         }
+        if DB::DELETES_MEANWHILE {
+            self.turn = None;
+        }
         let all_know = self.nobody_comes_late().await?;
         // Where sessions can't be ended, whoever comes late is turned away by the fence, for good.
         let fences = if all_know || DB::LANES == Lanes::One {
@@ -140,10 +142,10 @@ impl<DB: Relocating> Batch<'_, DB> {
     async fn delete_at_source(&mut self, fences: Fences) -> Result<(), MoveError> {
         let pace = BatchPace::new(self.progress, self.options);
         let (manifest, id, ids) = (self.manifest, self.record.id.clone(), self.ids.clone());
+        let limit = deleted_at_once::<DB>();
         loop {
             let mut source = self.side(Side::Source);
             let is_empty = source.owned_patiently("delete rows", async |connection| {
-                let limit = deleted_at_once::<DB>();
                 let deleted = DB::delete_some(connection, manifest, &id, limit).await?;
                 if deleted >= u64::from(limit) {
                     return Ok(false);
@@ -160,7 +162,7 @@ impl<DB: Relocating> Batch<'_, DB> {
                 return Ok(());
             }
             self.keep_going()?;
-            tokio::time::sleep(pace.taken(Amount { rows: 0, bytes: 0 })).await;
+            tokio::time::sleep(pace.deleted(limit)).await;
         }
     }
 
@@ -168,8 +170,8 @@ impl<DB: Relocating> Batch<'_, DB> {
     async fn delete_at_target(&mut self) -> Result<(), MoveError> {
         let pace = BatchPace::new(self.progress, self.options);
         let (manifest, id) = (self.manifest, self.record.id.clone());
+        let limit = deleted_at_once::<DB>();
         loop {
-            let limit = deleted_at_once::<DB>();
             let mut target = self.side(Side::Target);
             let deleted = target.owned_patiently("delete rows", async |connection| {
                 Ok(DB::delete_some(connection, manifest, &id, limit).await?)
@@ -178,7 +180,7 @@ impl<DB: Relocating> Batch<'_, DB> {
                 return Ok(());
             }
             self.keep_going()?;
-            tokio::time::sleep(pace.taken(Amount { rows: 0, bytes: 0 })).await;
+            tokio::time::sleep(pace.deleted(limit)).await;
         }
     }
 
@@ -187,34 +189,38 @@ impl<DB: Relocating> Batch<'_, DB> {
         if !self.run.was_last_from(self.source) && !self.progress.is_stopped() {
             return Ok(());
         }
-        for side in [Side::Target, Side::Source] {
-            let shard = match side {
-                Side::Source => self.record.source(),
-                Side::Target => self.record.target(),
-            };
-            let others = "SELECT count(*) FROM mdb_move WHERE area = ? AND (source = ? OR target = ?) \
-                 AND move <> ? AND phase NOT IN (5, 7)";
-            let values = [
-                Value::from(self.record.area()),
-                Value::from(shard),
-                Value::from(shard),
-                Value::from(&self.record.id),
-            ];
-            let rows = self.home.pool().query(others, &values).await?;
-            let moving = rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)?;
-            let fences = "SELECT count(*) FROM mdb_fence";
-            let rows = DB::query_own(self.connection(side), fences, &[]).await?;
-            let fenced = rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)?;
-            if moving > 0 || fenced > 0 {
-                continue;
+        let target_is_idle = self.is_idle(self.record.target()).await?;
+        let source_is_idle = self.is_idle(self.record.source()).await?;
+        let manifest = self.manifest;
+        let [source, target] = self.sides();
+        // What fences need stays: whoever removes triggers looks for those.
+        tokio::join!(
+            async {
+                if target_is_idle {
+                    target.disarm(manifest).await;
+                }
+            },
+            async {
+                if source_is_idle {
+                    source.disarm(manifest).await;
+                }
             }
-            let manifest = self.manifest;
-            let disarmed = pass(DB::disarm(self.connection(side), manifest, LOCK_LIMIT)).await;
-            if let Err(error) = disarmed {
-                tracing::info!(error = %error, "the triggers stay until the next move or `mdb move clean`");
-            }
-        }
+        );
         Ok(())
+    }
+
+    /// Whether no other move of the area needs the triggers of that shard.
+    async fn is_idle(&self, shard: &str) -> Result<bool, MoveError> {
+        let others = "SELECT count(*) FROM mdb_move WHERE area = ? AND (source = ? OR target = ?) \
+             AND move <> ? AND phase NOT IN (5, 7)";
+        let values = [
+            Value::from(self.record.area()),
+            Value::from(shard),
+            Value::from(shard),
+            Value::from(&self.record.id),
+        ];
+        let rows = self.home.pool().query(others, &values).await?;
+        Ok(rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)? == 0)
     }
 
     /// Undoes everything. Only before the flip.

@@ -115,13 +115,15 @@ impl Relocator {
         let run = Run::of(
             plan.sources()
                 .map(|(source, ids)| (source, ids.len().div_ceil(size))),
+            options.batches_at_once(),
         );
         let batches = plan
             .sources()
             .flat_map(|(source, ids)| ids.chunks(size).map(move |ids| (source, ids)));
         let mut running = futures_util::stream::iter(batches)
             .map(|(source, ids)| self.run_batch(plan, &run, source, ids, options, progress))
-            .buffer_unordered(options.batches_at_once());
+            // As many again delete what they have left behind.
+            .buffer_unordered(2 * options.batches_at_once());
         let all = async {
             let (mut reports, mut failure) = (Vec::new(), None);
             while let Some(end) = running.next().await {
@@ -165,6 +167,8 @@ impl Relocator {
         options: &MoveOptions,
         progress: &MoveProgress,
     ) -> Result<MoveReport, MoveError> {
+        // Before the journal, where a lease runs from then on.
+        let turn = run.turn().await;
         if progress.is_stopped() {
             return Err(MoveError::Stopped);
         }
@@ -193,6 +197,7 @@ impl Relocator {
             target: plan.target,
             manifest: &plan.manifest,
             run,
+            turn,
             options,
             progress,
         };
@@ -343,6 +348,7 @@ impl Relocator {
             .take_over(record.id(), owner, options.takes_over())
             .await?;
         let source = self.shard(&record, area, record.source())?;
+        let run = Run::of([(source, 1)], 1);
         let job = Job {
             ids: self.journal().briefcases(&record.id).await?,
             source,
@@ -351,7 +357,8 @@ impl Relocator {
             record: self.journal().find(record.id()).await?,
             owner,
             manifest: &plan.manifest,
-            run: &Run::of([(source, 1)]),
+            run: &run,
+            turn: run.turn().await,
             options,
             progress,
         };

@@ -251,6 +251,20 @@ impl<'p> BatchPace<'p> {
     }
 }
 
+impl BatchPace<'_> {
+    /// How long to wait after so many rows were deleted, which nobody counts.
+    pub(super) fn deleted(&self, rows: u32) -> Duration {
+        let pause = self.limit.map_or(Duration::ZERO, |limit| {
+            Duration::from_micros(u64::from(rows) * 1_000_000 / limit.max(1))
+        });
+        if self.progress.is_backing_off() {
+            pause.max(self.rest)
+        } else {
+            pause
+        }
+    }
+}
+
 impl Pace for BatchPace<'_> {
     fn taken(&self, chunk: Amount) -> Duration {
         let pause = self.progress.taken(chunk, self.limit);

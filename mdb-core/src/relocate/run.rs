@@ -1,9 +1,11 @@
-//! What the batches of one run share: connections, and the triggers on the source.
+//! What the batches of one run share: turns, connections, and the triggers on the source.
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::engine::relocating::{Pair, Relocating};
 use crate::topology::ShardId;
@@ -17,6 +19,8 @@ pub(super) struct Run {
     left: BTreeMap<ShardId, AtomicUsize>,
     /// Pairs of whatever engine that nobody uses just now.
     idle: Mutex<Vec<Idle>>,
+    /// How many batches may be copied, or wait for the fence, at once.
+    turns: Semaphore,
 }
 
 struct Idle {
@@ -26,15 +30,23 @@ struct Idle {
 }
 
 impl Run {
-    /// With so many batches from each source.
-    pub(super) fn of(batches: impl IntoIterator<Item = (ShardId, usize)>) -> Self {
+    /// With so many batches from each source, and so many of them at once.
+    pub(super) fn of(batches: impl IntoIterator<Item = (ShardId, usize)>, at_once: usize) -> Self {
         let batches = batches.into_iter();
         Self {
             left: batches
                 .map(|(source, count)| (source, AtomicUsize::new(count)))
                 .collect(),
             idle: Mutex::default(),
+            turns: Semaphore::new(at_once.max(1)),
         }
+    }
+
+    /// Waits until a batch may begin. It gives the turn back once it has arrived: deleting what it has left behind
+    /// loads the source alone, while the next batch loads the target most.
+    pub(super) async fn turn(&self) -> SemaphorePermit<'_> {
+        let turn = self.turns.acquire().await;
+        turn.expect("nobody closes the semaphore")
     }
 
     /// Notes that a batch needs the triggers no more; whether no other batch of the run will.

@@ -144,6 +144,13 @@ impl<DB: Relocating> SideOf<'_, DB> {
         Ok(())
     }
 
+    /// Removes the triggers, unless they are in use or needed.
+    pub(super) async fn disarm(self, manifest: &Manifest) {
+        if let Err(error) = pass(DB::disarm(self.connection, manifest, LOCK_LIMIT)).await {
+            tracing::info!(error = %error, "the triggers stay until the next move or `mdb move clean`");
+        }
+    }
+
     /// At the source: has the changes of the briefcases recorded from now on.
     pub(super) async fn capture(
         &mut self,
@@ -202,16 +209,14 @@ impl<DB: Relocating> SideOf<'_, DB> {
     /// At the target: rows of the briefcases that are there before anything was copied are nobody's to
     /// delete.
     pub(super) async fn refuse_strays(&mut self, manifest: &Manifest) -> Result<(), MoveError> {
-        let ids = "SELECT gdid FROM mdb_fence WHERE move = ?";
         let queries: Vec<String> = manifest
             .tables()
             .iter()
             .map(|table| {
                 format!(
-                    "SELECT only_row * {} FROM mdb_shard WHERE EXISTS (SELECT 1 FROM {} t WHERE {})",
+                    "SELECT only_row * {} FROM mdb_shard WHERE EXISTS (SELECT 1 FROM mdb_fence f {} WHERE f.move = ?)",
                     table.number,
-                    DB::quote(&table.name),
-                    manifest.condition::<DB>(table, "t", ids)
+                    manifest.joined_to::<DB>(table, "f.gdid")
                 )
             })
             .collect();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mdb_gdid::Gdid;
 use sqlx::{MySql, Postgres, Sqlite};
+use tokio::sync::SemaphorePermit;
 
 use super::batch::{Batch, open_pair};
 use super::error::MoveError;
@@ -28,6 +29,7 @@ pub(super) struct Job<'j> {
     pub(super) target: ShardId,
     pub(super) manifest: &'j Manifest,
     pub(super) run: &'j Run,
+    pub(super) turn: SemaphorePermit<'j>,
     pub(super) options: &'j MoveOptions,
     pub(super) progress: &'j MoveProgress,
 }
@@ -99,6 +101,7 @@ impl Relocator {
             pair,
             source,
             run,
+            turn: Some(job.turn),
             options: job.options,
             progress: job.progress,
         };

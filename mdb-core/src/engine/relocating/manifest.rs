@@ -90,6 +90,43 @@ impl Manifest {
         self.condition_on::<DB>(&format!("{}.", DB::quote(schema)), table, alias, keys)
     }
 
+    /// The rows `t` of `table` with those above them, joined to `key`: where an engine would not begin with
+    /// few keys otherwise.
+    pub(crate) fn joined_to<DB: Engine>(&self, table: &MovedTable, key: &str) -> String {
+        self.joined_as::<DB>(table, "t", key)
+    }
+
+    fn joined_as<DB: Engine>(&self, table: &MovedTable, alias: &str, key: &str) -> String {
+        let name = DB::quote(&table.name);
+        match &table.reach {
+            MovedReach::Key { column } => {
+                format!(
+                    "JOIN {name} {alias} ON {alias}.{} = {key}",
+                    DB::quote(column)
+                )
+            }
+            MovedReach::Parent { parent, on } => {
+                let parent = &self.tables[*parent];
+                let above = format!("p{}", parent.number);
+                let pairs: Vec<String> = on
+                    .iter()
+                    .map(|(own, parents)| {
+                        format!(
+                            "{alias}.{} = {above}.{}",
+                            DB::quote(own),
+                            DB::quote(parents)
+                        )
+                    })
+                    .collect();
+                format!(
+                    "{} JOIN {name} {alias} ON {}",
+                    self.joined_as::<DB>(parent, &above, key),
+                    pairs.join(" AND ")
+                )
+            }
+        }
+    }
+
     fn condition_on<DB: Engine>(
         &self,
         prefix: &str,

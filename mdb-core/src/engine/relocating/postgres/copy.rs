@@ -153,6 +153,31 @@ pub(super) fn belongs(
     }
 }
 
+/// As [`belongs`], for a row that was found otherwise: its parents are looked up from it, one by one. The planner can't
+/// begin with the briefcases, each of which may have more rows than it believes.
+pub(super) fn belongs_upwards(
+    manifest: &Manifest,
+    table: &MovedTable,
+    alias: &str,
+    comparison: &str,
+) -> String {
+    match &table.reach {
+        MovedReach::Key { column } => {
+            format!("{alias}.{} {comparison}", Postgres::quote(column))
+        }
+        MovedReach::Parent { parent, on } => {
+            let parent = &manifest.tables()[*parent];
+            let above = format!("p{}", parent.number);
+            format!(
+                "EXISTS (SELECT FROM (SELECT * FROM {} AS {above} WHERE {} OFFSET 0) AS {above} WHERE {})",
+                quoted(parent),
+                joined(on, alias, &above),
+                belongs_upwards(manifest, parent, &above, comparison)
+            )
+        }
+    }
+}
+
 /// A part of a table's rows, in COPY's binary form; or its end.
 enum Piece {
     Rows(Vec<u8>),

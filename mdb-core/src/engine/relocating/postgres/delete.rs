@@ -3,7 +3,7 @@
 use sqlx::Postgres;
 use sqlx::postgres::PgConnection;
 
-use super::copy::belongs;
+use super::copy::{belongs, belongs_upwards};
 use super::{ids, literal, quoted, run};
 use crate::engine::Engine;
 use crate::engine::relocating::{Manifest, MoveId, MovedReach};
@@ -100,8 +100,9 @@ fn delete(manifest: &Manifest) -> String {
             "d{n} AS (DELETE FROM {name} AS t WHERE t.ctid = ANY (ARRAY(SELECT s{n}.ctid FROM s{n} LIMIT \
              CASE WHEN {deleted} >= $2 THEN 0 \
              WHEN EXISTS (SELECT FROM pg_constraint c WHERE c.contype = 'f' AND c.conrelid = c.confrelid \
-             AND c.conrelid = {}::regclass) THEN NULL ELSE $2 - ({deleted}) END)) AND {condition} RETURNING 1)",
-            literal(&name)
+             AND c.conrelid = {}::regclass) THEN NULL ELSE $2 - ({deleted}) END)) AND {} RETURNING 1)",
+            literal(&name),
+            belongs_upwards(manifest, table, "t", "= ANY ($1)")
         ));
         counts.push(format!("(SELECT count(*) FROM d{n})"));
     }

@@ -302,13 +302,7 @@ async fn apply(
     }
     // All that may have changed goes before anything comes, so that unique values can change places.
     for table in manifest.tables().iter().rev() {
-        let hits = format!("temp.mdb_hit_{}", table.number);
-        let delete = format!(
-            "DELETE FROM {name} AS t WHERE EXISTS (SELECT 1 FROM {hits} h WHERE {})",
-            table.same_key("t", "h"),
-            name = table.quoted("main"),
-        );
-        run(target, &delete, &[]).await?;
+        delete_hits(target, table).await?;
     }
     let ids = "SELECT gdid FROM source.mdb_fence WHERE move = ?";
     let mut rows = 0;
@@ -328,6 +322,34 @@ async fn apply(
         rows += run(target, &insert, &[id.into()]).await?;
     }
     Ok(rows)
+}
+
+/// Deletes the rows that were hit: each is found by its key, and never all rows looked at.
+async fn delete_hits(target: &mut SqliteConnection, table: &MovedTable) -> Result<(), StepError> {
+    let (name, hits) = (
+        table.quoted("main"),
+        format!("temp.mdb_hit_{}", table.number),
+    );
+    let delete = format!(
+        "DELETE FROM {name} WHERE ({}) IN (SELECT {} FROM {hits} h)",
+        table.key_list(""),
+        table.numbered_list("h"),
+    );
+    run(target, &delete, &[]).await?;
+    // A key with NULL in it is in no list. Tables that can have one have numbered rows.
+    let is_null: Vec<String> = (1..=table.primary_key.len())
+        .map(|place| format!("h.k{place} IS NULL"))
+        .collect();
+    let is_null = is_null.join(" OR ");
+    let query = format!("SELECT 1 FROM {hits} h WHERE {is_null} LIMIT 1");
+    if !Sqlite::query_own(target, &query, &[]).await?.is_empty() {
+        let delete = format!(
+            "DELETE FROM {name} WHERE rowid IN (SELECT t.rowid FROM {hits} h CROSS JOIN {name} t ON {} WHERE {is_null})",
+            table.same_key("t", "h"),
+        );
+        run(target, &delete, &[]).await?;
+    }
+    Ok(())
 }
 
 /// Removes the records that were applied.

@@ -210,3 +210,20 @@ async fn rows_without_a_whole_key_are_deleted() {
     }
     assert_eq!(left(&mut f).await.0, 0);
 }
+
+#[tokio::test]
+async fn rows_without_a_whole_key_are_caught_up_with() {
+    let mut f = Fixture::new().await;
+    f.client(INDEX).await.unwrap();
+    f.capture().await;
+    f.copy().await;
+    for change in [
+        format!("INSERT INTO note VALUES ({}, 2, NULL, x'01')", hex(100)),
+        "UPDATE note SET body = x'02' WHERE n IS NULL".to_owned(),
+        "DELETE FROM note WHERE n IS NULL".to_owned(),
+    ] {
+        f.client(&change).await.unwrap();
+        assert!(f.catch_up().await > 0, "{change}");
+        f.assert_equal().await;
+    }
+}
