@@ -157,6 +157,9 @@ impl<DB: Relocating> SideOf<'_, DB> {
         manifest: &Manifest,
         ids: &[Gdid],
     ) -> Result<(), MoveError> {
+        // Before the fences too: whoever fires new triggers first takes long, and is waited for here rather than when
+        // the briefcases are fenced.
+        self.arm(manifest).await?;
         let id = self.id;
         self.owned_patiently("record changes", async |connection| {
             DB::lock_exclusive(connection, ids, LOCK_LIMIT).await?;
@@ -165,7 +168,7 @@ impl<DB: Relocating> SideOf<'_, DB> {
         .await?
         .then_some(())
         .ok_or(MoveError::Conflict)?;
-        // After the fences: nobody removes triggers that one of them needs.
+        // After them: nobody removes triggers that one of them needs.
         self.arm(manifest).await
     }
 
