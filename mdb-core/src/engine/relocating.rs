@@ -16,6 +16,7 @@ use mdb_gdid::Gdid;
 
 use super::{Engine, ErrorClass, TransactionOptions, Value};
 
+use manifest::joined;
 pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
 pub(crate) use span::Span;
 

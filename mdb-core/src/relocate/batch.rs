@@ -60,10 +60,7 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
     }
 
     pub(super) fn keep_going(&self) -> Result<(), MoveError> {
-        if self.progress.is_stopped() {
-            return Err(MoveError::Stopped);
-        }
-        Ok(())
+        self.progress.keep_going()
     }
 
     pub(super) fn patience(&self, phase: &'static str) -> Patience {

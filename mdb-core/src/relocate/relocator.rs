@@ -169,9 +169,7 @@ impl Relocator {
     ) -> Result<MoveReport, MoveError> {
         // Before the journal, where a lease runs from then on.
         let turn = run.turn().await;
-        if progress.is_stopped() {
-            return Err(MoveError::Stopped);
-        }
+        progress.keep_going()?;
         let topology = self.servers.topology();
         let record = MoveRecord {
             id: MoveId::random(),

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::error::MoveError;
 use super::journal::TakeOver;
 use super::record::MovePhase;
 use crate::engine::relocating::{Amount, Pace};
@@ -157,6 +158,14 @@ impl MoveProgress {
     /// The longest time that briefcases were fenced until now.
     pub fn longest_pause(&self) -> Duration {
         Duration::from_micros(self.longest_pause.load(Ordering::Relaxed))
+    }
+
+    /// Refuses to go on once somebody has asked to stop.
+    pub(super) fn keep_going(&self) -> Result<(), MoveError> {
+        if self.is_stopped() {
+            return Err(MoveError::Stopped);
+        }
+        Ok(())
     }
 
     /// The phase of the present batch.
@@ -335,5 +344,21 @@ impl MoveReport {
     /// What was verified.
     pub fn tables(&self) -> &[TableReceipt] {
         &self.tables
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deleting_keeps_to_the_rows_per_second_too() {
+        let progress = MoveProgress::new();
+        let free = BatchPace::new(&progress, &MoveOptions::new());
+        assert_eq!(free.deleted(10_000), Duration::ZERO);
+        let options = MoveOptions::new().max_rows_per_second(2_000);
+        let bound = BatchPace::new(&progress, &options);
+        assert_eq!(bound.deleted(1_000), Duration::from_millis(500));
+        assert_eq!(progress.rows(), 0, "what is deleted has been counted");
     }
 }

@@ -85,3 +85,30 @@ impl Run {
             .push(idle);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_waits_for_its_turn() {
+        let run = Run::of([], 2);
+        let first = run.turn().now_or_never();
+        let second = run.turn().now_or_never();
+        assert!(first.is_some() && second.is_some());
+        assert!(run.turn().now_or_never().is_none());
+        drop(first);
+        assert!(run.turn().now_or_never().is_some());
+    }
+
+    #[test]
+    fn only_the_last_batch_of_a_source_is_its_last() {
+        let [a, b] = [ShardId::new(0), ShardId::new(1)];
+        let run = Run::of([(a, 2), (b, 1)], 1);
+        assert!(!run.was_last_from(a));
+        assert!(run.was_last_from(b));
+        assert!(run.was_last_from(a));
+    }
+}

@@ -28,13 +28,6 @@ impl<DB: Relocating> SideOf<'_, DB> {
         Patience::new(self.waits, phase)
     }
 
-    fn keep_going(&self) -> Result<(), MoveError> {
-        if self.progress.is_stopped() {
-            return Err(MoveError::Stopped);
-        }
-        Ok(())
-    }
-
     /// Does `work` in a transaction, if this process still runs the move.
     pub(super) async fn owned<T>(
         &mut self,
@@ -79,7 +72,7 @@ impl<DB: Relocating> SideOf<'_, DB> {
                 Ok(value) => return Ok(value),
                 Err(error) => patience.after::<DB>(error).await?,
             }
-            self.keep_going()?;
+            self.progress.keep_going()?;
         }
     }
 
@@ -139,7 +132,7 @@ impl<DB: Relocating> SideOf<'_, DB> {
         let mut patience = self.patience("install triggers");
         while let Err(error) = pass(DB::arm(self.connection, manifest, LOCK_LIMIT)).await {
             patience.after::<DB>(error).await?;
-            self.keep_going()?;
+            self.progress.keep_going()?;
         }
         Ok(())
     }

@@ -108,20 +108,10 @@ impl Manifest {
             MovedReach::Parent { parent, on } => {
                 let parent = &self.tables[*parent];
                 let above = format!("p{}", parent.number);
-                let pairs: Vec<String> = on
-                    .iter()
-                    .map(|(own, parents)| {
-                        format!(
-                            "{alias}.{} = {above}.{}",
-                            DB::quote(own),
-                            DB::quote(parents)
-                        )
-                    })
-                    .collect();
                 format!(
                     "{} JOIN {name} {alias} ON {}",
                     self.joined_as::<DB>(parent, &above, key),
-                    pairs.join(" AND ")
+                    joined::<DB>(on, alias, &above)
                 )
             }
         }
@@ -157,6 +147,21 @@ impl Manifest {
     }
 }
 
+/// A condition that the rows `child` and `parent` belong together.
+pub(crate) fn joined<DB: Engine>(on: &[(String, String)], child: &str, parent: &str) -> String {
+    let pairs: Vec<String> = on
+        .iter()
+        .map(|(own, parents)| {
+            format!(
+                "{child}.{} = {parent}.{}",
+                DB::quote(own),
+                DB::quote(parents)
+            )
+        })
+        .collect();
+    pairs.join(" AND ")
+}
+
 impl MovedTable {
     /// The name of its change table.
     pub(crate) fn change_table(&self) -> String {
@@ -166,5 +171,12 @@ impl MovedTable {
     /// The columns of the primary key, in its order.
     pub(crate) fn key_columns(&self) -> impl Iterator<Item = &MovedColumn> {
         self.primary_key.iter().map(|place| &self.columns[*place])
+    }
+
+    /// Whether a row below has one row of this table above it at most: the key is among the columns by which
+    /// they are joined.
+    pub(crate) fn is_one_row_by(&self, on: &[(String, String)]) -> bool {
+        self.key_columns()
+            .all(|key| on.iter().any(|(_, parents)| *parents == key.name))
     }
 }

@@ -35,7 +35,7 @@ use sqlx::{Database, Executor, MySql, Row, TransactionManager};
 
 use super::{
     Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, Span,
-    StepError, TableSum,
+    StepError, TableSum, joined,
 };
 use crate::engine::{Engine, ErrorClass};
 
@@ -306,21 +306,6 @@ fn same_key(table: &MovedTable, row: &str, hit: &str) -> String {
     pairs.join(" AND ")
 }
 
-/// A condition that the rows `child` and `parent` belong together.
-fn joined(on: &[(String, String)], child: &str, parent: &str) -> String {
-    let pairs: Vec<String> = on
-        .iter()
-        .map(|(own, parents)| {
-            format!(
-                "{child}.{} = {parent}.{}",
-                MySql::quote(own),
-                MySql::quote(parents)
-            )
-        })
-        .collect();
-    pairs.join(" AND ")
-}
-
 /// `FROM …`: the rows `alias` of a table that belong to the briefcases that `keys` selects.
 ///
 /// Written so that the server begins with the briefcases, whatever it takes the tables' sizes to be.
@@ -345,10 +330,7 @@ fn from_keys(manifest: &Manifest, table: &MovedTable, alias: &str, keys: &str) -
         )),
         MovedReach::Parent { parent, on } => {
             let parent = &manifest.tables()[*parent];
-            let is_one_row = parent
-                .key_columns()
-                .all(|key| on.iter().any(|(_, parents)| *parents == key.name));
-            if !is_one_row {
+            if !parent.is_one_row_by(on) {
                 return None;
             }
             let above = format!("p{}", parent.number);
@@ -356,7 +338,7 @@ fn from_keys(manifest: &Manifest, table: &MovedTable, alias: &str, keys: &str) -
             Some(format!(
                 "{tables} STRAIGHT_JOIN {} {alias} ON {}",
                 quoted(table),
-                joined(on, alias, &above)
+                joined::<MySql>(on, alias, &above)
             ))
         }
     }

@@ -22,7 +22,6 @@ mod tests;
 mod triggers;
 mod unchecked;
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
@@ -32,7 +31,7 @@ use sqlx::{Executor, Postgres, Row, TransactionManager};
 
 use super::{
     Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, Span, StepError,
-    TableSum,
+    TableSum, joined,
 };
 use crate::engine::{Engine, ErrorClass};
 use briefcases::Briefcases;
@@ -327,17 +326,4 @@ fn prefix(alias: &str) -> String {
     } else {
         format!("{alias}.")
     }
-}
-
-/// A condition that the rows `child` and `parent` belong together.
-fn joined(on: &[(String, String)], child: &str, parent: &str) -> String {
-    let mut condition = String::new();
-    for (own, parents) in on {
-        if !condition.is_empty() {
-            condition.push_str(" AND ");
-        }
-        let (own, parents) = (Postgres::quote(own), Postgres::quote(parents));
-        let _ = write!(condition, "{child}.{own} = {parent}.{parents}");
-    }
-    condition
 }

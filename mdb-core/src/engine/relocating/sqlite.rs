@@ -21,7 +21,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::{
     Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, Span,
-    StepError, TableSum, begin,
+    StepError, TableSum, begin, joined,
 };
 use crate::engine::{Engine, ErrorClass, Value};
 
@@ -279,20 +279,10 @@ fn parent_is_here(manifest: &Manifest, table: &MovedTable, alias: &str) -> Strin
     let MovedReach::Parent { parent, on } = &table.reach else {
         return "TRUE".to_owned();
     };
-    let joined: Vec<String> = on
-        .iter()
-        .map(|(own, parents)| {
-            format!(
-                "above.{} = {alias}.{}",
-                Sqlite::quote(parents),
-                Sqlite::quote(own)
-            )
-        })
-        .collect();
     format!(
         "EXISTS (SELECT 1 FROM {} above WHERE {})",
         manifest.tables()[*parent].quoted("main"),
-        joined.join(" AND ")
+        joined::<Sqlite>(on, alias, "above")
     )
 }
 

@@ -249,7 +249,7 @@ impl<'m> Round<'m> {
                 quoted(parent),
                 same_key(parent, "p", "h"),
                 quoted(table),
-                joined(on, "t", "p"),
+                joined::<MySql>(on, "t", "p"),
             );
         }
         sql
@@ -292,7 +292,7 @@ impl<'m> Round<'m> {
                 quoted(parent),
                 same_key(parent, "p", "h"),
                 quoted(table),
-                joined(on, "t", "p"),
+                joined::<MySql>(on, "t", "p"),
             ));
         }
         queries.join(" UNION ")

@@ -157,7 +157,7 @@ fn find_key(manifest: &Manifest, table: &MovedTable, row: &str) -> String {
         let above = &manifest.tables()[parent];
         let alias = format!("p{}", above.number);
         tables.push(format!("{} {alias}", quoted(above)));
-        conditions.push(joined(on, &child, &alias));
+        conditions.push(joined::<MySql>(on, &child, &alias));
         match &above.reach {
             MovedReach::Parent {
                 parent: next,

@@ -354,7 +354,7 @@ fn below(manifest: &Manifest, table: &MovedTable, id: &MoveId) -> Option<String>
         keys(table, &t),
         quoted(parent),
         quoted(table),
-        joined(on, &t, &p),
+        joined::<Postgres>(on, &t, &p),
         keys(parent, &p),
     ))
 }

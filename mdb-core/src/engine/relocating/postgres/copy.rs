@@ -136,30 +136,27 @@ pub(super) fn belongs(
     alias: &str,
     comparison: &str,
 ) -> String {
-    match &table.reach {
-        MovedReach::Key { column } => {
-            format!("{alias}.{} {comparison}", Postgres::quote(column))
-        }
-        MovedReach::Parent { parent, on } => {
-            let parent = &manifest.tables()[*parent];
-            let above = format!("p{}", parent.number);
-            format!(
-                "EXISTS (SELECT FROM {} AS {above} WHERE {} AND {})",
-                quoted(parent),
-                joined(on, alias, &above),
-                belongs(manifest, parent, &above, comparison)
-            )
-        }
-    }
+    belongs_by(manifest, table, alias, comparison, "")
 }
 
-/// As [`belongs`], for a row that was found otherwise: its parents are looked up from it, one by one. The planner can't
+/// The same for a row that was found otherwise: its parents are looked up from it, one by one. The planner can't
 /// begin with the briefcases, each of which may have more rows than it believes.
 pub(super) fn belongs_upwards(
     manifest: &Manifest,
     table: &MovedTable,
     alias: &str,
     comparison: &str,
+) -> String {
+    belongs_by(manifest, table, alias, comparison, " OFFSET 0")
+}
+
+/// `fence` ends the look for a parent, apart from what is asked of it.
+fn belongs_by(
+    manifest: &Manifest,
+    table: &MovedTable,
+    alias: &str,
+    comparison: &str,
+    fence: &str,
 ) -> String {
     match &table.reach {
         MovedReach::Key { column } => {
@@ -169,10 +166,10 @@ pub(super) fn belongs_upwards(
             let parent = &manifest.tables()[*parent];
             let above = format!("p{}", parent.number);
             format!(
-                "EXISTS (SELECT FROM (SELECT * FROM {} AS {above} WHERE {} OFFSET 0) AS {above} WHERE {})",
+                "EXISTS (SELECT FROM (SELECT * FROM {} AS {above} WHERE {}{fence}) AS {above} WHERE {})",
                 quoted(parent),
-                joined(on, alias, &above),
-                belongs_upwards(manifest, parent, &above, comparison)
+                joined::<Postgres>(on, alias, &above),
+                belongs_by(manifest, parent, &above, comparison, fence)
             )
         }
     }

@@ -149,15 +149,12 @@ fn from_key(manifest: &Manifest, table: &MovedTable, alias: &str) -> Option<(Str
         )),
         MovedReach::Parent { parent, on } => {
             let parent = &manifest.tables()[*parent];
-            let is_one_row = parent
-                .key_columns()
-                .all(|key| on.iter().any(|(_, parents)| *parents == key.name));
-            if !is_one_row {
+            if !parent.is_one_row_by(on) {
                 return None;
             }
             let above = format!("p{}", parent.number);
             let (rows, key) = from_key(manifest, parent, &above)?;
-            let joined = joined(on, alias, &above);
+            let joined = joined::<Postgres>(on, alias, &above);
             Some((
                 format!("{rows} JOIN {} AS {alias} ON {joined}", quoted(table)),
                 key,

@@ -7,6 +7,8 @@ mod locking;
 mod racing;
 mod unchecked;
 
+use std::fmt::Write;
+
 use mdb_tests::kit::{SharedServer, shared_postgres};
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;

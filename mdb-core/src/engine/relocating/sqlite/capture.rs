@@ -4,7 +4,7 @@ use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
 use super::copy::attach;
-use super::{begin_as_mover, end, parent_is_here, run};
+use super::{begin_as_mover, end, joined, parent_is_here, run};
 use crate::engine::relocating::{
     Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError, begin,
 };
@@ -280,12 +280,6 @@ async fn apply(
             let parent = &manifest.tables()[*parent];
             // The parent's row as it was here, and as it is there: its children may differ.
             for schema in ["main", "source"] {
-                let joined: Vec<String> = on
-                    .iter()
-                    .map(|(own, parents)| {
-                        format!("t.{} = p.{}", Sqlite::quote(own), Sqlite::quote(parents))
-                    })
-                    .collect();
                 let below = format!(
                     "INSERT INTO {hits} SELECT {} FROM temp.mdb_hit_{} h CROSS JOIN {} p ON {} \
                      CROSS JOIN {} t ON {}",
@@ -294,7 +288,7 @@ async fn apply(
                     parent.quoted(schema),
                     parent.same_key("p", "h"),
                     table.quoted(schema),
-                    joined.join(" AND "),
+                    joined::<Sqlite>(on, "t", "p"),
                 );
                 run(target, &below, &[]).await?;
             }

@@ -31,7 +31,7 @@ pub(super) fn statements(manifest: &Manifest, parts: &[Part<'_>]) -> String {
             keys(table, "t"),
             quoted(parent),
             quoted(table),
-            joined(on, "t", "p"),
+            joined::<Postgres>(on, "t", "p"),
             keys(parent, "p"),
             numbered(parent, "h"),
             hits(parent),

@@ -130,7 +130,7 @@ fn look_up(manifest: &Manifest, table: &MovedTable, place: &Place) -> String {
                 let parent = &manifest.tables()[*parent];
                 let alias = format!("p{}", parent.number);
                 tables.push(format!("{}.{} {alias}", place.schema, quoted(parent)));
-                conditions.push(joined(on, &child, &alias));
+                conditions.push(joined::<Postgres>(on, &child, &alias));
                 child = alias;
                 reach = &parent.reach;
             }
