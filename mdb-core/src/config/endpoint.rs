@@ -30,7 +30,7 @@ enum Place {
 }
 
 impl Endpoint {
-    pub(super) fn directory_of_files(directory: PathBuf) -> Self {
+    pub(crate) fn directory_of_files(directory: PathBuf) -> Self {
         Self(Place::Directory(directory))
     }
 

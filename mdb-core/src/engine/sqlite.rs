@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use backon::{ExponentialBuilder, Retryable};
 use futures_core::future::BoxFuture;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
@@ -61,7 +63,7 @@ impl Engine for Sqlite {
                     .synchronous(SqliteSynchronous::Full),
                 Access::ReadOnly => options.pragma("query_only", "1"),
             };
-            let mut connection = options.connect().await?;
+            let mut connection = open(&options, spec.busy_timeout).await?;
             let stop = Arc::new(AtomicBool::new(false));
             let seen = Arc::clone(&stop);
             connection
@@ -236,6 +238,26 @@ impl Engine for Sqlite {
     }
 }
 
+/// Opens a connection, again while another one puts the same new file into WAL mode.
+///
+/// SQLite takes the lock for that without asking the busy handler, since two that ask for it at
+/// once would wait for each other: <https://sqlite.org/c3ref/busy_handler.html>.
+async fn open(
+    options: &SqliteConnectOptions,
+    limit: Duration,
+) -> Result<SqliteConnection, sqlx::Error> {
+    let began = Instant::now();
+    let waits = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(2))
+        .with_max_delay(Duration::from_millis(50))
+        .without_max_times()
+        .with_jitter();
+    (|| options.connect())
+        .retry(waits)
+        .when(|error| Sqlite::error_class(error) == ErrorClass::Conflict && began.elapsed() < limit)
+        .await
+}
+
 trait OwnSql {
     fn own_sql(sql: &str) -> String;
     fn own_value(row: &SqliteRow, place: usize) -> Result<Value, sqlx::Error>;
@@ -262,6 +284,7 @@ impl OwnSql for Sqlite {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Endpoint;
 
     #[test]
     fn identifiers_are_quoted() {
@@ -270,5 +293,31 @@ mod tests {
             Sqlite::quote("a\"; DROP TABLE b; --"),
             "\"a\"\"; DROP TABLE b; --\""
         );
+    }
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn many_may_open_a_new_database_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let endpoint = Endpoint::directory_of_files(directory.path().to_owned());
+        for file in 0..20 {
+            let opening = (0..8).map(|_| {
+                let endpoint = endpoint.clone();
+                tokio::spawn(async move {
+                    let database: DatabaseName = format!("new{file}").parse().unwrap();
+                    let spec = ConnectSpec {
+                        endpoint: &endpoint,
+                        target: Target::Create(&database),
+                        access: Access::ReadWrite,
+                        application: "test",
+                        statement_timeout: Duration::from_secs(30),
+                        busy_timeout: Duration::from_secs(30),
+                        statement_cache: 10,
+                    };
+                    Sqlite::connect(&spec).await.map(drop)
+                })
+            });
+            for opened in futures_util::future::join_all(opening).await {
+                opened.unwrap().unwrap();
+            }
+        }
     }
 }
