@@ -29,10 +29,10 @@ pub use endpoint::Endpoint;
 pub use error::{Colour, ConfigError};
 pub use fault::{Fault, FaultCode, Faults};
 pub use model::{
-    AreaConfig, AuthorityConfig, AuthorityKind, BriefcaseConfig, CacheConfig, CentralConfig,
-    Config, DeclaredSequence, EngineKind, GenerationConfig, HashKind, IndexConfig, KeyKind,
-    Normalization, PartitionConfig, Reach, SequenceConfig, ServerConfig, ServerLimits, ShardConfig,
-    TableConfig,
+    AreaConfig, AuthorityConfig, AuthorityKind, BriefcaseConfig, CacheConfig, Capture,
+    CentralConfig, Config, DeclaredSequence, EngineKind, GenerationConfig, HashKind, IndexConfig,
+    KeyKind, Normalization, PartitionConfig, Reach, SequenceConfig, ServerConfig, ServerLimits,
+    ShardConfig, TableConfig,
 };
 pub use names::{
     AreaName, BriefcaseName, DatabaseName, IndexName, NameError, ServerName, StoreName,

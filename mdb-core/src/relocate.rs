@@ -32,6 +32,7 @@ mod fencing;
 mod journal;
 mod manifest;
 mod plan;
+mod prepare;
 mod purge;
 mod record;
 mod relocator;

@@ -170,7 +170,8 @@ impl From<PlanError> for Failure {
         match &error {
             PlanError::UnknownArea { .. }
             | PlanError::UnknownShard { .. }
-            | PlanError::NoManifest { .. } => Self::input(&error),
+            | PlanError::NoManifest { .. }
+            | PlanError::CapturesMoving { .. } => Self::input(&error),
             PlanError::Database(source) => Self::by_reach(&error, is_unreachable(source)),
             PlanError::Acquire(source) => Self::by_reach(&error, source.is_unreachable()),
             _ => Self::Failed(chain(&error)),

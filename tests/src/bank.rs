@@ -174,7 +174,23 @@ impl<DB: TestEngine> Bank<DB> {
     ///
     /// When the configuration has a fault.
     pub fn open(&self) -> Mdb {
-        let config = Config::parse("mdb.toml", &self.text, self.directory.path(), &|_| None);
+        self.open_text(&self.text)
+    }
+
+    /// Opens the store as a process does whose configuration has the area's triggers stay.
+    ///
+    /// # Panics
+    ///
+    /// When the configuration has a fault.
+    pub fn open_capturing_always(&self) -> Mdb {
+        let area = "[[area]]\n";
+        assert!(self.text.contains(area));
+        let always = format!("{area}capture = \"always\"\n");
+        self.open_text(&self.text.replace(area, &always))
+    }
+
+    fn open_text(&self, text: &str) -> Mdb {
+        let config = Config::parse("mdb.toml", text, self.directory.path(), &|_| None);
         let config = config.unwrap_or_else(|faults| panic!("{faults}:\n{faults:?}"));
         Mdb::from_config(config).expect("the areas fit together")
     }

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 on_all_engines!(
     briefcases_that_rest_are_moved_and_come_back,
     nothing_is_lost_while_tellers_work,
+    triggers_that_stay_serve_every_move,
     many_briefcases_are_moved_together_while_a_teller_works,
     what_was_at_the_target_before_survives_an_abort,
 );
@@ -88,14 +89,40 @@ async fn briefcases_that_rest_are_moved_and_come_back<DB: TestEngine>() {
 async fn nothing_is_lost_while_tellers_work<DB: TestEngine>() {
     let bank = Arc::new(Bank::<DB>::start().await);
     let mdb = bank.open();
-    let ids = bank.customers(&mdb, 0, 6).await;
+    move_while_tellers_work(&bank, &mdb).await;
+    let shards = [0, 1].map(|number| bank.shard(&mdb, number));
+    assert_eq!(mdb.relocator().leftovers(&shards).await.unwrap(), []);
+}
+
+async fn triggers_that_stay_serve_every_move<DB: TestEngine>() {
+    let bank = Arc::new(Bank::<DB>::start().await);
+    let mdb = bank.open_capturing_always();
+    let relocator = mdb.relocator();
+    let shards = [0, 1].map(|number| bank.shard(&mdb, number));
+    assert_eq!(relocator.unprepared(&shards).await.unwrap(), shards);
+    let prepared = relocator.prepare("user", Duration::from_secs(30)).await;
+    assert_eq!(prepared.unwrap_or_else(|e| panic!("{}", chain(&e))), shards);
+    assert_eq!(relocator.unprepared(&shards).await.unwrap(), []);
+    // Who does not know that they are to stay takes them for leftovers.
+    let other = bank.open().relocator();
+    let installed = other.leftovers(&shards).await.unwrap();
+    assert_eq!(installed.len(), 2, "{installed:?}");
+
+    move_while_tellers_work(&bank, &mdb).await;
+    assert_eq!(other.leftovers(&shards).await.unwrap(), installed);
+    assert_eq!(relocator.leftovers(&shards).await.unwrap(), []);
+}
+
+/// Moves briefcases there, back and there again, while three processes use them.
+async fn move_while_tellers_work<DB: TestEngine>(bank: &Arc<Bank<DB>>, mdb: &Mdb) {
+    let ids = bank.customers(mdb, 0, 6).await;
     let over = Arc::new(AtomicBool::new(false));
     let mut tellers = JoinSet::new();
     for _ in 0..3 {
         // A process of its own.
         let (mdb, bank, over, ids) = (
             bank.open(),
-            Arc::clone(&bank),
+            Arc::clone(bank),
             Arc::clone(&over),
             ids.clone(),
         );
@@ -117,7 +144,7 @@ async fn nothing_is_lost_while_tellers_work<DB: TestEngine>() {
         });
     }
     for to in [1, 0, 1] {
-        move_all(&bank, &mdb, &ids, to, 3).await;
+        move_all(bank, mdb, &ids, to, 3).await;
     }
     over.store(true, Ordering::Relaxed);
     let acknowledged: Vec<(Gdid, Gdid)> = tellers.join_all().await.into_iter().flatten().collect();

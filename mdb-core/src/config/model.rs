@@ -15,7 +15,7 @@ use mdb_gdid::{AuthorityId, AuthorityIds, GeneratorOptions, ScopeName, SequenceN
 use secrecy::SecretString;
 use url::Url;
 
-pub use briefcases::{BriefcaseConfig, Reach, TableConfig};
+pub use briefcases::{BriefcaseConfig, Capture, Reach, TableConfig};
 pub use placement::{
     AreaConfig, CacheConfig, CentralConfig, GenerationConfig, IndexConfig, KeyKind, Normalization,
     PartitionConfig, ShardConfig,

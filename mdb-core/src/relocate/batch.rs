@@ -12,6 +12,7 @@ use super::report::{MoveOptions, MoveProgress};
 use super::run::Run;
 use super::side::SideOf;
 use crate::catalog::Home;
+use crate::config::Capture;
 use crate::engine::relocating::{Manifest, OwnerToken, Pair, Relocating, Side, StepError};
 use crate::engine::{Access, ErrorClass, Lanes, Target, Value};
 use crate::servers::{Servers, ShardPool};
@@ -33,6 +34,7 @@ pub(super) struct Batch<'m, DB: Relocating> {
     /// How many rows the last copy had.
     pub(super) copied: u64,
     pub(super) manifest: &'m Manifest,
+    pub(super) capture: Capture,
     pub(super) pair: Pair<DB>,
     pub(super) source: ShardId,
     pub(super) run: &'m Run,

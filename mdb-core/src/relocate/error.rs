@@ -57,6 +57,14 @@ pub enum PlanError {
         /// The area.
         area: String,
     },
+    /// What is installed on the area's tables does not stay.
+    #[error(
+        "area `{area}` records changes only while briefcases are moved: set its `capture = \"always\"` to have the triggers stay"
+    )]
+    CapturesMoving {
+        /// The area.
+        area: String,
+    },
     /// Some things make it impossible.
     #[error("the move is impossible: {}", reasons(refusals))]
     Refused {
@@ -80,6 +88,7 @@ impl PlanError {
             Self::UnknownArea { .. }
             | Self::UnknownShard { .. }
             | Self::NoManifest { .. }
+            | Self::CapturesMoving { .. }
             | Self::Refused { .. } => false,
         }
     }

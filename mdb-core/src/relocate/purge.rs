@@ -6,6 +6,7 @@ use super::record::MovePhase;
 use super::report::BatchPace;
 use super::side::forget_mover;
 use crate::catalog::Epoch;
+use crate::config::Capture;
 use crate::engine::relocating::{Relocating, Side};
 use crate::engine::{Lanes, Value};
 
@@ -184,8 +185,11 @@ impl<DB: Relocating> Batch<'_, DB> {
         }
     }
 
-    /// Removes the triggers where no briefcase needs them.
+    /// Removes the triggers where no briefcase needs them, if they are not to stay.
     async fn disarm_if_idle(&mut self) -> Result<(), MoveError> {
+        if self.capture == Capture::Always {
+            return Ok(());
+        }
         if !self.run.was_last_from(self.source) && !self.progress.is_stopped() {
             return Ok(());
         }

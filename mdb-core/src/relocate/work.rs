@@ -13,7 +13,7 @@ use super::record::MoveRecord;
 use super::relocator::Relocator;
 use super::report::{MoveOptions, MoveProgress, MoveReport};
 use super::run::Run;
-use crate::config::EngineKind;
+use crate::config::{Capture, EngineKind};
 use crate::engine::relocating::{Manifest, OwnerToken, Relocating};
 use crate::topology::ShardId;
 
@@ -28,6 +28,7 @@ pub(super) struct Job<'j> {
     pub(super) source: ShardId,
     pub(super) target: ShardId,
     pub(super) manifest: &'j Manifest,
+    pub(super) capture: Capture,
     pub(super) run: &'j Run,
     pub(super) turn: SemaphorePermit<'j>,
     pub(super) options: &'j MoveOptions,
@@ -98,6 +99,7 @@ impl Relocator {
             ids,
             copied: 0,
             manifest: job.manifest,
+            capture: job.capture,
             pair,
             source,
             run,

@@ -73,6 +73,23 @@ pub(crate) enum MoveCommand {
         id: String,
     },
 
+    /// Install the triggers of areas with `capture = "always"`, so that no move has to
+    ///
+    /// A trigger is created in a moment, but needs a lock on its table: while transactions keep that one busy
+    /// it is tried again. What is in place stays as it is. Do it again when tables or shards were added;
+    /// `mdb check` says so. To have everything removed, set `capture = "moving"` and run `mdb move clean`.
+    ///
+    /// JSON, a line a shard: {"area","shard","server","database","outcome"}; outcome is prepared.
+    Prepare {
+        /// Areas; all with `capture = "always"` without one
+        #[arg(value_name = "AREA")]
+        areas: Vec<String>,
+
+        /// How long locks are waited for, on each shard, before it stops
+        #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+        patience: u64,
+    },
+
     /// Remove what moves that are over have left: fences, half copies, triggers, change tables
     ///
     /// JSON: {"shard","server","database","what","outcome"}; outcome is removed; needed, by a move that

@@ -1,7 +1,10 @@
 //! `mdb move`: briefcases from shard to shard.
 
+mod prepare;
 mod running;
 mod selection;
+
+use std::time::Duration;
 
 use mdb_core::relocate::{MoveRecord, Relocator, Selection, TableReceipt, TakeOver};
 use mdb_core::{Gdid, Mdb};
@@ -60,6 +63,10 @@ pub(crate) async fn run(arguments: &Arguments, command: &MoveCommand) -> Result<
             print(arguments, &mdb, &records).await
         }
         MoveCommand::Receipt { id } => receipt(arguments, &mdb.relocator(), id).await,
+        MoveCommand::Prepare { areas, patience } => {
+            let patience = Duration::from_secs(*patience);
+            prepare::run(arguments, &mdb, areas, patience).await
+        }
         MoveCommand::Clean => {
             leftovers::print(arguments, &mdb, &mdb.relocator().clean().await?);
             Ok(())

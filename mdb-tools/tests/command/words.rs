@@ -36,6 +36,7 @@ fn every_command_has_help_worth_reading() {
         "move list",
         "move receipt",
         "move clean",
+        "move prepare",
         "verify",
         "completions",
     ] {

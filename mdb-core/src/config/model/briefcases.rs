@@ -1,6 +1,28 @@
-//! Briefcase types: which tables belong to one, and how their rows are reached from its id.
+//! Briefcase types: which tables belong to one, how their rows are reached from its id, and how long what records
+//! their changes stays installed.
 
 use crate::config::names::BriefcaseName;
+
+/// When the triggers stand on an area's tables that record what changes in a briefcase on the move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Capture {
+    /// While briefcases are moved: the first move of a run installs them, its last one removes them. At rest
+    /// they cost nothing. The default.
+    Moving,
+    /// For good, from the first move on or beforehand: a move then takes no lock on a table, and begins at
+    /// once. Each written row is looked up in a table that is empty at rest.
+    Always,
+}
+
+impl Capture {
+    /// The name as it is written in a configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Moving => "moving",
+            Self::Always => "always",
+        }
+    }
+}
 
 /// A briefcase type: its tables, parents first.
 #[derive(Clone, Debug)]

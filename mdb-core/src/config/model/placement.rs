@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mdb_gdid::RangeKey;
 
-use super::{BriefcaseConfig, EngineKind, HashKind};
+use super::{BriefcaseConfig, Capture, EngineKind, HashKind};
 use crate::config::names::{AreaName, DatabaseName, IndexName, ServerName};
 
 /// One home of data: a database on a server. Its position in its list is data.
@@ -149,6 +149,7 @@ pub struct AreaConfig {
     pub(in crate::config) hash: HashKind,
     pub(in crate::config) generations: Vec<GenerationConfig>,
     pub(in crate::config) briefcases: Vec<BriefcaseConfig>,
+    pub(in crate::config) capture: Capture,
 }
 
 impl AreaConfig {
@@ -175,6 +176,11 @@ impl AreaConfig {
     /// The briefcase types, in the order of the file; possibly none.
     pub fn briefcases(&self) -> &[BriefcaseConfig] {
         &self.briefcases
+    }
+
+    /// When what records changes of briefcases is installed on their tables.
+    pub fn capture(&self) -> Capture {
+        self.capture
     }
 }
 

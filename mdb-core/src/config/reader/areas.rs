@@ -13,13 +13,22 @@ use super::sequences::duplicate_name;
 use super::shards::{AreaEngine, Shards};
 use super::starts;
 use crate::config::fault::{FaultCode, Found};
-use crate::config::model::{AreaConfig, GenerationConfig, HashKind, PartitionConfig};
+use crate::config::model::{AreaConfig, Capture, GenerationConfig, HashKind, PartitionConfig};
 use crate::config::names::{AreaName, PLAIN};
 
 pub(super) const AREA: Schema = Schema {
     name: "area",
-    keys: &["name", "hash", "partition", "generation", "briefcase"],
+    keys: &[
+        "name",
+        "hash",
+        "capture",
+        "partition",
+        "generation",
+        "briefcase",
+    ],
 };
+
+const CAPTURES: &[(&str, Capture)] = &[("moving", Capture::Moving), ("always", Capture::Always)];
 
 pub(super) const GENERATION: Schema = Schema {
     name: "generation",
@@ -49,6 +58,7 @@ pub(super) fn read(
         let mut engine = AreaEngine::default();
         let generations = read_generations(&section, shards, &mut engine);
         let briefcases = briefcases::read(&section);
+        let capture = section.choice("capture", CAPTURES);
         if let (Some(name), Some(engine), Some(generations)) = (name, engine.get(), generations) {
             areas.push(AreaConfig {
                 name,
@@ -56,6 +66,7 @@ pub(super) fn read(
                 hash,
                 generations,
                 briefcases,
+                capture: capture.unwrap_or(Capture::Moving),
             });
         }
     }

@@ -10,8 +10,7 @@ use crate::config::EngineKind;
 use crate::engine::Value;
 use crate::engine::relocating::{Manifest, MoveId, Relocating, StepError, begin};
 use crate::relocate::batch::{LOCK_LIMIT, busy, count_fences, open};
-use crate::relocate::error::{MoveError, PlanError, Trouble};
-use crate::relocate::manifest::manifest_of;
+use crate::relocate::error::{MoveError, Trouble};
 use crate::relocate::relocator::Relocator;
 use crate::topology::{AreaIndex, ShardId};
 
@@ -41,7 +40,7 @@ impl Relocator {
                 Ok(true)
             }
             Kind::HalfCopy { by } => {
-                let manifest = self.manifest_on(remains).await?;
+                let manifest = self.manifest_of(remains.area, shard).await?;
                 if !remove_rows::<DB>(&mut connection, &manifest, by).await? {
                     return Ok(false);
                 }
@@ -56,14 +55,6 @@ impl Relocator {
             }
             Kind::Installed => self.disarm::<DB>(&mut connection, remains).await,
         }
-    }
-
-    /// The tables of the area as they are on that shard.
-    async fn manifest_on(&self, remains: &Remains) -> Result<Manifest, MoveError> {
-        let tables = self.servers.pool(remains.leftover.shard).tables().await?;
-        let config = &self.config.areas()[remains.area.get()];
-        let manifest = manifest_of(config, &tables, &tables);
-        Ok(manifest.map_err(|refusals| PlanError::Refused { refusals })?)
     }
 
     /// Removes the triggers, unless a move needs them.
@@ -85,7 +76,7 @@ impl Relocator {
             return Ok(true);
         }
         // A move has begun meanwhile, and has perhaps found them in place.
-        let manifest = self.manifest_on(remains).await?;
+        let manifest = self.manifest_of(remains.area, shard).await?;
         patiently::<DB, _>("install triggers", async || {
             DB::arm(connection, &manifest, LOCK_LIMIT).await
         })

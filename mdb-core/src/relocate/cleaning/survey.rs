@@ -1,10 +1,7 @@
 //! What a shard has of moves.
 
-use sqlx::{MySql, Postgres, Sqlite};
-
-use crate::config::EngineKind;
-use crate::engine::relocating::{FenceState, Relocating};
-use crate::relocate::batch::open;
+use crate::config::Capture;
+use crate::engine::relocating::FenceState;
 use crate::relocate::error::MoveError;
 use crate::relocate::relocator::Relocator;
 use crate::topology::{AreaIndex, ShardId};
@@ -17,7 +14,7 @@ pub(super) struct Survey {
     pub(super) fences: Vec<(String, FenceState)>,
     /// Moves whose movers are noted here.
     pub(super) marks: Vec<String>,
-    /// The names of triggers, functions and change tables.
+    /// The names of triggers, functions and change tables, where they don't stay for good.
     pub(super) installed: Vec<String>,
 }
 
@@ -46,10 +43,10 @@ impl Relocator {
         for row in pool.query(query, &[]).await? {
             marks.push(row.text(0)?.to_owned());
         }
-        let installed = match self.servers.config_of(shard).engine() {
-            EngineKind::Sqlite => self.installed::<Sqlite>(shard).await?,
-            EngineKind::Postgres => self.installed::<Postgres>(shard).await?,
-            EngineKind::MySql => self.installed::<MySql>(shard).await?,
+        let installed = match self.config.areas()[area.get()].capture() {
+            Capture::Moving => self.installed_on(shard).await?,
+            // No move has left them: they belong there.
+            Capture::Always => Vec::new(),
         };
         Ok(Survey {
             area,
@@ -58,10 +55,5 @@ impl Relocator {
             marks,
             installed,
         })
-    }
-
-    async fn installed<DB: Relocating>(&self, shard: ShardId) -> Result<Vec<String>, MoveError> {
-        let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
-        Ok(DB::installed(&mut connection).await?)
     }
 }

@@ -53,5 +53,10 @@ pub(super) async fn check(mdb: &Mdb, shards: &[ShardId]) -> Result<Vec<Finding>,
         let message = format!("left by moves: {}; {advice}", what.join("; "));
         findings.push(Finding::on(&place, Severity::Warning, "leftover", message));
     }
+    for shard in relocator.unprepared(shards).await? {
+        let place = Place::of(mdb.topology(), shard);
+        let message = "triggers that stay are missing; `mdb move prepare` installs them".to_owned();
+        findings.push(Finding::on(&place, Severity::Warning, "prepared", message));
+    }
     Ok(findings)
 }

@@ -1,0 +1,149 @@
+//! Installing what records changes, for good, before anything is moved.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use sqlx::{MySql, Postgres, Sqlite};
+
+use super::batch::{LOCK_LIMIT, Patience, open};
+use super::error::{MoveError, PlanError, Refusal};
+use super::fail::pass;
+use super::manifest::manifest_of;
+use super::relocator::Relocator;
+use crate::config::{Capture, EngineKind};
+use crate::engine::relocating::{Manifest, Relocating};
+use crate::topology::{AreaIndex, ShardId};
+
+impl Relocator {
+    /// Installs the triggers and change tables on every shard of an area that keeps them
+    /// ([`Capture::Always`]), so that no move has to. Returns those shards. What is in place stays as
+    /// it is; do it again after tables or shards were added.
+    ///
+    /// # Errors
+    ///
+    /// - [`MoveError::Plan`]: [`PlanError::UnknownArea`], [`PlanError::NoManifest`],
+    ///   [`PlanError::CapturesMoving`], [`PlanError::Refused`] when a table is missing or can't be moved, and
+    ///   when a shard could not be asked.
+    /// - [`MoveError::Acquire`]: a shard can't be reached.
+    /// - [`MoveError::Busy`]: a table was locked by others for longer than `patience`; what was
+    ///   installed stays.
+    /// - [`MoveError::Database`]: a database failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what was installed stays, and does no harm.
+    pub async fn prepare(&self, area: &str, patience: Duration) -> Result<Vec<ShardId>, MoveError> {
+        let topology = self.servers.topology();
+        let name = || area.to_owned();
+        let unknown = || PlanError::UnknownArea { name: name() };
+        let index = topology.area_index(area).ok_or_else(unknown)?;
+        let config = &self.config.areas()[index.get()];
+        if config.briefcases().is_empty() {
+            return Err(PlanError::NoManifest { area: name() }.into());
+        }
+        if config.capture() == Capture::Moving {
+            return Err(PlanError::CapturesMoving { area: name() }.into());
+        }
+        let shards: Vec<ShardId> = topology.area(index).shards().collect();
+        // All of them before anything is changed.
+        let mut manifests = Vec::with_capacity(shards.len());
+        for shard in &shards {
+            manifests.push(self.manifest_of(index, *shard).await?);
+        }
+        for (shard, manifest) in shards.iter().zip(&manifests) {
+            match config.engine() {
+                EngineKind::Sqlite => self.prepare_on::<Sqlite>(*shard, manifest, patience).await,
+                EngineKind::Postgres => {
+                    self.prepare_on::<Postgres>(*shard, manifest, patience)
+                        .await
+                }
+                EngineKind::MySql => self.prepare_on::<MySql>(*shard, manifest, patience).await,
+            }?;
+        }
+        Ok(shards)
+    }
+
+    async fn prepare_on<DB: Relocating>(
+        &self,
+        shard: ShardId,
+        manifest: &Manifest,
+        patience: Duration,
+    ) -> Result<(), MoveError> {
+        let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
+        let mut patience = Patience::new(patience, "install triggers");
+        while let Err(error) = pass(DB::arm(&mut connection, manifest, LOCK_LIMIT)).await {
+            patience.after::<DB>(error).await?;
+        }
+        Ok(())
+    }
+
+    /// Those of `shards` that lack change tables which their area keeps. Shards without the area's own tables are not
+    /// among them.
+    ///
+    /// # Errors
+    ///
+    /// As [`prepare`](Self::prepare), when a shard could not be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed.
+    pub async fn unprepared(&self, shards: &[ShardId]) -> Result<Vec<ShardId>, MoveError> {
+        let topology = self.servers.topology();
+        let mut found = Vec::new();
+        for (area, index) in topology.areas().iter().zip(0..) {
+            let index = AreaIndex::new(index);
+            let config = &self.config.areas()[index.get()];
+            if config.capture() == Capture::Moving || config.briefcases().is_empty() {
+                continue;
+            }
+            for shard in area.shards().filter(|shard| shards.contains(shard)) {
+                let manifest = match self.manifest_of(index, shard).await {
+                    Ok(manifest) => manifest,
+                    Err(MoveError::Plan(PlanError::Refused { .. })) => continue,
+                    Err(error) => return Err(error),
+                };
+                let installed: HashSet<String> =
+                    self.installed_on(shard).await?.into_iter().collect();
+                let mut tables = manifest.tables().iter();
+                if !tables.all(|table| installed.contains(&table.change_table())) {
+                    found.push(shard);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The tables of an area as they are on one of its shards.
+    pub(super) async fn manifest_of(
+        &self,
+        area: AreaIndex,
+        shard: ShardId,
+    ) -> Result<Manifest, MoveError> {
+        let tables = self.servers.pool(shard).tables().await?;
+        let manifest = manifest_of(&self.config.areas()[area.get()], &tables, &tables);
+        Ok(manifest.map_err(|refusals| {
+            let shard = self.servers.topology().shard(shard);
+            let shard = format!("{}/{}", shard.server(), shard.database());
+            let refusals = refusals.iter();
+            let refusals =
+                refusals.map(|r| Refusal::new(format!("{shard}, {}", r.place()), r.reason()));
+            PlanError::Refused {
+                refusals: refusals.collect(),
+            }
+        })?)
+    }
+
+    /// The names of MDB's triggers, functions and change tables on a shard.
+    pub(super) async fn installed_on(&self, shard: ShardId) -> Result<Vec<String>, MoveError> {
+        match self.servers.config_of(shard).engine() {
+            EngineKind::Sqlite => self.installed::<Sqlite>(shard).await,
+            EngineKind::Postgres => self.installed::<Postgres>(shard).await,
+            EngineKind::MySql => self.installed::<MySql>(shard).await,
+        }
+    }
+
+    async fn installed<DB: Relocating>(&self, shard: ShardId) -> Result<Vec<String>, MoveError> {
+        let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
+        Ok(DB::installed(&mut connection).await?)
+    }
+}
