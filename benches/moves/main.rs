@@ -23,6 +23,7 @@ mod steady;
 mod table;
 
 use mdb_benches::compare::Comparison;
+use mdb_core::config::Capture;
 use place::Place;
 use sqlx::{MySql, Postgres, Sqlite};
 use table::{Wanted, heading, print_disk};
@@ -39,9 +40,9 @@ fn main() {
     if wanted.has("postgres") {
         print_disk();
         several.block_on(async {
-            let place = Place::<Postgres>::start(briefcases).await;
+            let mut place = Place::<Postgres>::start(briefcases).await;
             if wanted.has("postgres one") {
-                postgres::one(&place).await;
+                postgres::one(&mut place).await;
             }
             if wanted.has("postgres batch") {
                 let peers = postgres::peers(&place).await;
@@ -52,8 +53,12 @@ fn main() {
                 batch::four(&place, "postgres four / one at a time", 1.6).await;
             }
             if wanted.has("postgres pause") {
-                pause::one(&place).await;
-                pause::hundred(&place).await;
+                pause::one(&place, "postgres pause, 1 in a batch").await;
+                pause::hundred(&place, "postgres pause, 100 in a batch").await;
+                place.set_capture(Capture::Always).await;
+                pause::one(&place, "postgres pause, 1, triggers stay").await;
+                pause::hundred(&place, "postgres pause, 100, triggers stay").await;
+                place.set_capture(Capture::Moving).await;
             }
             if wanted.has("postgres others") {
                 load::others(&place, "postgres others").await;
@@ -63,9 +68,9 @@ fn main() {
     if wanted.has("mariadb") {
         print_disk();
         several.block_on(async {
-            let place = Place::<MySql>::start(briefcases).await;
+            let mut place = Place::<MySql>::start(briefcases).await;
             if wanted.has("mariadb one") {
-                mariadb::one(&place).await;
+                mariadb::one(&mut place).await;
             }
             if wanted.has("mariadb batch") {
                 let peers = mariadb::peers(&place).await;

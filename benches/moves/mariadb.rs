@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mdb_benches::compare::Comparison;
 use mdb_core::Gdid;
+use mdb_core::config::Capture;
 use mdb_core::relocate::MoveOptions;
 use mdb_tests::bank::literal;
 use mdb_tests::kit::{PASSWORD, USER};
@@ -55,8 +56,23 @@ pub(crate) async fn dump(place: &Place<MySql>, peers: &[String; 2], from: usize)
 }
 
 /// One briefcase at a time, from the announcement to the purge, against its rows selected and inserted
-/// with nothing around it; and against that with verification and deletion.
-pub(crate) async fn one(place: &Place<MySql>) {
+/// with nothing around it; and against that with verification and deletion. At last with triggers that stay.
+pub(crate) async fn one(place: &mut Place<MySql>) {
+    let names = [
+        "mariadb one / select, insert flat",
+        "mariadb one / … verify, delete flat",
+    ];
+    one_by_one(place, names).await;
+    place.set_capture(Capture::Always).await;
+    let names = [
+        "mariadb one, triggers stay / flat",
+        "mariadb one, triggers stay / … verify, delete",
+    ];
+    one_by_one(place, names).await;
+    place.set_capture(Capture::Moving).await;
+}
+
+async fn one_by_one(place: &Place<MySql>, names: [&str; 2]) {
     let mut flat = Flat::new(place).await;
     let options = MoveOptions::new().batch(1);
     let (mut ours, mut copied, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
@@ -76,12 +92,8 @@ pub(crate) async fn one(place: &Place<MySql>) {
         }
     }
     for (name, flat, goal) in [
-        (
-            "mariadb one / select, insert flat",
-            copied,
-            Goal::AtMost(3.0),
-        ),
-        ("mariadb one / … verify, delete flat", deleted, Goal::None),
+        (names[0], copied, Goal::AtMost(3.0)),
+        (names[1], deleted, Goal::None),
     ] {
         let comparison = Comparison::of(ours.clone(), flat).per(TURN as u32);
         print(

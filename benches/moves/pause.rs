@@ -19,20 +19,20 @@ const REST: Duration = Duration::from_millis(5);
 const WRITERS: usize = 4;
 
 /// One briefcase in each batch, to which all writers write.
-pub(crate) async fn one<DB: TestEngine>(place: &Place<DB>) {
+pub(crate) async fn one<DB: TestEngine>(place: &Place<DB>, name: &str) {
     let few = &place.ids()[..place.ids().len().min(150)];
     let batches: Vec<&[Gdid]> = few.chunks(1).collect();
     let limit = Goal::AtMost(25.0);
-    measure(place, "postgres pause, 1 in a batch", &batches, limit).await;
+    measure(place, name, &batches, limit).await;
 }
 
 /// A hundred in each batch.
-pub(crate) async fn hundred<DB: TestEngine>(place: &Place<DB>) {
+pub(crate) async fn hundred<DB: TestEngine>(place: &Place<DB>, name: &str) {
     let all = place.ids().chunks(100);
     // The same ones several times, as often as a p99 needs.
     let batches: Vec<&[Gdid]> = all.cycle().take(60).collect();
     let limit = Goal::AtMost(100.0);
-    measure(place, "postgres pause, 100 in a batch", &batches, limit).await;
+    measure(place, name, &batches, limit).await;
 }
 
 async fn measure<DB: TestEngine>(place: &Place<DB>, name: &str, batches: &[&[Gdid]], limit: Goal) {

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
-use mdb_core::config::Config;
+use mdb_core::config::{Capture, Config};
 use mdb_core::error::chain;
 use mdb_core::relocate::{MoveOptions, MoveProgress, MoveReport, MoveRequest, Selection};
 use mdb_core::{Area, Gdid, Mdb};
@@ -67,6 +67,27 @@ impl<DB: TestEngine> Place<DB> {
         }
         place.settle().await;
         place
+    }
+
+    /// Has the triggers stay from now on, or not any more.
+    pub(crate) async fn set_capture(&mut self, capture: Capture) {
+        let area = "[[area]]\n";
+        let always = format!("{area}capture = \"always\"\n");
+        self.text = match capture {
+            Capture::Always => self.text.replace(area, &always),
+            Capture::Moving => self.text.replace(&always, area),
+        };
+        self.mover = open(&self.text, &self.directory);
+        let relocator = self.mover.relocator();
+        match capture {
+            Capture::Always => drop(
+                relocator
+                    .prepare("user", Duration::from_mins(1))
+                    .await
+                    .unwrap(),
+            ),
+            Capture::Moving => drop(relocator.clean().await.unwrap()),
+        }
     }
 
     /// The store as another process sees it, with a lease.

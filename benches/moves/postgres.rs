@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt;
 use mdb_benches::compare::Comparison;
 use mdb_core::Gdid;
+use mdb_core::config::Capture;
 use mdb_core::relocate::MoveOptions;
 use mdb_tests::bank::literal;
 use mdb_tests::store::TestEngine;
@@ -66,7 +67,24 @@ pub(crate) const TURN: usize = 10;
 /// One briefcase after another, each from its announcement to its purge, against its rows copied,
 /// verified and deleted with nothing around it. Both sides keep their connections; MDB's run installs its
 /// triggers before the first one and removes them after the last.
-pub(crate) async fn one(place: &Place<Postgres>) {
+///
+/// At last with triggers that stay.
+pub(crate) async fn one(place: &mut Place<Postgres>) {
+    let names = [
+        "postgres one / copy, verify, delete flat",
+        "… alone: connections, triggers included",
+    ];
+    one_by_one(place, names).await;
+    place.set_capture(Capture::Always).await;
+    let names = [
+        "postgres one, triggers stay / flat",
+        "… alone, triggers stay",
+    ];
+    one_by_one(place, names).await;
+    place.set_capture(Capture::Moving).await;
+}
+
+async fn one_by_one(place: &Place<Postgres>, names: [&str; 2]) {
     let mut flat = Flat::new(place).await;
     let options = MoveOptions::new().batch(1);
     let (mut ours, mut theirs, mut alone) = (Vec::new(), Vec::new(), Vec::new());
@@ -95,16 +113,8 @@ pub(crate) async fn one(place: &Place<Postgres>) {
     let flat = Comparison::of(ours, theirs).per(TURN as u32);
     let alone = Comparison::of(alone.clone(), alone);
     for (name, ours, goal) in [
-        (
-            "postgres one / copy, verify, delete flat",
-            flat.ours(),
-            Goal::AtMost(3.0),
-        ),
-        (
-            "… alone: connections, triggers included",
-            alone.ours(),
-            Goal::None,
-        ),
+        (names[0], flat.ours(), Goal::AtMost(3.0)),
+        (names[1], alone.ours(), Goal::None),
     ] {
         let against = flat.against();
         print(name, &millis(ours), &millis(against), ours / against, goal);

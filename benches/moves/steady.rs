@@ -1,10 +1,12 @@
 //! What it costs that briefcases could be moved, while none is.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use mdb_benches::compare::in_turn_async;
+use mdb_benches::compare::{Comparison, in_turn_async};
 use mdb_benches::stores::{ROWS, Store, id, only_shard};
-use mdb_core::TransactionOptions;
+use mdb_core::{Area, ShardHandle, TransactionOptions};
+use mdb_tests::bank::literal;
 use mdb_tests::kit::Kind;
 use mdb_tests::store::TestEngine;
 
@@ -12,6 +14,41 @@ use crate::table::{Goal, micros, print};
 
 /// How many statements and transactions are timed on each side.
 const ROUNDS: usize = 20_000;
+
+/// How long locks are waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Transactions that write one row of a table whose triggers stay, against the same on a table that is no part of
+/// briefcases. Commits are not forced to the disk.
+async fn with_triggers<DB: TestEngine>(
+    store: &Store,
+    area: &Area<DB>,
+    shard: &ShardHandle<DB>,
+) -> Comparison {
+    let plain = DB::CREATE_ACCOUNT
+        .replace("account", "plain")
+        .replace("g_user", "id");
+    DB::run(shard, &plain).await.unwrap();
+    let fill = "INSERT INTO plain (id, cents) SELECT g_user, cents FROM account";
+    DB::run(shard, fill).await.unwrap();
+    let relocator = store.mdb().relocator();
+    relocator.prepare("user", PATIENCE).await.unwrap();
+    let row = AtomicU64::new(0);
+    let write = async |table: &str, key: &str| {
+        let id = id(row.fetch_add(1, Ordering::Relaxed) / 2 * 7);
+        let literal = literal::<DB>(id);
+        let update = format!("UPDATE {table} SET cents = cents + 1 WHERE {key} = {literal}");
+        let tx = area.briefcase(id).unwrap().begin().await.unwrap();
+        DB::run(&tx, &update).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    in_turn_async(
+        ROUNDS,
+        async || write("account", "g_user").await,
+        async || write("plain", "id").await,
+    )
+    .await
+}
 
 /// Single statements and transactions of a briefcase, in a process with a lease, against the same on the
 /// shard's own handle: it takes connections from the very same pool and knows nothing of moves.
@@ -61,6 +98,14 @@ pub(crate) async fn compare<DB: TestEngine>(engine: &str) {
         },
     )
     .await;
+    let kept = with_triggers::<DB>(&store, &area, &shard).await;
+    print(
+        &format!("steady {engine}: write with triggers / without"),
+        &micros(kept.ours()),
+        &micros(kept.against()),
+        kept.ratio(),
+        Goal::None,
+    );
     for (what, comparison) in [("statement", statements), ("transaction", transactions)] {
         print(
             &format!("steady {engine}: {what} / same pool"),

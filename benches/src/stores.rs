@@ -72,9 +72,13 @@ impl Store {
             normalize = "fold"
             [[area]]
             name = "user"
+            capture = "always"
             [[area.partition]]
             start = "0:0:1"
             shards = [{{ server = "one", database = "{database}" }}]
+            [[area.briefcase]]
+            name = "user"
+            table = [{{ name = "account", key = "g_user" }}]
             "#
         );
         let config = Config::parse("bench.toml", &text, directory.path(), &|_| None);
