@@ -129,14 +129,17 @@ pub(super) fn condition(
     belongs(manifest, table, "t", &briefcases.comparison)
 }
 
-/// A condition that the key of the row `alias` of `table` compares so.
+/// A condition that the key of the row `alias` of `table` compares so: the planner may begin with the briefcases and
+/// come down from their rows. It can't when the look for a parent is a query of its own.
 pub(super) fn belongs(
     manifest: &Manifest,
     table: &MovedTable,
     alias: &str,
     comparison: &str,
 ) -> String {
-    belongs_by(manifest, table, alias, comparison, "")
+    belongs_by(manifest, table, alias, comparison, |parent, above, on| {
+        format!("{parent} AS {above} WHERE {on} AND")
+    })
 }
 
 /// The same for a row that was found otherwise: its parents are looked up from it, one by one. The planner can't
@@ -147,16 +150,18 @@ pub(super) fn belongs_upwards(
     alias: &str,
     comparison: &str,
 ) -> String {
-    belongs_by(manifest, table, alias, comparison, " OFFSET 0")
+    belongs_by(manifest, table, alias, comparison, |parent, above, on| {
+        format!("(SELECT * FROM {parent} AS {above} WHERE {on} OFFSET 0) AS {above} WHERE")
+    })
 }
 
-/// `fence` ends the look for a parent, apart from what is asked of it.
+/// `look_up` writes where a parent is found, with its table, its alias, and what joins it.
 fn belongs_by(
     manifest: &Manifest,
     table: &MovedTable,
     alias: &str,
     comparison: &str,
-    fence: &str,
+    look_up: impl Fn(&str, &str, &str) -> String + Copy,
 ) -> String {
     match &table.reach {
         MovedReach::Key { column } => {
@@ -165,11 +170,11 @@ fn belongs_by(
         MovedReach::Parent { parent, on } => {
             let parent = &manifest.tables()[*parent];
             let above = format!("p{}", parent.number);
+            let on = joined::<Postgres>(on, alias, &above);
             format!(
-                "EXISTS (SELECT FROM (SELECT * FROM {} AS {above} WHERE {}{fence}) AS {above} WHERE {})",
-                quoted(parent),
-                joined::<Postgres>(on, alias, &above),
-                belongs_by(manifest, parent, &above, comparison, fence)
+                "EXISTS (SELECT FROM {} {})",
+                look_up(&quoted(parent), &above, &on),
+                belongs_by(manifest, parent, &above, comparison, look_up)
             )
         }
     }

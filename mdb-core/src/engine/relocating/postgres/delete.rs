@@ -11,6 +11,10 @@ use crate::engine::relocating::{Manifest, MoveId, MovedReach};
 /// How many briefcases are looked for at once.
 const BRIEFCASES: u32 = 64;
 
+/// Rows are found by indexes, wherever they stand in the tables; and such a plan takes longer to make
+/// than to run.
+pub(super) const SETTINGS: &str = "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan";
+
 pub(super) async fn delete_some(
     connection: &mut PgConnection,
     manifest: &Manifest,
@@ -22,10 +26,7 @@ pub(super) async fn delete_some(
         return Ok(0);
     };
     let delete = delete(manifest);
-    // Rows are found by indexes, wherever they stand in the tables; and such a plan takes longer to make
-    // than to run.
-    let settings = "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan";
-    run(connection, settings).await?;
+    run(connection, SETTINGS).await?;
     let (mut deleted, mut emptied) = (0, 0);
     while deleted < limit {
         let found: Vec<Vec<u8>> = sqlx::query_scalar(&find)
@@ -78,7 +79,7 @@ fn find(manifest: &Manifest, id: &MoveId) -> Option<String> {
 
 /// One statement for all tables, children first, with briefcases and a limit as its values. Each
 /// table's part counts what those before it have deleted.
-fn delete(manifest: &Manifest) -> String {
+pub(super) fn delete(manifest: &Manifest) -> String {
     let mut parts = Vec::new();
     let mut counts: Vec<String> = Vec::new();
     for table in manifest.tables().iter().rev() {

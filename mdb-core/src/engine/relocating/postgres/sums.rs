@@ -105,7 +105,7 @@ async fn sums_at_once(
 }
 
 /// The sums of one table: a row for each span that has rows.
-fn query(
+pub(super) fn query(
     manifest: &Manifest,
     table: &MovedTable,
     briefcases: &Briefcases,

@@ -4,6 +4,7 @@ mod capturing;
 mod catching_up;
 mod copying;
 mod locking;
+mod plans;
 mod racing;
 mod unchecked;
 
