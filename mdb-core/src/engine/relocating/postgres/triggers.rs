@@ -42,6 +42,9 @@ struct Place {
 /// function is never another one all of a sudden.
 struct Wanted<'m> {
     table: &'m MovedTable,
+    /// The table and its change table, as SQL names them.
+    relation: String,
+    changes: String,
     row_function: String,
     truncate_function: String,
     /// The arguments, language and body of both.
@@ -65,35 +68,48 @@ pub(super) async fn arm(
         schema: Postgres::quote(place.try_get("schema")?),
         path: place.try_get("path")?,
     };
-    let mut checks = Vec::new();
-    let mut wanted = Vec::new();
-    for table in manifest.tables() {
-        let table = Wanted::of(manifest, table, &place);
-        checks.push(format!(
-            "SELECT {}::bigint AS number WHERE NOT ({})",
-            table.table.number,
-            table.is_installed(&place)
-        ));
-        wanted.push(table);
-    }
-    if checks.is_empty() {
-        return Ok(());
-    }
-    let missing = run(connection, &checks.join(" UNION ALL ")).await?;
-    let missing: Vec<i64> = missing
-        .iter()
-        .map(|row| row.try_get("number"))
-        .collect::<Result<_, _>>()?;
+    let tables = manifest.tables().iter();
+    let wanted: Vec<Wanted<'_>> = tables
+        .map(|table| Wanted::of(manifest, table, &place))
+        .collect();
+    let missing = missing(connection, &wanted).await?;
     if !missing.is_empty() {
         drop_strangers(connection, manifest, limit).await?;
     }
     for table in &wanted {
-        let number = i64::try_from(table.table.number).unwrap_or(i64::MAX);
-        if missing.contains(&number) {
+        if missing.contains(&table.number()) {
             at_once(connection, &table.install(&place), limit).await?;
         }
     }
     Ok(())
+}
+
+/// The numbers of the tables on which something is not as it should be.
+///
+/// Each batch asks three times, and planning this takes far longer than running it: so it is one statement that the
+/// session keeps.
+async fn missing(
+    connection: &mut PgConnection,
+    wanted: &[Wanted<'_>],
+) -> Result<Vec<i64>, sqlx::Error> {
+    let query = "SELECT w.number FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[]) \
+            AS w (number, relation, changes, row_function, truncate_function) \
+        WHERE to_regclass(w.changes) IS NULL OR 2 > (SELECT count(*) \
+            FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid \
+            WHERE t.tgrelid = w.relation::regclass AND t.tgenabled = 'A' \
+              AND (t.tgname, p.proname) IN (($6, w.row_function), ($7, w.truncate_function)))";
+    let texts =
+        |text: fn(&Wanted<'_>) -> String| -> Vec<String> { wanted.iter().map(text).collect() };
+    sqlx::query_scalar(query)
+        .bind(wanted.iter().map(Wanted::number).collect::<Vec<_>>())
+        .bind(texts(|w| w.relation.clone()))
+        .bind(texts(|w| w.changes.clone()))
+        .bind(texts(|w| w.row_function.clone()))
+        .bind(texts(|w| w.truncate_function.clone()))
+        .bind(TRIGGER)
+        .bind(format!("{TRIGGER}{TRUNCATE}"))
+        .fetch_all(connection)
+        .await
 }
 
 /// Drops the triggers of tables that an earlier manifest had: their change tables may be others' now.
@@ -145,8 +161,11 @@ impl<'m> Wanted<'m> {
             let hash = xxh3_64(format!("{body}{}", types.join(",")).as_bytes());
             format!("{TRIGGER}_{}{middle}_{hash:016x}", table.number)
         };
+        let in_schema = |name: &str| format!("{}.{name}", place.schema);
         Self {
             table,
+            relation: in_schema(&quoted(table)),
+            changes: in_schema(&table.change_table()),
             row_function: name(&row_body, ""),
             truncate_function: name(&truncate_body, TRUNCATE),
             row_body,
@@ -154,9 +173,13 @@ impl<'m> Wanted<'m> {
         }
     }
 
+    fn number(&self) -> i64 {
+        i64::try_from(self.table.number).unwrap_or(i64::MAX)
+    }
+
     /// A condition.
-    fn is_installed(&self, place: &Place) -> String {
-        let table = literal(&format!("{}.{}", place.schema, quoted(self.table)));
+    fn is_installed(&self) -> String {
+        let table = literal(&self.relation);
         let fires = |name: &str, function: &str| {
             format!(
                 "EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid \
@@ -168,15 +191,14 @@ impl<'m> Wanted<'m> {
             "{} AND {} AND to_regclass({}) IS NOT NULL",
             fires(TRIGGER, &self.row_function),
             fires(&format!("{TRIGGER}{TRUNCATE}"), &self.truncate_function),
-            literal(&format!("{}.{}", place.schema, self.table.change_table())),
+            literal(&self.changes),
         )
     }
 
     /// Statements that change nothing when another mover was faster. Locks on the table come last.
     fn install(&self, place: &Place) -> String {
         let schema = &place.schema;
-        let table = format!("{schema}.{}", quoted(self.table));
-        let changes = format!("{schema}.{}", self.table.change_table());
+        let (table, changes) = (&self.relation, &self.changes);
         let keys: Vec<String> = self
             .table
             .key_columns()
@@ -206,7 +228,7 @@ impl<'m> Wanted<'m> {
                 &self.truncate_function,
             ),
         ] {
-            let event = event.replace("{table}", &table);
+            let event = event.replace("{table}", table);
             let _ = write!(
                 steps,
                 "CREATE OR REPLACE TRIGGER {trigger} {event} \
@@ -219,7 +241,7 @@ impl<'m> Wanted<'m> {
             "DO {} ",
             literal(&format!(
                 "BEGIN IF NOT ({}) THEN {steps} END IF; END",
-                self.is_installed(place)
+                self.is_installed()
             ))
         )
     }

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Postgres, Row};
 
-use super::{literal, quoted, run};
+use super::{quoted, run};
 use crate::engine::relocating::{Manifest, MovedReach, Pair};
 
 /// The right is missing.
@@ -33,10 +33,10 @@ pub(super) async fn spare_checks(
     pair: &mut Pair<Postgres>,
     manifest: &Manifest,
 ) -> Result<(), sqlx::Error> {
-    let Some(query) = query(manifest) else {
-        return Ok(());
-    };
-    let (here, there) = tokio::join!(run(&mut pair.source, &query), run(&mut pair.target, &query));
+    let (here, there) = tokio::join!(
+        look(&mut pair.source, manifest),
+        look(&mut pair.target, manifest)
+    );
     let (here, there) = (here?, there?);
     let side = |rows: &[PgRow]| Found::read(manifest, rows);
     let (here, there) = (side(&here)?, side(&there)?);
@@ -87,24 +87,36 @@ struct Found {
     references: BTreeSet<Reference>,
 }
 
-/// The first row is about the session and about the tables; the others are foreign keys.
-fn query(manifest: &Manifest) -> Option<String> {
-    let tables: Vec<String> = manifest
-        .tables()
-        .iter()
-        .map(|table| format!("({}, {}::regclass)", table.number, literal(&quoted(table))))
-        .collect();
-    if tables.is_empty() {
-        return None;
-    }
+/// The first row is about the session and about the tables; the others are foreign keys. One statement that the
+/// session keeps: planning it takes longer than running it.
+async fn look(
+    connection: &mut PgConnection,
+    manifest: &Manifest,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let tables = manifest.tables().iter();
+    let (numbers, names): (Vec<i64>, Vec<String>) = tables
+        .map(|table| {
+            let number = i64::try_from(table.number).unwrap_or(i64::MAX);
+            (number, quoted(table))
+        })
+        .unzip();
+    sqlx::query(&query())
+        .bind(numbers)
+        .bind(names)
+        .fetch_all(connection)
+        .await
+}
+
+fn query() -> String {
     let columns = |relation: &str, places: &str| {
         format!(
             "ARRAY(SELECT a.attname::text FROM unnest(c.{places}) WITH ORDINALITY AS k (place, n) \
              JOIN pg_attribute a ON a.attrelid = c.{relation} AND a.attnum = k.place ORDER BY k.n)"
         )
     };
-    Some(format!(
-        "WITH moved (number, relation) AS (VALUES {tables}), keys AS ( \
+    format!(
+        "WITH moved AS (SELECT m.number, m.name::regclass AS relation \
+           FROM unnest($1::bigint[], $2::text[]) AS m (number, name)), keys AS ( \
            SELECT child.number AS child, parent.number AS parent, c.convalidated AS holds, \
                   {own} AS own, {referred} AS referred \
            FROM pg_constraint c LEFT JOIN moved child ON child.relation = c.conrelid \
@@ -120,10 +132,9 @@ fn query(manifest: &Manifest) -> Option<String> {
            AND NOT EXISTS (SELECT FROM keys WHERE child IS NULL OR parent IS NULL OR NOT holds) AS holds, \
            NULL::bigint AS child, NULL::bigint AS parent, NULL::text[] AS own, NULL::text[] AS referred \
          UNION ALL SELECT NULL, holds, child::bigint, parent::bigint, own, referred FROM keys",
-        tables = tables.join(", "),
         own = columns("conrelid", "conkey"),
         referred = columns("confrelid", "confkey"),
-    ))
+    )
 }
 
 impl Found {
