@@ -13,7 +13,7 @@ use mdb_tests::store::TestEngine;
 use sqlx::mysql::MySqlRow;
 use sqlx::{Column, Connection, Executor, MySql, MySqlConnection, Row, TypeInfo};
 
-use crate::data::{TABLES, create};
+use crate::data::{TABLES, create, fill};
 use crate::place::Place;
 use crate::postgres::{TURN, shell};
 use crate::table::{Goal, millis, print};
@@ -58,22 +58,22 @@ pub(crate) async fn dump(place: &Place<MySql>, peers: &[String; 2], from: usize)
 /// One briefcase at a time, from the announcement to the purge, against its rows selected and inserted
 /// with nothing around it; and against that with verification and deletion. At last with triggers that stay.
 pub(crate) async fn one(place: &mut Place<MySql>) {
+    let mut flat = Flat::new(place).await;
     let names = [
         "mariadb one / select, insert flat",
         "mariadb one / … verify, delete flat",
     ];
-    one_by_one(place, names).await;
+    one_by_one(place, &mut flat, names).await;
     place.set_capture(Capture::Always).await;
     let names = [
         "mariadb one, triggers stay / flat",
         "mariadb one, triggers stay / … verify, delete",
     ];
-    one_by_one(place, names).await;
+    one_by_one(place, &mut flat, names).await;
     place.set_capture(Capture::Moving).await;
 }
 
-async fn one_by_one(place: &Place<MySql>, names: [&str; 2]) {
-    let mut flat = Flat::new(place).await;
+async fn one_by_one(place: &Place<MySql>, flat: &mut Flat, names: [&str; 2]) {
     let options = MoveOptions::new().batch(1);
     let (mut ours, mut copied, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
     let few = &place.ids()[..place.ids().len().min(400)];
@@ -106,14 +106,19 @@ async fn one_by_one(place: &Place<MySql>, names: [&str; 2]) {
     }
 }
 
-/// Two connections, open all the time. It knows nothing of fences, changes or what happens when it
+/// Two connections, open all the time, to databases of its own with the same rows and no triggers. It knows nothing of fences, changes or what happens when it
 /// breaks off.
 struct Flat([MySqlConnection; 2]);
 
 impl Flat {
     async fn new(place: &Place<MySql>) -> Self {
+        let peers = peers(place).await;
+        let url = |number: usize| place.server(number).url(&peers[number]);
+        for statements in fill::<MySql>(place.ids()) {
+            MySql::run_at(&url(0), &statements).await.unwrap();
+        }
         let connect = |number| {
-            let url = place.url(number);
+            let url = url(number);
             async move { MySqlConnection::connect(&url).await.unwrap() }
         };
         Self([connect(0).await, connect(1).await])

@@ -13,7 +13,7 @@ use mdb_tests::store::TestEngine;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, Executor, PgConnection, Postgres, Row};
 
-use crate::data::{TABLES, create};
+use crate::data::{TABLES, create, fill};
 use crate::place::Place;
 use crate::table::{Goal, millis, print};
 
@@ -70,22 +70,22 @@ pub(crate) const TURN: usize = 10;
 ///
 /// At last with triggers that stay.
 pub(crate) async fn one(place: &mut Place<Postgres>) {
+    let mut flat = Flat::new(place).await;
     let names = [
         "postgres one / copy, verify, delete flat",
         "… alone: connections, triggers included",
     ];
-    one_by_one(place, names).await;
+    one_by_one(place, &mut flat, names).await;
     place.set_capture(Capture::Always).await;
     let names = [
         "postgres one, triggers stay / flat",
         "… alone, triggers stay",
     ];
-    one_by_one(place, names).await;
+    one_by_one(place, &mut flat, names).await;
     place.set_capture(Capture::Moving).await;
 }
 
-async fn one_by_one(place: &Place<Postgres>, names: [&str; 2]) {
-    let mut flat = Flat::new(place).await;
+async fn one_by_one(place: &Place<Postgres>, flat: &mut Flat, names: [&str; 2]) {
     let options = MoveOptions::new().batch(1);
     let (mut ours, mut theirs, mut alone) = (Vec::new(), Vec::new(), Vec::new());
     let few = &place.ids()[..place.ids().len().min(400)];
@@ -121,17 +121,22 @@ async fn one_by_one(place: &Place<Postgres>, names: [&str; 2]) {
     }
 }
 
-/// Two connections, open all the time. It knows nothing of fences, changes or what happens when it
+/// Two connections, open all the time, to databases of its own with the same rows and no triggers. It knows nothing of fences, changes or what happens when it
 /// breaks off.
 struct Flat([PgConnection; 2]);
 
 impl Flat {
     async fn new(place: &Place<Postgres>) -> Self {
-        let connect = |number| {
-            let url = place.url(number);
-            async move { PgConnection::connect(&url).await.unwrap() }
+        let peers = peers(place).await;
+        for statements in fill::<Postgres>(place.ids()) {
+            Postgres::run_at(&peers[0], &statements).await.unwrap();
+        }
+        let connect = async |url: &str| {
+            let mut connection = PgConnection::connect(url).await.unwrap();
+            connection.execute("VACUUM (ANALYZE)").await.unwrap();
+            connection
         };
-        Self([connect(0).await, connect(1).await])
+        Self([connect(&peers[0]).await, connect(&peers[1]).await])
     }
 
     async fn move_to(&mut self, number: usize, id: Gdid) {
