@@ -198,6 +198,10 @@ pub(crate) trait Relocating: Engine {
     /// Where both together only keep each other waiting, it is not.
     const DELETES_MEANWHILE: bool = true;
 
+    /// Into how many spans a batch is divided at the most when it is verified: for a write one of them is verified
+    /// again.
+    const SPANS: usize = 128;
+
     /// Inside a transaction: waits for nobody longer than `limit` from now on in it, and lets it
     /// pass MDB's own triggers as the mover of `id`.
     fn enter_as_mover(

@@ -16,9 +16,6 @@ use crate::engine::relocating::{Relocating, Span, StepError, TableSum};
 /// From how many rows on a batch is verified before the fence too.
 const MANY_ROWS: u64 = 2_000;
 
-/// Into how many spans.
-const SPANS: usize = 16;
-
 impl<DB: Relocating> Batch<'_, DB> {
     /// The spans that are equal on both sides now, or were when somebody changed them meanwhile.
     ///
@@ -31,7 +28,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         if self.copied < MANY_ROWS {
             return Ok(verified);
         }
-        let spans = Span::split(&self.ids, SPANS);
+        let spans = Span::split(&self.ids, DB::SPANS);
         for (span, sums) in spans.iter().zip(self.compare(&spans).await?) {
             verified.extend(sums.map(|sums| (*span, sums)));
         }
@@ -58,7 +55,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         let open = if hold.is_empty() {
             vec![Span::ALL]
         } else {
-            let mut open = Span::split(&self.ids, SPANS);
+            let mut open = Span::split(&self.ids, DB::SPANS);
             open.retain(|span| hold.iter().all(|(held, _)| held != span));
             open
         };
@@ -100,17 +97,19 @@ impl<DB: Relocating> Batch<'_, DB> {
 
     /// The briefcases of which changes are recorded.
     async fn changed(&mut self) -> Result<BTreeSet<Gdid>, sqlx::Error> {
-        let mut changed = BTreeSet::new();
-        for table in self.manifest.tables() {
-            let query = format!(
-                "SELECT DISTINCT gdid FROM {} WHERE gdid IN (SELECT gdid FROM mdb_fence WHERE move = ?)",
-                table.change_table()
-            );
-            let values = [Value::from(&self.record.id)];
-            for row in DB::query_own(&mut self.pair.source, &query, &values).await? {
-                changed.insert(row.id(0)?);
-            }
-        }
-        Ok(changed)
+        let tables = self.manifest.tables().iter();
+        let queries: Vec<String> = tables
+            .map(|table| {
+                format!(
+                    "SELECT gdid FROM {} WHERE gdid IN (SELECT gdid FROM mdb_fence WHERE move = ?)",
+                    table.change_table()
+                )
+            })
+            .collect();
+        // UNION finds each of them once.
+        let query = queries.join(" UNION ");
+        let values = vec![Value::from(&self.record.id); queries.len()];
+        let rows = DB::query_own(&mut self.pair.source, &query, &values).await?;
+        rows.iter().map(|row| row.id(0)).collect()
     }
 }

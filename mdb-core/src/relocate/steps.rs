@@ -154,7 +154,8 @@ impl<DB: Relocating> Batch<'_, DB> {
         Ok(())
     }
 
-    /// Catches up to the very last change, while nobody makes new ones.
+    /// Catches up to the very last change, while nobody makes new ones: where few were left, one round takes them all.
+    /// Should there be another one all the same, it is found when the move is decided.
     pub(super) async fn drain(&mut self, until: Instant) -> Result<(), StepError> {
         let pace = BatchPace::hurried(self.progress);
         let (manifest, owner) = (self.manifest, self.owner);
@@ -162,7 +163,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         loop {
             let caught_up = DB::catch_up(&mut self.pair, manifest, &id, owner, &pace);
             let taken = pass(caught_up).await?;
-            if taken == 0 {
+            if taken <= FEW_CHANGES {
                 return Ok(());
             }
             if Instant::now() >= until {

@@ -29,6 +29,9 @@ use crate::engine::{Engine, ErrorClass, Value};
 const IDS: &str = "SELECT gdid FROM mdb_fence WHERE move = ?1";
 
 impl Relocating for Sqlite {
+    // Each is a statement of its own.
+    const SPANS: usize = 16;
+
     async fn enter_as_mover(
         connection: &mut SqliteConnection,
         id: &MoveId,

@@ -1,5 +1,6 @@
 //! The briefcases of a move, as statements select by them.
 
+use mdb_gdid::Gdid;
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
@@ -20,6 +21,9 @@ pub(super) struct Briefcases {
     pub(super) comparison: String,
     /// Settings of a transaction that looks their rows up.
     pub(super) settings: &'static str,
+    /// The briefcases themselves, if they are so few that they are looked up by indexes only: then it is no matter
+    /// whether the planner knows how many they are.
+    pub(super) few: Option<Vec<Gdid>>,
 }
 
 impl Briefcases {
@@ -55,21 +59,31 @@ impl Briefcases {
             return Ok(Self {
                 comparison: format!("= ANY (ARRAY({ids}))"),
                 settings: "",
+                few: None,
             });
         }
-        let list: Vec<String> = rows
+        let digits: Vec<&str> = rows
             .iter()
-            .map(|row| Ok(format!("'\\x{}'", row.try_get::<&str, _>("id")?)))
-            .collect::<Result<_, sqlx::Error>>()?;
-        let settings = if rows.len() <= FEW_BRIEFCASES {
-            // Starting workers would take longer than their work.
-            "SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0; "
-        } else {
-            ""
-        };
+            .map(|row| row.try_get("id"))
+            .collect::<Result<_, _>>()?;
+        let list: Vec<String> = digits.iter().map(|id| format!("'\\x{id}'")).collect();
+        let comparison = format!("= ANY (ARRAY[{}]::bytea[])", list.join(","));
+        if digits.len() > FEW_BRIEFCASES {
+            return Ok(Self {
+                comparison,
+                settings: "",
+                few: None,
+            });
+        }
+        let few = digits.iter().map(|id| id.parse::<Gdid>());
+        let few: Vec<Gdid> = few
+            .collect::<Result<_, _>>()
+            .map_err(|error| sqlx::Error::Decode(error.into()))?;
         Ok(Self {
-            comparison: format!("= ANY (ARRAY[{}]::bytea[])", list.join(",")),
-            settings,
+            comparison,
+            // Starting workers would take longer than their work.
+            settings: "SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0; ",
+            few: Some(few),
         })
     }
 }

@@ -8,10 +8,11 @@
 
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
+use mdb_gdid::Gdid;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Executor, Postgres, Row};
 
-use super::copy::condition;
+use super::copy::{belongs, condition};
 use super::{Briefcases, LOCK_LIMIT, joined, list, quoted, rollback, run, settings};
 use crate::engine::Engine;
 use crate::engine::relocating::{Manifest, MoveId, MovedReach, MovedTable, Pair, Span, TableSum};
@@ -73,20 +74,17 @@ async fn sums_at_once(
     let nothing = TableSum { rows: 0, sum: 0 };
     let mut sums = vec![vec![nothing; manifest.tables().len()]; spans.len()];
     let briefcases = Briefcases::within(connection, id, spans).await?;
-    let queries: Vec<String> = manifest
-        .tables()
-        .iter()
-        .map(|table| query(manifest, table, &briefcases, spans))
-        .collect();
-    if queries.is_empty() {
+    if manifest.tables().is_empty() {
         return Ok(sums);
     }
-    let sql = format!(
-        "{}{}; COMMIT",
-        begin(&briefcases),
-        queries.join(" UNION ALL ")
-    );
-    let rows = match run(connection, &sql).await {
+    let begin = begin(&briefcases);
+    let rows = if let (Some(few), [_]) = (&briefcases.few, spans) {
+        kept(connection, &begin, &kept_query(manifest), few).await
+    } else {
+        let query = union(manifest, &briefcases.comparison, spans);
+        run(connection, &format!("{begin}{query}; COMMIT")).await
+    };
+    let rows = match rows {
         Ok(rows) => rows,
         Err(error) => {
             rollback(connection).await?;
@@ -104,13 +102,42 @@ async fn sums_at_once(
     Ok(sums)
 }
 
+/// Has the plan of a statement kept that a session keeps.
+pub(super) const KEEP_PLAN: &str = "SET LOCAL plan_cache_mode = force_generic_plan";
+
+/// What sums the briefcases that are its value.
+pub(super) fn kept_query(manifest: &Manifest) -> String {
+    union(manifest, "= ANY ($1)", &[Span::ALL])
+}
+
+/// For a few briefcases: a statement that the session keeps, with them as its value. Services wait for the sums of
+/// these, and planning takes longer than summing.
+async fn kept(
+    connection: &mut PgConnection,
+    begin: &str,
+    query: &str,
+    few: &[Gdid],
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    run(connection, &format!("{begin}{KEEP_PLAN}")).await?;
+    let rows = sqlx::query(query)
+        .bind(few)
+        .fetch_all(&mut *connection)
+        .await?;
+    run(connection, "COMMIT").await?;
+    Ok(rows)
+}
+
+/// The sums of all tables, of briefcases whose key compares so.
+pub(super) fn union(manifest: &Manifest, comparison: &str, spans: &[Span]) -> String {
+    let tables = manifest.tables().iter();
+    let queries: Vec<String> = tables
+        .map(|table| query(manifest, table, comparison, spans))
+        .collect();
+    queries.join(" UNION ALL ")
+}
+
 /// The sums of one table: a row for each span that has rows.
-pub(super) fn query(
-    manifest: &Manifest,
-    table: &MovedTable,
-    briefcases: &Briefcases,
-    spans: &[Span],
-) -> String {
+fn query(manifest: &Manifest, table: &MovedTable, comparison: &str, spans: &[Span]) -> String {
     let mut span = "0".to_owned();
     let (rows, condition) = match from_key(manifest, table, "t") {
         Some((rows, key)) => {
@@ -122,11 +149,11 @@ pub(super) fn query(
                 let first = first.join(",");
                 span = format!("width_bucket({key}, ARRAY[{first}]::bytea[]) - 1");
             }
-            (rows, format!("{key} {}", briefcases.comparison))
+            (rows, format!("{key} {comparison}"))
         }
         None => (
             format!("{} AS t", quoted(table)),
-            condition(manifest, table, briefcases),
+            belongs(manifest, table, "t", comparison),
         ),
     };
     // OFFSET keeps the planner from computing each row's text once for each seed.

@@ -31,13 +31,20 @@ async fn rows_of_few_briefcases_are_found_by_keys() {
         .into_iter()
         .map(|transfer| transfer.select)
         .collect();
-    for table in f.manifest.tables() {
-        queries.push(sums::query(&f.manifest, table, &briefcases, &[Span::ALL]));
-    }
+    let spans = [Span::ALL];
+    queries.push(sums::union(&f.manifest, &briefcases.comparison, &spans));
     for query in queries {
         let scanned = scanned(source, briefcases.settings, &query).await;
         assert_eq!(scanned, [""; 0], "{query}");
     }
+    let keep = format!(
+        "PREPARE summing (bytea[]) AS {}",
+        sums::kept_query(&f.manifest)
+    );
+    run(source, &keep).await.unwrap();
+    let settings = format!("{}{}", briefcases.settings, sums::KEEP_PLAN);
+    let execute = format!("EXECUTE summing (ARRAY[{}])", hex(1));
+    assert_eq!(scanned(source, &settings, &execute).await, [""; 0]);
 }
 
 #[tokio::test]
