@@ -20,8 +20,8 @@ use sqlx::{Postgres, Row};
 
 use super::copy::{Transfer, all_rows, belongs_upwards, clear, lock_tables, transfer};
 use super::{
-    Briefcases, LOCK_LIMIT, busy, columns, ids, is_owner, joined, keys, literal, mover_settings,
-    numbered, quoted, rollback, run, select_owner,
+    Briefcases, LOCK_LIMIT, busy, columns, ids, is_owner, joined, keys, mover_settings, numbered,
+    quoted, rollback, run, select_owner,
 };
 use crate::engine::Engine;
 use crate::engine::relocating::{
@@ -52,43 +52,35 @@ struct Part<'m> {
     is_referred: bool,
 }
 
+/// One for each table. A statement that the session keeps, as services wait for it at last.
 pub(super) async fn recorded(
     connection: &mut PgConnection,
     manifest: &Manifest,
     id: &MoveId,
 ) -> Result<Vec<Recorded>, sqlx::Error> {
-    let Some(sql) = count_records(manifest, id) else {
-        return Ok(Vec::new());
-    };
-    read_counts(&run(connection, &sql).await?, manifest)
-}
-
-/// One row for each table. Nothing for an empty manifest.
-fn count_records(manifest: &Manifest, id: &MoveId) -> Option<String> {
-    let counts: Vec<String> = manifest
-        .tables()
-        .iter()
+    let tables = manifest.tables().iter();
+    let counts: Vec<String> = tables
         .map(|table| {
             format!(
                 "SELECT {}::bigint AS number, count(*) AS recorded, count(*) FILTER (WHERE deep) AS deep \
-                 FROM {} WHERE gdid IN ({})",
+                 FROM {} WHERE gdid IN (SELECT gdid FROM mdb_fence WHERE move = $1)",
                 table.number,
                 table.change_table(),
-                ids(id)
             )
         })
         .collect();
-    (!counts.is_empty()).then(|| format!("{} ORDER BY number", counts.join(" UNION ALL ")))
-}
-
-fn read_counts(rows: &[PgRow], manifest: &Manifest) -> Result<Vec<Recorded>, sqlx::Error> {
+    if counts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!("{} ORDER BY number", counts.join(" UNION ALL "));
+    let rows = sqlx::query(&sql)
+        .bind(id.as_str())
+        .fetch_all(connection)
+        .await?;
     let count = |row: &PgRow, name: &str| -> Result<u64, sqlx::Error> {
         Ok(row.try_get::<i64, _>(name)?.unsigned_abs())
     };
-    // They are the last rows of their text.
-    let first = rows.len().saturating_sub(manifest.tables().len());
-    rows[first..]
-        .iter()
+    rows.iter()
         .map(|row| {
             Ok(Recorded {
                 all: count(row, "recorded")?,
@@ -183,34 +175,17 @@ async fn begin_target<'m>(
     owner: OwnerToken,
     counts: &[Recorded],
 ) -> Result<Vec<Part<'m>>, StepError> {
-    let facts: Vec<String> = manifest
-        .tables()
-        .iter()
-        .map(|table| {
-            format!(
-                "SELECT {number}::bigint AS number, to_regclass('pg_temp.{hits}') IS NULL AS is_new, \
-                 pg_relation_size(to_regclass('pg_temp.{news}')) > {EMPTIED} AS is_big, \
-                 EXISTS (SELECT FROM pg_constraint c WHERE c.contype = 'f' AND c.confrelid = {table}::regclass) AS is_referred",
-                number = table.number,
-                hits = hits(table),
-                news = news(table),
-                table = literal(&quoted(table))
-            )
-        })
-        .collect();
     let begin = format!(
         "BEGIN; {}{}",
         mover_settings(id, LOCK_LIMIT),
         select_owner(id)
     );
     is_owner(&run(target, &begin).await.map_err(busy)?, owner)?;
-    let sql = format!("{} ORDER BY number", facts.join(" UNION ALL "));
-    let rows = run(target, &sql).await.map_err(busy)?;
+    let facts = facts(target, manifest).await.map_err(busy)?;
     let mut parts: Vec<Part<'_>> = Vec::new();
     let mut deep = vec![false; counts.len()];
     let mut prepare = String::new();
-    let facts = &rows[rows.len().saturating_sub(counts.len())..];
-    for ((table, recorded), row) in manifest.tables().iter().zip(counts).zip(facts) {
+    for ((table, recorded), row) in manifest.tables().iter().zip(counts).zip(&facts) {
         let from_above = matches!(table.reach, MovedReach::Parent { parent, .. } if deep[parent]);
         if recorded.all == 0 && !from_above {
             continue;
@@ -244,6 +219,24 @@ async fn begin_target<'m>(
     }
     run(target, &prepare).await.map_err(busy)?;
     Ok(parts)
+}
+
+/// What there is at the target, a row for each table; also a statement that the session keeps.
+async fn facts(target: &mut PgConnection, manifest: &Manifest) -> Result<Vec<PgRow>, sqlx::Error> {
+    let query = format!(
+        "SELECT to_regclass('pg_temp.' || m.hits) IS NULL AS is_new, \
+         pg_relation_size(to_regclass('pg_temp.' || m.news)) > {EMPTIED} AS is_big, \
+         EXISTS (SELECT FROM pg_constraint c WHERE c.contype = 'f' AND c.confrelid = m.relation::regclass) AS is_referred \
+         FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS m (relation, hits, news, number) \
+         ORDER BY m.number"
+    );
+    let tables = manifest.tables().iter();
+    sqlx::query(&query)
+        .bind(tables.clone().map(quoted).collect::<Vec<_>>())
+        .bind(tables.clone().map(hits).collect::<Vec<_>>())
+        .bind(tables.map(news).collect::<Vec<_>>())
+        .fetch_all(target)
+        .await
 }
 
 /// Keys that were hit.
