@@ -19,12 +19,14 @@ use super::{Engine, ErrorClass, TransactionOptions, Value};
 use manifest::joined;
 pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
 pub(crate) use span::Span;
+pub(crate) use taken::{QUERIES_AT_ONCE, Taken, Touched, changed};
 
 mod manifest;
 mod mysql;
 mod postgres;
 mod span;
 mod sqlite;
+mod taken;
 
 /// The id of a move: 32 hexadecimal digits, made at random.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -315,14 +317,14 @@ pub(crate) trait Relocating: Engine {
 
     /// One round of catching up: takes the changes that are recorded now, reads those rows at the
     /// source as they are now, makes the target's equal (with all rows below a changed parent), and
-    /// removes the records. Returns how many records it took; 0 when there were none.
+    /// removes the records.
     fn catch_up(
         pair: &mut Pair<Self>,
         manifest: &Manifest,
         id: &MoveId,
         owner: OwnerToken,
         pace: &dyn Pace,
-    ) -> impl Future<Output = Result<u64, StepError>> + Send
+    ) -> impl Future<Output = Result<Taken, StepError>> + Send
     where
         Self: Sized;
 

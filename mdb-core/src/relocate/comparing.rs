@@ -6,21 +6,23 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use mdb_gdid::Gdid;
-
 use super::batch::Batch;
 use super::error::MoveError;
-use crate::engine::Value;
-use crate::engine::relocating::{Relocating, Span, StepError, TableSum};
+use crate::engine::relocating::{Relocating, Span, StepError, TableSum, changed};
 
 /// From how many rows on a batch is verified before the fence too.
 const MANY_ROWS: u64 = 2_000;
 
+/// How often spans are verified again before the fence.
+const ROUNDS: usize = 3;
+
+/// Verifying one of so many spans again takes no time in which much could be changed.
+const FEW_SPANS: usize = 16;
+
 impl<DB: Relocating> Batch<'_, DB> {
     /// The spans that are equal on both sides now, or were when somebody changed them meanwhile.
     ///
-    /// Nothing may be caught up with between this and [`drain_and_verify`](Self::drain_and_verify): a
-    /// span holds as long as no change of it is recorded.
+    /// A span holds as long as no change of it is recorded, or caught up with.
     pub(super) async fn verify_beforehand(
         &mut self,
     ) -> Result<Vec<(Span, Vec<TableSum>)>, MoveError> {
@@ -35,6 +37,31 @@ impl<DB: Relocating> Batch<'_, DB> {
         Ok(verified)
     }
 
+    /// Catches up with what was changed meanwhile, and verifies the spans again in which that was, until they are few:
+    /// what is left is verified under the fence.
+    pub(super) async fn verify_again(
+        &mut self,
+        verified: &mut Vec<(Span, Vec<TableSum>)>,
+    ) -> Result<(), MoveError> {
+        if self.copied < MANY_ROWS {
+            return Ok(());
+        }
+        let spans = Span::split(&self.ids, DB::SPANS);
+        for _ in 0..ROUNDS {
+            let touched = self.catch_up_once().await?.touched;
+            verified.retain(|(span, _)| !touched.is_any_in(*span));
+            let is_open = |span: &Span| verified.iter().all(|(held, _)| held != span);
+            let open: Vec<Span> = spans.iter().copied().filter(is_open).collect();
+            for (span, sums) in open.iter().zip(self.compare(&open).await?) {
+                verified.extend(sums.map(|sums| (*span, sums)));
+            }
+            if open.len() <= spans.len() / FEW_SPANS {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Under the fence: applies the last changes, and sums up what is equal then; `None` when it is not.
     pub(super) async fn drain_and_verify(
         &mut self,
@@ -44,7 +71,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         let changed = if verified.is_empty() {
             BTreeSet::new()
         } else {
-            self.changed().await?
+            changed::<DB>(&mut self.pair.source, self.manifest, &self.record.id).await?
         };
         self.drain(until).await?;
         let is_untouched = |span: Span| !changed.iter().any(|id| span.contains(*id));
@@ -93,23 +120,5 @@ impl<DB: Relocating> Batch<'_, DB> {
         Ok(sides
             .map(|(here, there)| (here == there).then_some(here))
             .collect())
-    }
-
-    /// The briefcases of which changes are recorded.
-    async fn changed(&mut self) -> Result<BTreeSet<Gdid>, sqlx::Error> {
-        let tables = self.manifest.tables().iter();
-        let queries: Vec<String> = tables
-            .map(|table| {
-                format!(
-                    "SELECT gdid FROM {} WHERE gdid IN (SELECT gdid FROM mdb_fence WHERE move = ?)",
-                    table.change_table()
-                )
-            })
-            .collect();
-        // UNION finds each of them once.
-        let query = queries.join(" UNION ");
-        let values = vec![Value::from(&self.record.id); queries.len()];
-        let rows = DB::query_own(&mut self.pair.source, &query, &values).await?;
-        rows.iter().map(|row| row.id(0)).collect()
     }
 }

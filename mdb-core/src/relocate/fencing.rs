@@ -23,7 +23,8 @@ impl<DB: Relocating> Batch<'_, DB> {
         loop {
             self.catch_up().await?;
             self.enter(MovePhase::Flipping).await?;
-            let verified = self.verify_beforehand().await?;
+            let mut verified = self.verify_beforehand().await?;
+            self.verify_again(&mut verified).await?;
             let fenced_at = Instant::now();
             match self.fence().await {
                 Ok(()) => {}

@@ -11,7 +11,7 @@ use super::journal::{NAMED_AT_ONCE, repeated};
 use super::report::MoveProgress;
 use crate::engine::Value;
 use crate::engine::relocating::{
-    FenceState, Manifest, MoveId, OwnerToken, Relocating, StepError, begin,
+    FenceState, Manifest, MoveId, OwnerToken, QUERIES_AT_ONCE, Relocating, StepError, begin,
 };
 
 /// A connection of a batch, and what its transactions need to know of the move.
@@ -216,19 +216,19 @@ impl<DB: Relocating> SideOf<'_, DB> {
                 )
             })
             .collect();
-        if queries.is_empty() {
-            return Ok(());
+        for queries in queries.chunks(QUERIES_AT_ONCE) {
+            let query = queries.join(" UNION ALL ");
+            let values = vec![Value::from(self.id); queries.len()];
+            let found = DB::query_own(self.connection, &query, &values).await?;
+            let table = found.first().map(|row| row.integer(0)).transpose()?;
+            let table = table.and_then(|number| usize::try_from(number).ok());
+            if let Some(table) = table.and_then(|number| manifest.tables().get(number)) {
+                return Err(MoveError::Strays {
+                    table: table.name.clone(),
+                });
+            }
         }
-        let query = queries.join(" UNION ALL ");
-        let values = vec![Value::from(self.id); queries.len()];
-        let found = DB::query_own(self.connection, &query, &values).await?;
-        let table = found.first().map(|row| row.integer(0)).transpose()?;
-        match table.and_then(|number| manifest.tables().get(usize::try_from(number).ok()?)) {
-            Some(table) => Err(MoveError::Strays {
-                table: table.name.clone(),
-            }),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use super::error::MoveError;
 use super::fail::pass;
 use super::record::MovePhase;
 use super::report::{BatchPace, MoveReport, TableReceipt};
-use crate::engine::relocating::{Relocating, Side, StepError};
+use crate::engine::relocating::{Relocating, Side, StepError, Taken};
 
 /// How few changes are left to the fenced window.
 const FEW_CHANGES: u64 = 50;
@@ -138,20 +138,30 @@ impl<DB: Relocating> Batch<'_, DB> {
 
     /// Applies what was recorded, until little is left.
     pub(super) async fn catch_up(&mut self) -> Result<(), MoveError> {
+        for _ in 0..ROUNDS {
+            if self.catch_up_once().await?.records <= FEW_CHANGES {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies what is recorded now.
+    pub(super) async fn catch_up_once(&mut self) -> Result<Taken, MoveError> {
         let pace = BatchPace::new(self.progress, self.options);
         let mut patience = self.patience("catch up");
         let (manifest, owner) = (self.manifest, self.owner);
         let id = self.record.id.clone();
-        let mut rounds = 0;
-        while rounds < ROUNDS {
+        loop {
             match pass(DB::catch_up(&mut self.pair, manifest, &id, owner, &pace)).await {
-                Ok(taken) if taken <= FEW_CHANGES => return Ok(()),
-                Ok(_) => rounds += 1,
+                Ok(taken) => {
+                    self.keep_going()?;
+                    return Ok(taken);
+                }
                 Err(error) => patience.after::<DB>(error).await?,
             }
             self.keep_going()?;
         }
-        Ok(())
     }
 
     /// Catches up to the very last change, while nobody makes new ones: where few were left, one round takes them all.
@@ -163,7 +173,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         loop {
             let caught_up = DB::catch_up(&mut self.pair, manifest, &id, owner, &pace);
             let taken = pass(caught_up).await?;
-            if taken <= FEW_CHANGES {
+            if taken.records <= FEW_CHANGES {
                 return Ok(());
             }
             if Instant::now() >= until {

@@ -35,7 +35,7 @@ use sqlx::{Database, Executor, MySql, Row, TransactionManager};
 
 use super::{
     Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, Span,
-    StepError, TableSum, joined,
+    StepError, TableSum, Taken, joined,
 };
 use crate::engine::{Engine, ErrorClass};
 
@@ -129,7 +129,7 @@ impl Relocating for MySql {
         id: &MoveId,
         owner: OwnerToken,
         pace: &dyn Pace,
-    ) -> Result<u64, StepError> {
+    ) -> Result<Taken, StepError> {
         changes::catch_up(pair, manifest, id, owner, pace).await
     }
 

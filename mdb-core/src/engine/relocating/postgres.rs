@@ -31,7 +31,7 @@ use sqlx::{Executor, Postgres, Row, TransactionManager};
 
 use super::{
     Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, Span, StepError,
-    TableSum, joined,
+    TableSum, Taken, joined,
 };
 use crate::engine::{Engine, ErrorClass};
 use briefcases::Briefcases;
@@ -149,7 +149,7 @@ impl Relocating for Postgres {
         id: &MoveId,
         owner: OwnerToken,
         pace: &dyn Pace,
-    ) -> Result<u64, StepError> {
+    ) -> Result<Taken, StepError> {
         changes::catch_up(pair, manifest, id, owner, pace).await
     }
 

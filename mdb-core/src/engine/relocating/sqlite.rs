@@ -21,7 +21,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::{
     Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, Span,
-    StepError, TableSum, begin, joined,
+    StepError, TableSum, Taken, begin, joined,
 };
 use crate::engine::{Engine, ErrorClass, Value};
 
@@ -143,7 +143,7 @@ impl Relocating for Sqlite {
         id: &MoveId,
         owner: OwnerToken,
         pace: &dyn Pace,
-    ) -> Result<u64, StepError> {
+    ) -> Result<Taken, StepError> {
         capture::catch_up(pair, manifest, id, owner, pace).await
     }
 

@@ -20,7 +20,8 @@ use super::{
     same_key, select_owner,
 };
 use crate::engine::relocating::{
-    Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError,
+    Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError, Taken, Touched,
+    changed,
 };
 
 pub(super) async fn catch_up(
@@ -29,33 +30,38 @@ pub(super) async fn catch_up(
     id: &MoveId,
     owner: OwnerToken,
     pace: &dyn Pace,
-) -> Result<u64, StepError> {
+) -> Result<Taken, StepError> {
     let counts = recorded(&mut pair.source, manifest, id)
         .await
         .map_err(busy)?;
     if counts.iter().all(|table| table.all == 0) {
-        return Ok(0);
+        return Ok(Taken::nothing());
     }
     run(&mut pair.source, BEGIN_SNAPSHOT).await.map_err(busy)?;
     let applied = apply(pair, manifest, id, owner, pace).await;
     rollback(&mut pair.source).await?;
-    let taken = applied?;
+    let (taken, touched) = applied?;
     forget(&mut pair.source, manifest, id, owner, &taken).await?;
-    Ok(taken.iter().map(|numbers| numbers.len() as u64).sum())
+    Ok(Taken {
+        records: taken.iter().map(|numbers| numbers.len() as u64).sum(),
+        touched,
+    })
 }
 
-/// Makes the target's rows equal; the numbers of the records, table by table.
+/// Makes the target's rows equal; the numbers of the records, table by table, and whose they are.
 async fn apply(
     pair: &mut Pair<MySql>,
     manifest: &Manifest,
     id: &MoveId,
     owner: OwnerToken,
     pace: &dyn Pace,
-) -> Result<Vec<Vec<i64>>, StepError> {
+) -> Result<(Vec<Vec<i64>>, Touched), StepError> {
     is_owner(&run(&mut pair.source, &select_owner(id)).await?, owner)?;
     let counts = recorded(&mut pair.source, manifest, id)
         .await
         .map_err(busy)?;
+    let changed = changed::<MySql>(&mut pair.source, manifest, id).await;
+    let touched = Touched::These(changed.map_err(busy)?);
     let round = Round {
         manifest,
         id,
@@ -104,7 +110,7 @@ async fn apply(
         .map(|table| Reading::of_table(table, &round.hit_rows(table)))
         .collect();
     transfer(pair, &changed, id, owner, pace).await?;
-    Ok(taken)
+    Ok((taken, touched))
 }
 
 /// Keys are few beside rows.

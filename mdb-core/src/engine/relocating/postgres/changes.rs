@@ -25,7 +25,8 @@ use super::{
 };
 use crate::engine::Engine;
 use crate::engine::relocating::{
-    Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError,
+    Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError, Taken, Touched,
+    changed,
 };
 
 /// From how many bytes on a temporary table is emptied by making its file anew.
@@ -96,12 +97,12 @@ pub(super) async fn catch_up(
     id: &MoveId,
     owner: OwnerToken,
     pace: &dyn Pace,
-) -> Result<u64, StepError> {
+) -> Result<Taken, StepError> {
     let counts = recorded(&mut pair.source, manifest, id)
         .await
         .map_err(busy)?;
     if counts.iter().all(|table| table.all == 0) {
-        return Ok(0);
+        return Ok(Taken::nothing());
     }
     let briefcases = Briefcases::of(&mut pair.source, id).await.map_err(busy)?;
     if let Some(analyze) = analyze(manifest, &counts) {
@@ -109,7 +110,11 @@ pub(super) async fn catch_up(
     }
     let round = async {
         let counts = begin_source(&mut pair.source, manifest, id, owner).await?;
-        let taken = counts.iter().map(|table| table.all).sum();
+        let changed = changed::<Postgres>(&mut pair.source, manifest, id).await;
+        let mut taken = Taken {
+            records: counts.iter().map(|table| table.all).sum(),
+            touched: Touched::These(changed.map_err(busy)?),
+        };
         let parts = begin_target(&mut pair.target, manifest, id, owner, &counts).await?;
         match apply(pair, manifest, &briefcases, id, &parts, pace).await {
             Err(StepError::Database(error)) if is_in_the_way(&error) => {
@@ -117,6 +122,7 @@ pub(super) async fn catch_up(
                 clear(&mut pair.target, manifest, &briefcases, id, owner).await?;
                 run(&mut pair.source, briefcases.settings).await?;
                 transfer(pair, &all_rows(manifest, &briefcases), pace).await?;
+                taken.touched = Touched::All;
             }
             other => other?,
         }

@@ -263,12 +263,19 @@ impl Fixture {
         }
     }
 
-    async fn arm(&mut self) -> Result<(), StepError> {
+    async fn try_arm(&mut self) -> Result<(), StepError> {
         Postgres::arm(&mut self.pair.source, &self.manifest, LIMIT).await
     }
 
+    /// As movers do: on a machine that has much to do, it takes longer than the limit.
+    async fn arm(&mut self) {
+        while let Err(error) = self.try_arm().await {
+            assert!(matches!(error, StepError::Busy), "{error:?}");
+        }
+    }
+
     async fn capture(&mut self) {
-        self.arm().await.unwrap();
+        self.arm().await;
         for (connection, state) in [
             (&mut self.pair.source, FenceState::Capturing),
             (&mut self.pair.target, FenceState::Receiving),
@@ -303,9 +310,35 @@ impl Fixture {
             .unwrap()
     }
 
-    async fn try_catch_up(&mut self) -> Result<u64, StepError> {
+    async fn try_take(&mut self) -> Result<Taken, StepError> {
         let (pair, id) = (&mut self.pair, &self.id);
         Postgres::catch_up(pair, &self.manifest, id, self.owner, &Unhurried).await
+    }
+
+    async fn try_catch_up(&mut self) -> Result<u64, StepError> {
+        Ok(self.try_take().await?.records)
+    }
+
+    /// One round; a briefcase that it changes at the target is among those that it touches.
+    async fn take(&mut self) -> Taken {
+        let spans = Span::split(&[id(1), id(2)], 2);
+        let (manifest, move_id) = (self.manifest.clone(), self.id.clone());
+        let target = &mut self.pair.target;
+        let before = Postgres::sums(target, &manifest, &move_id, &spans)
+            .await
+            .unwrap();
+        let taken = self.try_take().await.unwrap();
+        let target = &mut self.pair.target;
+        let after = Postgres::sums(target, &manifest, &move_id, &spans)
+            .await
+            .unwrap();
+        for ((span, before), after) in spans.iter().zip(&before).zip(&after) {
+            assert!(
+                before == after || taken.touched.is_any_in(*span),
+                "{span:?}: {taken:?}"
+            );
+        }
+        taken
     }
 
     async fn catch_up(&mut self) -> u64 {

@@ -6,7 +6,8 @@ use sqlx::sqlite::SqliteConnection;
 use super::copy::attach;
 use super::{begin_as_mover, end, joined, parent_is_here, run};
 use crate::engine::relocating::{
-    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError, begin,
+    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError, Taken,
+    Touched, begin, changed,
 };
 use crate::engine::{Engine, Value};
 
@@ -230,13 +231,15 @@ pub(super) async fn catch_up(
     id: &MoveId,
     owner: OwnerToken,
     pace: &dyn Pace,
-) -> Result<u64, StepError> {
+) -> Result<Taken, StepError> {
     // One writer at a time: who has a number up to the last one has committed.
     let recorded = recorded(&mut pair.source, manifest, id).await?;
     let taken = recorded.iter().map(|(count, _)| count).sum();
     if taken == 0 {
-        return Ok(0);
+        return Ok(Taken::nothing());
     }
+    // Perhaps of some more, whose changes the next round takes.
+    let touched = changed::<Sqlite>(&mut pair.source, manifest, id).await?;
     let last: Vec<i64> = recorded.iter().map(|(_, last)| *last).collect();
     attach(pair).await?;
     for table in manifest.tables() {
@@ -257,7 +260,10 @@ pub(super) async fn catch_up(
     let result = forget(&mut pair.source, manifest, id, &last).await;
     end(&mut pair.source, id, result).await?;
     tokio::time::sleep(pace.taken(Amount { rows, bytes: 0 })).await;
-    Ok(taken)
+    Ok(Taken {
+        records: taken,
+        touched: Touched::These(touched),
+    })
 }
 
 /// Makes the rows that were hit, and all rows below them, equal to the source's.

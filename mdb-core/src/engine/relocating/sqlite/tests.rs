@@ -197,3 +197,37 @@ async fn who_was_replaced_touches_nothing() {
     let copied = Sqlite::copy(&mut f.pair, &f.manifest, &f.id, f.owner, &Unhurried).await;
     assert!(matches!(copied, Err(StepError::NotOwner)));
 }
+
+#[tokio::test]
+async fn a_round_says_whose_rows_it_touches() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.copy().await;
+    for (change, records) in [
+        (
+            format!("UPDATE account SET extra = 7 WHERE g_user = {}", hex(1)),
+            1,
+        ),
+        (
+            format!("DELETE FROM orders WHERE g_order = {}", hex(200)),
+            1,
+        ),
+        // From the one to the other.
+        (
+            format!(
+                "UPDATE orders SET g_user = {} WHERE g_order = {}",
+                hex(2),
+                hex(100)
+            ),
+            2,
+        ),
+        (
+            format!("UPDATE account SET extra = 8 WHERE g_user = {}", hex(4)),
+            0,
+        ),
+    ] {
+        f.client(&change).await.unwrap();
+        assert_eq!(f.take().await.records, records, "{change}");
+    }
+    f.assert_equal().await;
+}

@@ -9,7 +9,7 @@ use sqlx::{Connection, Executor, MySql};
 
 use crate::engine::relocating::{
     Amount, FenceState, Manifest, MoveId, MovedColumn, MovedReach, MovedTable, OwnerToken, Pace,
-    Pair, Relocating, Side, StepError, TableSum,
+    Pair, Relocating, Side, Span, StepError, TableSum, Taken,
 };
 use crate::engine::{Engine, Value, mdb_tables};
 
@@ -294,9 +294,35 @@ impl Fixture {
             .unwrap()
     }
 
-    pub(super) async fn try_catch_up(&mut self) -> Result<u64, StepError> {
+    async fn try_take(&mut self) -> Result<Taken, StepError> {
         let (pair, manifest) = (&mut self.pair, &self.manifest);
         MySql::catch_up(pair, manifest, &self.id, self.owner, &Unhurried).await
+    }
+
+    pub(super) async fn try_catch_up(&mut self) -> Result<u64, StepError> {
+        Ok(self.try_take().await?.records)
+    }
+
+    /// One round; a briefcase that it changes at the target is among those that it touches.
+    pub(super) async fn take(&mut self) -> Taken {
+        let spans = Span::split(&[id(1), id(2)], 2);
+        let (manifest, move_id) = (self.manifest.clone(), self.id.clone());
+        let target = &mut self.pair.target;
+        let before = MySql::sums(target, &manifest, &move_id, &spans)
+            .await
+            .unwrap();
+        let taken = self.try_take().await.unwrap();
+        let target = &mut self.pair.target;
+        let after = MySql::sums(target, &manifest, &move_id, &spans)
+            .await
+            .unwrap();
+        for ((span, before), after) in spans.iter().zip(&before).zip(&after) {
+            assert!(
+                before == after || taken.touched.is_any_in(*span),
+                "{span:?}: {taken:?}"
+            );
+        }
+        taken
     }
 
     pub(super) async fn catch_up(&mut self) -> u64 {
@@ -331,15 +357,10 @@ impl Fixture {
             Side::Source => &mut self.pair.source,
             Side::Target => &mut self.pair.target,
         };
-        MySql::sums(
-            connection,
-            &self.manifest,
-            &self.id,
-            &[crate::engine::relocating::Span::ALL],
-        )
-        .await
-        .unwrap()
-        .remove(0)
+        MySql::sums(connection, &self.manifest, &self.id, &[Span::ALL])
+            .await
+            .unwrap()
+            .remove(0)
     }
 
     pub(super) async fn assert_equal(&mut self) -> Vec<TableSum> {

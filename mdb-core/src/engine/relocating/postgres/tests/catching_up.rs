@@ -52,7 +52,7 @@ async fn changes_of_all_kinds_arrive() {
         format!("UPDATE account SET extra = 8 WHERE g_user = {}", hex(4)),
     ] {
         f.client(&change).await.unwrap();
-        let taken = f.catch_up().await;
+        let taken = f.take().await.records;
         assert_eq!(
             taken == 0,
             change.contains("extra = 8") || change.contains("= NULL"),

@@ -75,7 +75,7 @@ async fn writers_from_before_the_capture_are_captured() {
                 }
                 let mut f = Fixture::new().await;
                 if armed_before {
-                    f.arm().await.unwrap();
+                    f.arm().await;
                 }
                 let mut writers = Vec::new();
                 for (number, write) in writes().into_iter().enumerate() {
@@ -155,7 +155,7 @@ async fn a_writer_waits_for_the_step_that_is_being_taken() {
 async fn a_table_is_not_emptied_past_a_capture() {
     for level in LEVELS {
         let mut f = Fixture::new().await;
-        f.arm().await.unwrap();
+        f.arm().await;
         let writer = begin(&f, level, Before::Read, 0).await;
         f.capture().await;
         assert!(!finish(writer, "TRUNCATE note").await, "{level}");

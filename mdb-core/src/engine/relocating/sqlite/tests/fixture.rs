@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions, Executor, Sqlite};
 
 use crate::engine::relocating::{
     Amount, FenceState, Manifest, MoveId, MovedColumn, MovedReach, MovedTable, OwnerToken, Pace,
-    Pair, Relocating, TableSum,
+    Pair, Relocating, Span, StepError, TableSum, Taken,
 };
 use crate::engine::{Engine, Value, mdb_tables};
 
@@ -226,16 +226,35 @@ impl Fixture {
         .unwrap()
     }
 
+    async fn try_take(&mut self) -> Result<Taken, StepError> {
+        let (pair, manifest) = (&mut self.pair, &self.manifest);
+        Sqlite::catch_up(pair, manifest, &self.id, self.owner, &Unhurried).await
+    }
+
     pub(super) async fn catch_up(&mut self) -> u64 {
-        Sqlite::catch_up(
-            &mut self.pair,
-            &self.manifest,
-            &self.id,
-            self.owner,
-            &Unhurried,
-        )
-        .await
-        .unwrap()
+        self.try_take().await.unwrap().records
+    }
+
+    /// One round; a briefcase that it changes at the target is among those that it touches.
+    pub(super) async fn take(&mut self) -> Taken {
+        let spans = Span::split(&[id(1), id(2)], 2);
+        let (manifest, move_id) = (self.manifest.clone(), self.id.clone());
+        let target = &mut self.pair.target;
+        let before = Sqlite::sums(target, &manifest, &move_id, &spans)
+            .await
+            .unwrap();
+        let taken = self.try_take().await.unwrap();
+        let target = &mut self.pair.target;
+        let after = Sqlite::sums(target, &manifest, &move_id, &spans)
+            .await
+            .unwrap();
+        for ((span, before), after) in spans.iter().zip(&before).zip(&after) {
+            assert!(
+                before == after || taken.touched.is_any_in(*span),
+                "{span:?}: {taken:?}"
+            );
+        }
+        taken
     }
 
     pub(super) async fn assert_equal(&mut self) -> Vec<TableSum> {
@@ -243,7 +262,7 @@ impl Fixture {
             &mut self.pair.source,
             &self.manifest,
             &self.id,
-            &[crate::engine::relocating::Span::ALL],
+            &[Span::ALL],
         )
         .await
         .unwrap();
@@ -251,7 +270,7 @@ impl Fixture {
             &mut self.pair.target,
             &self.manifest,
             &self.id,
-            &[crate::engine::relocating::Span::ALL],
+            &[Span::ALL],
         )
         .await
         .unwrap();
