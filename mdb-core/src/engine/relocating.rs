@@ -19,6 +19,8 @@ use super::{Engine, ErrorClass, TransactionOptions, Value};
 use manifest::joined;
 pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
 pub(crate) use span::Span;
+#[cfg(test)]
+pub(crate) use taken::checked_round;
 pub(crate) use taken::{QUERIES_AT_ONCE, Taken, Touched, changed};
 
 mod manifest;
@@ -181,6 +183,17 @@ pub(crate) struct TableSum {
 pub(crate) trait Pace: Send + Sync {
     /// Counts a chunk, and returns how long to wait before the next one.
     fn taken(&self, chunk: Amount) -> Duration;
+}
+
+/// For tests: nothing waits.
+#[cfg(test)]
+pub(crate) struct Unhurried;
+
+#[cfg(test)]
+impl Pace for Unhurried {
+    fn taken(&self, _: Amount) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// One of the two shards of a pair.

@@ -5,16 +5,7 @@ use crate::kit::{Store, golden, id, masked, status, text};
 /// The messages of a kind that `mdb check` has; it never fails because of them.
 #[track_caller]
 fn warnings(store: &Store, check: &str) -> Vec<String> {
-    let found = store
-        .run(["check", "--json"])
-        .ends_with(status::DONE)
-        .objects();
-    let found = found
-        .iter()
-        .filter(|finding| text(finding, "check") == check);
-    found
-        .map(|finding| text(finding, "message").to_owned())
-        .collect()
+    store.warnings(check, "message")
 }
 
 /// What half a copy of a move is: rows of `0:0:4` on `user_a1`, and the fence that says so.

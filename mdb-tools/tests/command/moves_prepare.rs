@@ -1,6 +1,6 @@
 //! `mdb move prepare`: triggers that stay, in areas with `capture = "always"`.
 
-use crate::kit::{SHARDS, Store, golden, same_lines, status, text};
+use crate::kit::{SHARDS, Store, golden, same_lines, status};
 
 /// How many triggers of MDB's a database has.
 fn triggers(store: &Store, shard: &str) -> i64 {
@@ -8,19 +8,10 @@ fn triggers(store: &Store, shard: &str) -> i64 {
     store.count(shard, count).unwrap()
 }
 
-/// What `mdb check` says of shards that are not prepared.
+/// The databases that `mdb check` finds not prepared.
 #[track_caller]
 fn unprepared(store: &Store) -> Vec<String> {
-    let found = store
-        .run(["check", "--json"])
-        .ends_with(status::DONE)
-        .objects();
-    let found = found
-        .iter()
-        .filter(|finding| text(finding, "check") == "prepared");
-    found
-        .map(|finding| text(finding, "database").to_owned())
-        .collect()
+    store.warnings("prepared", "database")
 }
 
 /// Changes when the area's triggers stand.

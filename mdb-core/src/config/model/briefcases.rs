@@ -14,16 +14,6 @@ pub enum Capture {
     Always,
 }
 
-impl Capture {
-    /// The name as it is written in a configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Moving => "moving",
-            Self::Always => "always",
-        }
-    }
-}
-
 /// A briefcase type: its tables, parents first.
 #[derive(Clone, Debug)]
 pub struct BriefcaseConfig {

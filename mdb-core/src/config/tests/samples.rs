@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::environment;
 use crate::config::reader::SCHEMAS;
 use crate::config::{
-    Config, ConfigError, EngineKind, KeyKind, Normalization, Reach, SequenceConfig,
+    Capture, Config, ConfigError, EngineKind, KeyKind, Normalization, Reach, SequenceConfig,
 };
 
 pub(super) const REFERENCE: &str = include_str!("../../../../config/mdb.reference.toml");
@@ -125,6 +125,8 @@ fn the_reference_shows_no_default() {
     );
     assert_ne!(a.indexes()[0].claim_ttl(), b.indexes()[0].claim_ttl());
     assert_ne!(reference.areas()[0].hash(), plain.areas()[0].hash());
+    assert_eq!(reference.areas()[0].capture(), Capture::Always);
+    assert_eq!(plain.areas()[0].capture(), Capture::Moving);
     let breakpoint =
         |config: &Config, area: usize| config.areas()[area].generations()[0].breakpoint();
     assert_ne!(breakpoint(&reference, 1), breakpoint(&plain, 0));

@@ -72,6 +72,29 @@ pub(crate) async fn changed<DB: Relocating>(
     Ok(changed)
 }
 
+/// For tests: a round, of which each of `ids` that it changes at the target is among those that it touches.
+#[cfg(test)]
+pub(crate) async fn checked_round<DB: Relocating>(
+    pair: &mut super::Pair<DB>,
+    manifest: &Manifest,
+    id: &MoveId,
+    owner: super::OwnerToken,
+    ids: &[Gdid],
+) -> Taken {
+    let spans = Span::split(ids, ids.len());
+    let before = DB::sums(&mut pair.target, manifest, id, &spans).await;
+    let taken = DB::catch_up(pair, manifest, id, owner, &super::Unhurried).await;
+    let after = DB::sums(&mut pair.target, manifest, id, &spans).await;
+    let (before, taken, after) = (before.unwrap(), taken.unwrap(), after.unwrap());
+    for ((span, before), after) in spans.iter().zip(&before).zip(&after) {
+        assert!(
+            before == after || taken.touched.is_any_in(*span),
+            "{span:?}: {taken:?}"
+        );
+    }
+    taken
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

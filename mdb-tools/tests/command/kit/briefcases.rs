@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Store, status};
+use super::{Store, status, text};
 
 const SAMPLE: &str = include_str!("../../../../config/quickstart.toml");
 
@@ -47,6 +47,17 @@ impl Store {
         store
     }
 
+    /// What stands under `key` in the findings of a kind that `mdb check` has, none of which is an error.
+    #[track_caller]
+    pub(crate) fn warnings(&self, check: &str, key: &str) -> Vec<String> {
+        let found = self
+            .run(["check", "--json"])
+            .ends_with(status::DONE)
+            .objects();
+        let found = found.iter().filter(|found| text(found, "check") == check);
+        found.map(|found| text(found, key).to_owned()).collect()
+    }
+
     /// How many rows of accounts a database has.
     #[track_caller]
     pub(crate) fn accounts(&self, database: &str) -> i64 {
@@ -59,7 +70,7 @@ impl Store {
     pub(crate) fn moved(&self, user: &str, to: &str) -> String {
         let run = ["move", "run", "user", "--to", to, "--gdid", user, "--json"];
         let ran = self.run(run).ends_with(status::DONE);
-        super::text(&ran.objects()[0], "move").to_owned()
+        text(&ran.objects()[0], "move").to_owned()
     }
 
     /// Registers a process that does not answer.
@@ -83,8 +94,8 @@ impl Store {
         let listed = listed.objects();
         let pair = |line: &Value| {
             (
-                super::text(line, "move").to_owned(),
-                super::text(line, "phase").to_owned(),
+                text(line, "move").to_owned(),
+                text(line, "phase").to_owned(),
             )
         };
         listed.iter().map(pair).collect()
@@ -105,7 +116,7 @@ impl Store {
             .ends_with(status::DONE);
         assert!(listed.err().contains("elsewhere (sleeper)"), "{listed:?}");
         self.wake_up();
-        super::text(&listed.objects()[0], "move").to_owned()
+        text(&listed.objects()[0], "move").to_owned()
     }
 }
 

@@ -11,8 +11,8 @@ mod types;
 use sqlx::Executor;
 
 use super::*;
-use crate::engine::relocating::{FenceState, Side};
-use fixture::{Fixture, LIMIT, Unhurried, hex, id, keyed};
+use crate::engine::relocating::{FenceState, Side, Unhurried};
+use fixture::{Fixture, LIMIT, hex, id, keyed};
 
 const LEVELS: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
 

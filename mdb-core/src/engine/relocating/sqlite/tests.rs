@@ -9,8 +9,8 @@ use std::time::Duration;
 use sqlx::Executor;
 
 use super::*;
-use crate::engine::relocating::FenceState;
-use fixture::{Fixture, Unhurried, hex};
+use crate::engine::relocating::{FenceState, Unhurried};
+use fixture::{Fixture, hex};
 
 #[tokio::test]
 async fn rows_are_copied_caught_up_with_and_deleted() {

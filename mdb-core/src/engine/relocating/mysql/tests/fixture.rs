@@ -8,20 +8,12 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::{Connection, Executor, MySql};
 
 use crate::engine::relocating::{
-    Amount, FenceState, Manifest, MoveId, MovedColumn, MovedReach, MovedTable, OwnerToken, Pace,
-    Pair, Relocating, Side, Span, StepError, TableSum, Taken,
+    Amount, FenceState, Manifest, MoveId, MovedColumn, MovedReach, MovedTable, OwnerToken, Pair,
+    Relocating, Side, Span, StepError, TableSum, Taken, Unhurried, checked_round,
 };
 use crate::engine::{Engine, Value, mdb_tables};
 
 pub(super) const LIMIT: Duration = Duration::from_millis(150);
-
-pub(super) struct Unhurried;
-
-impl Pace for Unhurried {
-    fn taken(&self, _: Amount) -> Duration {
-        Duration::ZERO
-    }
-}
 
 const TABLES: [&str; 4] = [
     "CREATE TABLE account (g_user BINARY(12) PRIMARY KEY, name VARCHAR(80) COLLATE utf8mb4_general_ci UNIQUE, extra DOUBLE)",
@@ -294,35 +286,16 @@ impl Fixture {
             .unwrap()
     }
 
-    async fn try_take(&mut self) -> Result<Taken, StepError> {
-        let (pair, manifest) = (&mut self.pair, &self.manifest);
-        MySql::catch_up(pair, manifest, &self.id, self.owner, &Unhurried).await
-    }
-
     pub(super) async fn try_catch_up(&mut self) -> Result<u64, StepError> {
-        Ok(self.try_take().await?.records)
+        let (pair, manifest) = (&mut self.pair, &self.manifest);
+        let taken = MySql::catch_up(pair, manifest, &self.id, self.owner, &Unhurried).await;
+        Ok(taken?.records)
     }
 
-    /// One round; a briefcase that it changes at the target is among those that it touches.
+    /// One round, checked for whose rows it says that it touches.
     pub(super) async fn take(&mut self) -> Taken {
-        let spans = Span::split(&[id(1), id(2)], 2);
-        let (manifest, move_id) = (self.manifest.clone(), self.id.clone());
-        let target = &mut self.pair.target;
-        let before = MySql::sums(target, &manifest, &move_id, &spans)
-            .await
-            .unwrap();
-        let taken = self.try_take().await.unwrap();
-        let target = &mut self.pair.target;
-        let after = MySql::sums(target, &manifest, &move_id, &spans)
-            .await
-            .unwrap();
-        for ((span, before), after) in spans.iter().zip(&before).zip(&after) {
-            assert!(
-                before == after || taken.touched.is_any_in(*span),
-                "{span:?}: {taken:?}"
-            );
-        }
-        taken
+        let (pair, manifest) = (&mut self.pair, &self.manifest);
+        checked_round(pair, manifest, &self.id, self.owner, &[id(1), id(2)]).await
     }
 
     pub(super) async fn catch_up(&mut self) -> u64 {
