@@ -20,11 +20,15 @@ use manifest::joined;
 pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
 pub(crate) use span::Span;
 #[cfg(test)]
+pub(crate) use neighbours::Neighbours;
+#[cfg(test)]
 pub(crate) use taken::checked_round;
 pub(crate) use taken::{QUERIES_AT_ONCE, Taken, Touched, changed};
 
 mod manifest;
 mod mysql;
+#[cfg(test)]
+mod neighbours;
 mod postgres;
 mod span;
 mod sqlite;

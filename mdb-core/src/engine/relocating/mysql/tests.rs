@@ -11,7 +11,7 @@ mod types;
 use sqlx::Executor;
 
 use super::*;
-use crate::engine::relocating::{FenceState, Side, Unhurried};
+use crate::engine::relocating::{FenceState, Neighbours, Side, Unhurried};
 use fixture::{Fixture, LIMIT, hex, id, keyed};
 
 const LEVELS: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];

@@ -304,7 +304,7 @@ async fn apply(
         });
     }
     transfer(pair, &transfers, pace).await?;
-    let mut replace = replace::statements(manifest, parts);
+    let mut replace = replace::statements(manifest, parts, &briefcases.comparison);
     if parts.iter().any(|part| part.recorded.all >= MANY_RECORDS) {
         let tables = parts.iter().map(|part| part.table);
         let filled =

@@ -15,7 +15,9 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
 use super::*;
-use crate::engine::relocating::{FenceState, MovedColumn, MovedReach, Unhurried, checked_round};
+use crate::engine::relocating::{
+    FenceState, MovedColumn, MovedReach, Neighbours, Unhurried, checked_round,
+};
 use crate::engine::{TransactionOptions, mdb_tables};
 
 const LIMIT: Duration = Duration::from_millis(100);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::Executor;
 
 use super::*;
-use crate::engine::relocating::{FenceState, Unhurried};
+use crate::engine::relocating::{FenceState, Neighbours, Unhurried};
 use fixture::{Fixture, hex};
 
 #[tokio::test]
@@ -230,4 +230,18 @@ async fn a_round_says_whose_rows_it_touches() {
         assert_eq!(f.take().await.records, records, "{change}");
     }
     f.assert_equal().await;
+}
+
+#[tokio::test]
+async fn rows_of_neighbours_stay() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let neighbours = Neighbours {
+        pair: &mut f.pair,
+        manifest: &f.manifest,
+        id: &f.id,
+        owner: f.owner,
+        hex,
+    };
+    neighbours.check().await;
 }

@@ -217,3 +217,17 @@ async fn keys_that_are_no_ids_are_left_alone() {
         f.assert_equal().await;
     }
 }
+
+#[tokio::test]
+async fn rows_of_neighbours_stay() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let neighbours = Neighbours {
+        pair: &mut f.pair,
+        manifest: &f.manifest,
+        id: &f.id,
+        owner: f.owner,
+        hex,
+    };
+    neighbours.check().await;
+}

@@ -5,55 +5,41 @@ use std::fmt::Write;
 use sqlx::Postgres;
 
 use super::super::{columns, joined, keys, list, numbered, quoted};
-use super::{Part, hits, news};
+use super::{Part, belongs_upwards, hits, news};
 use crate::engine::Engine;
 use crate::engine::relocating::{Manifest, MovedReach, MovedTable};
 
-/// Statements that replace what was hit on the target.
-pub(super) fn statements(manifest: &Manifest, parts: &[Part<'_>]) -> String {
+/// Statements that replace what was hit on the target, of briefcases whose keys compare so.
+pub(super) fn statements(manifest: &Manifest, parts: &[Part<'_>], comparison: &str) -> String {
     let mut sql = String::new();
     for Part { table, .. } in parts {
-        let MovedReach::Parent { parent, on } = &table.reach else {
-            continue;
-        };
-        let parent = &manifest.tables()[*parent];
-        if !parts
-            .iter()
-            .any(|part| part.is_deep && part.table.number == parent.number)
-        {
-            continue;
-        }
+        collect_below(&mut sql, manifest, table, parts);
+        // Neighbours may have rows with the same keys here; those are nobody's to replace. Before any row is
+        // changed by which they would be told apart.
         let _ = write!(
             sql,
-            "INSERT INTO pg_temp.{} SELECT {}, true FROM {} AS p JOIN {} AS t ON {} \
-             WHERE ({}) IN (SELECT {} FROM pg_temp.{} AS h WHERE h.deep); ",
+            "DELETE FROM pg_temp.{} AS h WHERE EXISTS (SELECT FROM (SELECT * FROM {} AS t WHERE ({}) = ({}) OFFSET 0) AS t \
+             WHERE NOT {}); ",
             hits(table),
-            keys(table, "t"),
-            quoted(parent),
             quoted(table),
-            joined::<Postgres>(on, "t", "p"),
-            keys(parent, "p"),
-            numbered(parent, "h"),
-            hits(parent),
+            keys(table, "t"),
+            numbered(table, "h"),
+            belongs_upwards(manifest, table, "t", comparison),
         );
     }
     for Part { table, .. } in parts.iter().rev().filter(|part| !part.is_referred) {
         let _ = write!(
             sql,
-            "DELETE FROM {} AS t WHERE ({}) IN (SELECT {} FROM pg_temp.{} AS h UNION ALL SELECT {} FROM pg_temp.{} AS n); ",
+            "DELETE FROM {} AS t WHERE {}; ",
             quoted(table),
-            keys(table, "t"),
-            numbered(table, "h"),
-            hits(table),
-            keys(table, "n"),
-            news(table),
+            is_hit(table, "t"),
         );
     }
     for Part {
         table, is_referred, ..
     } in parts
     {
-        let is_there = same_key(table, "t", "n");
+        let is_there = format!("{} AND {}", same_key(table, "t", "n"), is_hit(table, "t"));
         let mut only_absent = String::new();
         if *is_referred {
             let set = set_columns(table);
@@ -82,17 +68,54 @@ pub(super) fn statements(manifest: &Manifest, parts: &[Part<'_>]) -> String {
     for Part { table, .. } in parts.iter().rev().filter(|part| part.is_referred) {
         let _ = write!(
             sql,
-            "DELETE FROM {} AS t WHERE ({}) IN (SELECT {} FROM pg_temp.{} AS h) \
-             AND NOT EXISTS (SELECT FROM pg_temp.{} AS n WHERE {}); ",
+            "DELETE FROM {} AS t WHERE {} AND NOT EXISTS (SELECT FROM pg_temp.{} AS n WHERE {}); ",
             quoted(table),
-            keys(table, "t"),
-            numbered(table, "h"),
-            hits(table),
+            is_hit(table, "t"),
             news(table),
             same_key(table, "t", "n"),
         );
     }
     sql
+}
+
+/// Adds the keys of rows below deep hits: those that the target has, and those that the source has.
+fn collect_below(sql: &mut String, manifest: &Manifest, table: &MovedTable, parts: &[Part<'_>]) {
+    let MovedReach::Parent { parent, on } = &table.reach else {
+        return;
+    };
+    let parent = &manifest.tables()[*parent];
+    let mut above = parts
+        .iter()
+        .filter(|part| part.table.number == parent.number);
+    if !above.any(|part| part.is_deep) {
+        return;
+    }
+    let _ = write!(
+        sql,
+        "INSERT INTO pg_temp.{} SELECT {}, true FROM {} AS p JOIN {} AS t ON {} \
+         WHERE ({}) IN (SELECT {} FROM pg_temp.{} AS h WHERE h.deep) \
+         UNION ALL SELECT {}, true FROM pg_temp.{} AS n; ",
+        hits(table),
+        keys(table, "t"),
+        quoted(parent),
+        quoted(table),
+        joined::<Postgres>(on, "t", "p"),
+        keys(parent, "p"),
+        numbered(parent, "h"),
+        hits(parent),
+        keys(table, "n"),
+        news(table),
+    );
+}
+
+/// A condition that the row `alias` of the target was hit.
+fn is_hit(table: &MovedTable, alias: &str) -> String {
+    format!(
+        "({}) IN (SELECT {} FROM pg_temp.{} AS h)",
+        keys(table, alias),
+        numbered(table, "h"),
+        hits(table),
+    )
 }
 
 fn same_key(table: &MovedTable, one: &str, other: &str) -> String {

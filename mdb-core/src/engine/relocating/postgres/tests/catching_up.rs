@@ -229,3 +229,17 @@ async fn who_was_replaced_touches_nothing() {
         Err(StepError::NotOwner)
     ));
 }
+
+#[tokio::test]
+async fn rows_of_neighbours_stay() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let neighbours = Neighbours {
+        pair: &mut f.pair,
+        manifest: &f.manifest,
+        id: &f.id,
+        owner: f.owner,
+        hex,
+    };
+    neighbours.check().await;
+}

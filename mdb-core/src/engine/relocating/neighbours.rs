@@ -1,0 +1,131 @@
+//! For tests: whatever a move does at the target, the rows of other briefcases stay as they are there.
+
+use super::{Manifest, MoveId, OwnerToken, Pair, Relocating, Span, StepError, Unhurried};
+use crate::engine::Value;
+
+/// A move of users 1 and 2 that captures and has not copied yet, on the tables of the engines' fixtures.
+pub(crate) struct Neighbours<'f, DB: Relocating> {
+    pub(crate) pair: &'f mut Pair<DB>,
+    pub(crate) manifest: &'f Manifest,
+    pub(crate) id: &'f MoveId,
+    pub(crate) owner: OwnerToken,
+    /// An id as SQL.
+    pub(crate) hex: fn(u64) -> String,
+}
+
+impl<DB: Relocating> Neighbours<'_, DB> {
+    /// Has neighbours at the target that have what the move is about to bring: keys, and unique values.
+    pub(crate) async fn check(mut self) {
+        let [one, two, three, four, order, new] = [1, 2, 3, 4, 100, 299].map(self.hex);
+        self.at_target(&format!("INSERT INTO account VALUES ({three}, 'three', 3)"))
+            .await;
+
+        // Before anything was copied.
+        self.at_target(&format!("INSERT INTO orders VALUES ({order}, {three}, 7)"))
+            .await;
+        refused(self.copy().await);
+        self.holds(&format!(
+            "orders WHERE g_order = {order} AND g_user = {three} AND total = 7"
+        ))
+        .await;
+        self.at_target(&format!("DELETE FROM orders WHERE g_user = {three}"))
+            .await;
+        self.at_target(&format!("INSERT INTO account VALUES ({four}, 'user 1', 4)"))
+            .await;
+        refused(self.copy().await);
+        self.holds(&format!(
+            "account WHERE g_user = {four} AND name = 'user 1' AND extra = 4"
+        ))
+        .await;
+        self.at_target(&format!("DELETE FROM account WHERE g_user = {four}"))
+            .await;
+        self.copy().await.unwrap();
+        self.assert_equal().await;
+
+        // Afterwards: a key with rows below it.
+        let theirs = [
+            format!("orders WHERE g_order = {new} AND g_user = {three} AND total = 7"),
+            format!("item WHERE g_order = {new} AND what = 'theirs'"),
+        ];
+        self.at_target(&format!("INSERT INTO orders VALUES ({new}, {three}, 7)"))
+            .await;
+        let item = format!("INSERT INTO item (g_order, line, what) VALUES ({new}, 1, 'theirs')");
+        self.at_target(&item).await;
+        self.at_source(&format!("INSERT INTO orders VALUES ({new}, {two}, 2)"))
+            .await;
+        let item = format!("INSERT INTO item (g_order, line, what) VALUES ({new}, 1, 'ours')");
+        self.at_source(&item).await;
+        for _ in 0..2 {
+            refused(self.catch_up().await);
+            for rows in &theirs {
+                self.holds(rows).await;
+            }
+        }
+        self.at_source(&format!("DELETE FROM item WHERE g_order = {new}"))
+            .await;
+        self.at_source(&format!("DELETE FROM orders WHERE g_order = {new}"))
+            .await;
+        self.settle().await;
+        for rows in &theirs {
+            self.holds(rows).await;
+        }
+
+        // A unique value.
+        let rename =
+            |name: &str| format!("UPDATE account SET name = '{name}' WHERE g_user = {one}");
+        self.at_source(&rename("three")).await;
+        refused(self.catch_up().await);
+        self.holds(&format!(
+            "account WHERE g_user = {three} AND name = 'three' AND extra = 3"
+        ))
+        .await;
+        self.at_source(&rename("another")).await;
+        self.settle().await;
+    }
+
+    async fn copy(&mut self) -> Result<(), StepError> {
+        let copied = DB::copy(self.pair, self.manifest, self.id, self.owner, &Unhurried);
+        copied.await.map(drop)
+    }
+
+    async fn catch_up(&mut self) -> Result<u64, StepError> {
+        let taken = DB::catch_up(self.pair, self.manifest, self.id, self.owner, &Unhurried).await;
+        taken.map(|taken| taken.records)
+    }
+
+    async fn settle(&mut self) {
+        while self.catch_up().await.unwrap() > 0 {}
+        self.assert_equal().await;
+    }
+
+    async fn assert_equal(&mut self) {
+        let (manifest, id) = (self.manifest, self.id);
+        let here = DB::sums(&mut self.pair.source, manifest, id, &[Span::ALL]).await;
+        let there = DB::sums(&mut self.pair.target, manifest, id, &[Span::ALL]).await;
+        assert_eq!(here.unwrap(), there.unwrap());
+    }
+
+    async fn at_source(&mut self, sql: &str) {
+        let done = DB::execute_own(&mut self.pair.source, sql, &[]).await;
+        done.unwrap();
+    }
+
+    async fn at_target(&mut self, sql: &str) {
+        let done = DB::execute_own(&mut self.pair.target, sql, &[]).await;
+        done.unwrap();
+    }
+
+    /// The target has one such row.
+    async fn holds(&mut self, rows: &str) {
+        let query = format!("SELECT count(*) FROM {rows}");
+        let found = DB::query_own(&mut self.pair.target, &query, &[] as &[Value]).await;
+        assert_eq!(found.unwrap()[0].integer(0).unwrap(), 1, "{rows}");
+    }
+}
+
+fn refused<T: std::fmt::Debug>(result: Result<T, StepError>) {
+    match result {
+        Err(StepError::Database(sqlx::Error::Database(error))) if error.is_unique_violation() => {}
+        other => panic!("{other:?}"),
+    }
+}
