@@ -18,9 +18,10 @@ use super::{Engine, ErrorClass, TransactionOptions, Value};
 
 use manifest::joined;
 pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
-pub(crate) use span::Span;
 #[cfg(test)]
 pub(crate) use neighbours::Neighbours;
+pub(crate) use reference::Reference;
+pub(crate) use span::Span;
 #[cfg(test)]
 pub(crate) use taken::checked_round;
 pub(crate) use taken::{QUERIES_AT_ONCE, Taken, Touched, changed};
@@ -30,6 +31,7 @@ mod mysql;
 #[cfg(test)]
 mod neighbours;
 mod postgres;
+mod reference;
 mod span;
 mod sqlite;
 mod taken;
@@ -213,10 +215,6 @@ pub(crate) enum Side {
 /// write on a shard outside a transaction of the caller begin their own ones, each of which first
 /// checks the owner with [`check_owner`](Self::check_owner), and bound their lock waits.
 pub(crate) trait Relocating: Engine {
-    /// Whether what a batch has left behind is deleted while the next one is copied, if batches go one at a time.
-    /// Where both together only keep each other waiting, it is not.
-    const DELETES_MEANWHILE: bool = true;
-
     /// Into how many spans a batch is divided at the most when it is verified: for a write one of them is verified
     /// again.
     const SPANS: usize = 128;
@@ -331,6 +329,11 @@ pub(crate) trait Relocating: Engine {
     ) -> impl Future<Output = Result<Amount, StepError>> + Send
     where
         Self: Sized;
+
+    /// Whether rows could not come to the target because rows of other briefcases have their keys, or unique values.
+    fn is_taken(error: &sqlx::Error) -> bool {
+        matches!(error, sqlx::Error::Database(error) if error.is_unique_violation())
+    }
 
     /// One round of catching up: takes the changes that are recorded now, reads those rows at the
     /// source as they are now, makes the target's equal (with all rows below a changed parent), and

@@ -38,7 +38,7 @@ pub(super) struct Batch<'m, DB: Relocating> {
     pub(super) pair: Pair<DB>,
     pub(super) source: ShardId,
     pub(super) run: &'m Run,
-    /// Until it has arrived.
+    /// Until it is copied.
     pub(super) turn: Option<SemaphorePermit<'m>>,
     pub(super) options: &'m MoveOptions,
     pub(super) progress: &'m MoveProgress,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::relocating::StepError;
+use crate::engine::relocating::{Relocating, StepError};
 use crate::servers::{AcquireError, is_transient};
 
 /// Something that makes a move impossible.
@@ -140,6 +140,11 @@ pub enum MoveError {
         /// The table.
         table: String,
     },
+    /// Other briefcases have what the rows of the briefcases would have to have at the target.
+    #[error(
+        "another briefcase at the target has a key or unique value of the briefcases: abort the move, change the value on one of the two, and move again"
+    )]
+    Taken(#[source] sqlx::Error),
     /// The plan could not be made again.
     #[error("the move can't be planned again")]
     Plan(#[from] PlanError),
@@ -205,6 +210,7 @@ impl MoveError {
             | Self::NotOwner
             | Self::Conflict
             | Self::Strays { .. }
+            | Self::Taken(_)
             | Self::Mismatch { .. }
             | Self::WrongPhase { .. } => false,
         }
@@ -236,7 +242,7 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    pub(super) fn of<DB: crate::engine::Engine>(error: StepError) -> Self {
+    pub(super) fn of<DB: Relocating>(error: StepError) -> Self {
         match error {
             StepError::Busy => Self::Busy,
             StepError::NotOwner => Self::Failed(MoveError::NotOwner),
@@ -246,6 +252,9 @@ impl Trouble {
                     && DB::error_class(&error) == crate::engine::ErrorClass::Conflict =>
             {
                 Self::Busy
+            }
+            StepError::Database(error) if DB::is_taken(&error) => {
+                Self::Failed(MoveError::Taken(error))
             }
             StepError::Database(error) => Self::Failed(MoveError::Database(error)),
         }

@@ -123,9 +123,6 @@ impl<DB: Relocating> Batch<'_, DB> {
             self.record.phase = MovePhase::Purging;
             self.progress.set_phase(MovePhase::Purging);
         }
-        if DB::DELETES_MEANWHILE {
-            self.turn = None;
-        }
         let all_know = self.nobody_comes_late().await?;
         // Where sessions can't be ended, whoever comes late is turned away by the fence, for good.
         let fences = if all_know || DB::LANES == Lanes::One {

@@ -122,7 +122,7 @@ impl Relocator {
             .flat_map(|(source, ids)| ids.chunks(size).map(move |ids| (source, ids)));
         let mut running = futures_util::stream::iter(batches)
             .map(|(source, ids)| self.run_batch(plan, &run, source, ids, options, progress))
-            // As many again delete what they have left behind.
+            // As many again are beyond copying.
             .buffer_unordered(2 * options.batches_at_once());
         let all = async {
             let (mut reports, mut failure) = (Vec::new(), None);

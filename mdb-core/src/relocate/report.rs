@@ -22,7 +22,7 @@ pub struct MoveOptions {
 }
 
 impl MoveOptions {
-    /// Up to 100 briefcases in a batch, one batch after another, as many rows a second as the servers
+    /// Up to 100 briefcases in a batch, one batch copied after another, as many rows a second as the servers
     /// take, slower while more than 32 sessions are at work on the source, briefcases fenced for 1 s
     /// at the most, and 60 s of patience.
     #[expect(
@@ -49,7 +49,8 @@ impl MoveOptions {
         self
     }
 
-    /// Sets how many batches are under way at the same time, 1 to 16.
+    /// Sets how many batches are copied at the same time, 1 to 16. Up to as many again are verified, flipped, or deleted at
+    /// the source meanwhile.
     #[must_use]
     pub fn parallel(mut self, batches: usize) -> Self {
         self.parallel = batches.clamp(1, 16);

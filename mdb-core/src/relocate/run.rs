@@ -19,7 +19,7 @@ pub(super) struct Run {
     left: BTreeMap<ShardId, AtomicUsize>,
     /// Pairs of whatever engine that nobody uses just now.
     idle: Mutex<Vec<Idle>>,
-    /// How many batches may be copied, or wait for the fence, at once.
+    /// How many batches may be copied at once.
     turns: Semaphore,
 }
 
@@ -42,8 +42,8 @@ impl Run {
         }
     }
 
-    /// Waits until a batch may begin. It gives the turn back once it has arrived: deleting what it has left behind
-    /// loads the source alone, while the next batch loads the target most.
+    /// Waits until a batch may begin. It gives the turn back once it is copied: the rest waits for the disk often, and
+    /// deleting loads the source alone, while the next batch loads the target most.
     pub(super) async fn turn(&self) -> SemaphorePermit<'_> {
         let turn = self.turns.acquire().await;
         turn.expect("nobody closes the semaphore")

@@ -59,6 +59,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             self.capture(is_first).await?;
             self.enter(MovePhase::Copying).await?;
             self.copy().await?;
+            self.turn = None;
             (pause, receipt) = self.flip().await?;
             let text = serde_json::to_string(&receipt).expect("texts and numbers");
             let (journal, id) = (self.journal(), self.record.id.clone());

@@ -140,7 +140,7 @@ pub(crate) struct Pacing {
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) batch: u16,
 
-    /// How many batches are under way at the same time
+    /// How many batches are copied at the same time
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) parallel: u8,
 

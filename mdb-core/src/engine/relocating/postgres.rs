@@ -43,9 +43,6 @@ const LOCK_LIMIT: Duration = Duration::from_millis(150);
 const DIVISION_BY_ZERO: &str = "22012";
 
 impl Relocating for Postgres {
-    // Copying keeps both servers busy by itself.
-    const DELETES_MEANWHILE: bool = false;
-
     async fn enter_as_mover(
         connection: &mut PgConnection,
         id: &MoveId,

@@ -5,13 +5,16 @@
 //! database's own: a trigger that reads a fence row reads what holds.
 
 mod capture;
+mod changes;
 mod copy;
+mod handle;
 mod hashing;
 mod pieces;
 mod purge;
 mod sums;
 #[cfg(test)]
 mod tests;
+mod unchecked;
 
 use std::time::Duration;
 
@@ -127,6 +130,14 @@ impl Relocating for Sqlite {
             .collect())
     }
 
+    async fn spare_checks(pair: &mut Pair<Self>, manifest: &Manifest) -> Result<(), sqlx::Error> {
+        unchecked::spare_checks(pair, manifest).await
+    }
+
+    fn is_taken(error: &sqlx::Error) -> bool {
+        changes::is_taken(error)
+    }
+
     async fn copy(
         pair: &mut Pair<Self>,
         manifest: &Manifest,
@@ -144,7 +155,7 @@ impl Relocating for Sqlite {
         owner: OwnerToken,
         pace: &dyn Pace,
     ) -> Result<Taken, StepError> {
-        capture::catch_up(pair, manifest, id, owner, pace).await
+        changes::catch_up(pair, manifest, id, owner, pace).await
     }
 
     async fn pending_changes(
@@ -152,7 +163,7 @@ impl Relocating for Sqlite {
         manifest: &Manifest,
         id: &MoveId,
     ) -> Result<u64, sqlx::Error> {
-        capture::pending(connection, manifest, id).await
+        changes::pending(connection, manifest, id).await
     }
 
     async fn sums(
@@ -287,6 +298,44 @@ fn parent_is_here(manifest: &Manifest, table: &MovedTable, alias: &str) -> Strin
         manifest.tables()[*parent].quoted("main"),
         joined::<Sqlite>(on, alias, "above")
     )
+}
+
+/// A query of the briefcase keys that `row`, `OLD` or `NEW`, belongs to.
+fn keys_of(manifest: &Manifest, table: &MovedTable, row: &str) -> String {
+    match &table.reach {
+        MovedReach::Key { column } => format!("SELECT {row}.{}", Sqlite::quote(column)),
+        MovedReach::Parent { parent, on } => {
+            let mut tables = Vec::new();
+            let mut conditions = Vec::new();
+            let (mut child, mut step) = (row.to_owned(), (*parent, on));
+            loop {
+                let parent = &manifest.tables()[step.0];
+                let alias = format!("p{}", parent.number);
+                tables.push(format!("{} {alias}", Sqlite::quote(&parent.name)));
+                conditions.extend(step.1.iter().map(|(own, parents)| {
+                    format!(
+                        "{alias}.{} = {child}.{}",
+                        Sqlite::quote(parents),
+                        Sqlite::quote(own)
+                    )
+                }));
+                match &parent.reach {
+                    MovedReach::Key { column } => {
+                        return format!(
+                            "SELECT {alias}.{} FROM {} WHERE {}",
+                            Sqlite::quote(column),
+                            tables.join(", "),
+                            conditions.join(" AND ")
+                        );
+                    }
+                    MovedReach::Parent { parent, on } => {
+                        child = alias;
+                        step = (*parent, on);
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn list<'a>(names: impl Iterator<Item = &'a str>, alias: &str) -> String {

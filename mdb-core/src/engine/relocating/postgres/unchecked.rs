@@ -15,18 +15,10 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Postgres, Row};
 
 use super::{quoted, run};
-use crate::engine::relocating::{Manifest, MovedReach, Pair};
+use crate::engine::relocating::{Manifest, Pair, Reference};
 
 /// The right is missing.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
-
-/// A foreign key between tables of the manifest: their numbers, and columns with those they refer to.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Reference {
-    child: usize,
-    parent: usize,
-    columns: BTreeSet<(String, String)>,
-}
 
 /// Sets both sessions accordingly.
 pub(super) async fn spare_checks(
@@ -171,27 +163,5 @@ impl Found {
             side.references.insert(reference);
         }
         Ok(side)
-    }
-}
-
-impl Reference {
-    /// Whether a row can refer to rows of its own briefcase only.
-    fn is_inside(&self, manifest: &Manifest) -> bool {
-        let (Some(child), Some(parent)) = (
-            manifest.tables().get(self.child),
-            manifest.tables().get(self.parent),
-        ) else {
-            return false;
-        };
-        match (&child.reach, &parent.reach) {
-            (MovedReach::Key { column }, MovedReach::Key { column: referred }) => {
-                let both = (column.clone(), referred.clone());
-                self.columns.contains(&both)
-            }
-            (MovedReach::Parent { parent, on }, _) => {
-                *parent == self.parent && on.iter().all(|pair| self.columns.contains(pair))
-            }
-            (MovedReach::Key { .. }, MovedReach::Parent { .. }) => false,
-        }
     }
 }

@@ -4,6 +4,8 @@ use mdb_gdid::Gdid;
 use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
+use super::changes::{guard, is_taken};
+use super::handle::set_triggers;
 use super::pieces::{Piece, Stretch, count_after, has_rows, is_indexed, pieces, stretch_ids};
 use super::{begin_as_mover, end, parent_is_here, run};
 use crate::engine::relocating::{
@@ -157,43 +159,48 @@ impl Copying<'_> {
     /// One piece, in one transaction.
     async fn piece(&mut self, piece: &Piece, stretch: &Stretch) -> Result<(), StepError> {
         let ids = stretch_ids("source");
-        let inserts: Vec<String> = self.manifest.tables()[piece.tables.clone()]
-            .iter()
-            .map(|table| {
-                let arrived = if piece.has_parents_of(self.manifest, table) {
+        let manifest = self.manifest;
+        let inserts = |clash: OnClash| {
+            let tables = manifest.tables()[piece.tables.clone()].iter();
+            let inserts = tables.map(|table| {
+                let arrived = if piece.has_parents_of(manifest, table) {
                     // What the transaction sees of the source is one state, in which it found them.
                     "TRUE".to_owned()
                 } else {
-                    parent_is_here(self.manifest, table, "t")
+                    parent_is_here(manifest, table, "t")
                 };
                 format!(
-                    "INSERT OR REPLACE INTO {} ({}) SELECT {} FROM {} t WHERE {} AND {arrived}",
+                    "{} {} ({}) SELECT {} FROM {} t WHERE {} AND {arrived}",
+                    clash.insert(),
                     table.quoted("main"),
                     table.column_list(""),
                     table.column_list("t"),
                     table.quoted("source"),
-                    self.manifest
-                        .condition_in::<Sqlite>("source", table, "t", &ids),
+                    manifest.condition_in::<Sqlite>("source", table, "t", &ids),
                 )
-            })
-            .collect();
-        self.insert(&inserts.join("; "), &stretch.values(self.id))
-            .await
+            });
+            inserts.collect::<Vec<_>>().join("; ")
+        };
+        self.insert(inserts, &stretch.values(self.id)).await
     }
 
     /// The rows of one table, which are found by their keys.
     async fn listed(&mut self, table: &MovedTable, stretch: &Stretch) -> Result<(), StepError> {
         let listed = self.list_rows(table, stretch).await?;
-        let insert = format!(
-            "INSERT OR REPLACE INTO {} ({}) SELECT {} FROM temp.mdb_rows r CROSS JOIN {} t ON {} \
-             WHERE r.rowid > ? AND r.rowid <= ? AND {}",
-            table.quoted("main"),
-            table.column_list(""),
-            table.column_list("t"),
-            table.quoted("source"),
-            table.same_key("t", "r"),
-            parent_is_here(self.manifest, table, "t"),
-        );
+        let manifest = self.manifest;
+        let insert = |clash: OnClash| {
+            format!(
+                "{} {} ({}) SELECT {} FROM temp.mdb_rows r CROSS JOIN {} t ON {} \
+                 WHERE r.rowid > ? AND r.rowid <= ? AND {}",
+                clash.insert(),
+                table.quoted("main"),
+                table.column_list(""),
+                table.column_list("t"),
+                table.quoted("source"),
+                table.same_key("t", "r"),
+                parent_is_here(manifest, table, "t"),
+            )
+        };
         let chunk = i64::try_from(CHUNK).expect("a small number");
         let mut from = 0;
         while from < listed {
@@ -224,12 +231,47 @@ impl Copying<'_> {
     }
 
     /// Inserts, in a transaction of its own.
-    async fn insert(&mut self, sql: &str, values: &[Value]) -> Result<(), StepError> {
-        begin_as_mover(self.target, self.id, self.owner).await?;
-        let result = run(self.target, sql, values).await;
-        let rows = end(self.target, self.id, result).await?;
+    async fn insert(
+        &mut self,
+        sql: impl Fn(OnClash) -> String,
+        values: &[Value],
+    ) -> Result<(), StepError> {
+        let inserted = match self.try_insert(&sql(OnClash::Fail), values).await {
+            Err(StepError::Database(error)) if is_taken(&error) => {
+                // By a row of an earlier chunk perhaps, whose value another one has at the source by now.
+                let before = guard(self.target, self.manifest).await?;
+                let replaced = self.try_insert(&sql(OnClash::Replace), values).await;
+                set_triggers(self.target, before).await?;
+                replaced
+            }
+            inserted => inserted,
+        };
+        let rows = inserted?;
         self.copied += rows;
         tokio::time::sleep(self.pace.taken(Amount { rows, bytes: 0 })).await;
         Ok(())
+    }
+
+    async fn try_insert(&mut self, sql: &str, values: &[Value]) -> Result<u64, StepError> {
+        begin_as_mover(self.target, self.id, self.owner).await?;
+        let result = run(self.target, sql, values).await;
+        end(self.target, self.id, result).await
+    }
+}
+
+/// What is done when another row has the key or a unique value.
+#[derive(Clone, Copy)]
+enum OnClash {
+    /// The transaction is taken back as a whole, so the statement needs not note how to take itself back.
+    Fail,
+    Replace,
+}
+
+impl OnClash {
+    fn insert(self) -> &'static str {
+        match self {
+            Self::Fail => "INSERT OR FAIL INTO",
+            Self::Replace => "INSERT OR REPLACE INTO",
+        }
     }
 }

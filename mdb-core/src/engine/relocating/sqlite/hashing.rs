@@ -10,6 +10,7 @@ use rusqlite::types::ValueRef;
 use sqlx::sqlite::SqliteConnection;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::handle::with_handle;
 use crate::engine::relocating::TableSum;
 
 /// The function's name in SQL. It takes a row's columns, and returns what [`decode`] reads.
@@ -23,26 +24,17 @@ pub(super) const MOST_COLUMNS: usize = 127;
 ///
 /// Every other connection goes without: what is stored in the database must not name it.
 pub(super) async fn register(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    let mut handle = connection.lock_handle().await?;
-    // SAFETY: the handle is that of an open connection of the one SQLite that both crates link, and
-    // `handle` keeps it open and everybody else from using it until `borrowed` is gone, which does not
-    // close what it does not own. (With its feature `hooks` it would remove sqlx's progress handler.)
-    #[expect(
-        unsafe_code,
-        reason = "sqlx hands out no other way to define a function"
-    )]
-    let borrowed = unsafe { rusqlite::Connection::from_handle(handle.as_raw_handle().as_ptr()) };
-    let registered = borrowed.and_then(|borrowed| {
+    with_handle(connection, |handle| {
         // Defining it again would have every prepared statement compiled again.
-        if borrowed.prepare(&format!("SELECT {SUM_ROWS}()")).is_ok() {
+        if handle.prepare(&format!("SELECT {SUM_ROWS}()")).is_ok() {
             return Ok(());
         }
         let flags = FunctionFlags::SQLITE_UTF8
             | FunctionFlags::SQLITE_DETERMINISTIC
             | FunctionFlags::SQLITE_DIRECTONLY;
-        borrowed.create_aggregate_function(SUM_ROWS, -1, flags, SumRows)
-    });
-    registered.map_err(|error| sqlx::Error::AnyDriverError(Box::new(error)))
+        handle.create_aggregate_function(SUM_ROWS, -1, flags, SumRows)
+    })
+    .await
 }
 
 /// What the function returned.

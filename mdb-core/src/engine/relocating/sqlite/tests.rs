@@ -1,8 +1,10 @@
 //! Each step between two files, with writers that know nothing of moves.
 
 mod chunks;
+mod clashes;
 mod fixture;
 mod hashes;
+mod sparing;
 
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use sqlx::Executor;
 use super::*;
 use crate::engine::relocating::{FenceState, Neighbours, Unhurried};
 use fixture::{Fixture, hex};
+use handle::{Triggers, set_triggers};
 
 #[tokio::test]
 async fn rows_are_copied_caught_up_with_and_deleted() {
@@ -230,18 +233,4 @@ async fn a_round_says_whose_rows_it_touches() {
         assert_eq!(f.take().await.records, records, "{change}");
     }
     f.assert_equal().await;
-}
-
-#[tokio::test]
-async fn rows_of_neighbours_stay() {
-    let mut f = Fixture::new().await;
-    f.capture().await;
-    let neighbours = Neighbours {
-        pair: &mut f.pair,
-        manifest: &f.manifest,
-        id: &f.id,
-        owner: f.owner,
-        hex,
-    };
-    neighbours.check().await;
 }

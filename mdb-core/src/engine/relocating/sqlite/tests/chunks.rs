@@ -50,7 +50,7 @@ impl Pace for Noting {
 const INDEX: &str = "CREATE INDEX orders_user ON orders (g_user)";
 
 /// The fixture with 5,000 more items and 3,000 more notes of user 1.
-async fn large(is_indexed: bool) -> Fixture {
+pub(super) async fn large(is_indexed: bool) -> Fixture {
     let mut f = Fixture::new().await;
     if is_indexed {
         f.client(INDEX).await.unwrap();
