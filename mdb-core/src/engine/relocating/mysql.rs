@@ -185,12 +185,17 @@ const LEAVE: &str = "SET @mdb_mover = NULL, SESSION foreign_key_checks = 1";
 /// without his connection ending, and whoever takes the move over waits for it.
 const LONG_SILENCE: u32 = 60;
 
+/// Has a session look rows up by keys: what the server believes of tables in which whole batches come and go is soon
+/// outdated, and then it reads all of them for each briefcase.
+const BY_KEYS: &str = "SESSION max_seeks_for_key = 1 /*M! , SESSION join_cache_level = 0 */ \
+     /*!80020 , SESSION optimizer_switch = 'block_nested_loop=off' */";
+
 /// Marks the session as the mover's. A wait for a row is bounded by a second, the least there is;
 /// rows that others want too are locked by [`Relocating::lock_exclusive`].
 fn mover_settings(id: &MoveId) -> String {
     format!(
         "SET @mdb_mover = {}, SESSION foreign_key_checks = 0, SESSION innodb_lock_wait_timeout = 1, \
-         SESSION lock_wait_timeout = 1 /*M! , SESSION idle_transaction_timeout = {LONG_SILENCE} */",
+         SESSION lock_wait_timeout = 1, {BY_KEYS} /*M! , SESSION idle_transaction_timeout = {LONG_SILENCE} */",
         literal(id.as_str())
     )
 }

@@ -54,7 +54,12 @@ pub(super) async fn delete_some(
 }
 
 /// The rows are found first and deleted then: a `DELETE` alone would look at every row of the table.
-fn delete_rows(manifest: &Manifest, table: &MovedTable, id: &MoveId, limit: u64) -> String {
+pub(super) fn delete_rows(
+    manifest: &Manifest,
+    table: &MovedTable,
+    id: &MoveId,
+    limit: u64,
+) -> String {
     format!(
         "DELETE t FROM (SELECT {} {} LIMIT {limit}) h STRAIGHT_JOIN {} t ON {}",
         keys_as_numbered(table, "d"),
@@ -65,7 +70,7 @@ fn delete_rows(manifest: &Manifest, table: &MovedTable, id: &MoveId, limit: u64)
 }
 
 /// Without a limit the server deletes the rows as it finds them, in half the time.
-fn delete_all(manifest: &Manifest, table: &MovedTable, id: &MoveId) -> String {
+pub(super) fn delete_all(manifest: &Manifest, table: &MovedTable, id: &MoveId) -> String {
     match from_keys(manifest, table, "t", &ids(id)) {
         Some(tables) => format!("DELETE t FROM {tables}"),
         None => delete_rows(manifest, table, id, u64::from(u32::MAX)),

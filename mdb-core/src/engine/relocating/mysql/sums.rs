@@ -44,7 +44,12 @@ pub(super) async fn sums(
 }
 
 /// What sums one table up.
-fn queries(manifest: &Manifest, table: &MovedTable, id: &MoveId, spans: &[Span]) -> Vec<String> {
+pub(super) fn queries(
+    manifest: &Manifest,
+    table: &MovedTable,
+    id: &MoveId,
+    spans: &[Span],
+) -> Vec<String> {
     let lanes = [1, 17].map(|place| {
         format!(
             "CAST(COALESCE(SUM(CAST(CONV(SUBSTRING(h, {place}, 16), 16, 10) AS UNSIGNED)), 0) AS CHAR)"

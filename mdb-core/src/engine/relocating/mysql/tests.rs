@@ -5,13 +5,14 @@ mod catching_up;
 mod copying;
 mod fixture;
 mod locking;
+mod plans;
 mod racing;
 mod types;
 
 use sqlx::Executor;
 
 use super::*;
-use crate::engine::relocating::{FenceState, Neighbours, Side, Unhurried};
+use crate::engine::relocating::{FenceState, Neighbours, Side, Span, Unhurried};
 use fixture::{Fixture, LIMIT, hex, id, keyed};
 
 const LEVELS: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
