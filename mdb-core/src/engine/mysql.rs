@@ -199,7 +199,8 @@ impl Engine for MySql {
         // https://mariadb.com/kb/en/mariadb-error-codes/
         match mysql.number() {
             1062 => ErrorClass::UniqueViolation,
-            1205 | 1213 | 1020 => ErrorClass::Conflict,
+            // The last one: definitions changed while the statement was prepared anew, again and again.
+            1205 | 1213 | 1020 | 1615 => ErrorClass::Conflict,
             1317 | 1969 | 3024 => ErrorClass::Cancelled,
             1053 | 1152 | 1927 | 4031 => ErrorClass::LostConnection,
             1040 | 1203 => ErrorClass::Unavailable,

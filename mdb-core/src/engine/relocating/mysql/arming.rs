@@ -9,12 +9,13 @@
 mod voucher;
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
 
 use sqlx::mysql::MySqlConnection;
 use sqlx::{MySql, Row};
 
-use super::locks::bounded;
+use super::locks::bounded_with;
 use super::triggers::{self, Event, Following};
 use super::{busy, keys_as_numbered, quoted, run};
 use crate::engine::Engine;
@@ -222,6 +223,23 @@ async fn remove(connection: &mut MySqlConnection, limit: Duration) -> Result<(),
     Ok(())
 }
 
+/// Dates a statement's beginning after it has its lock.
+///
+/// MariaDB has a prepared statement learn of a trigger by comparing when both were made, where the trigger counts from
+/// the hundredth of a second in which its creation began. One that is taken to be older than the statement looks in
+/// vain for the tables that it needs, and fails the statement each time.
+fn dated_after(limit: Duration) -> String {
+    let later = limit + Duration::from_millis(50);
+    format!(
+        ", timestamp = UNIX_TIMESTAMP(NOW(6)) + {}",
+        later.as_secs_f64()
+    )
+}
+
+/// How long others' statements have between two definitions: each of them has MariaDB prepare those anew, and it gives up
+/// the third time.
+const BREATH: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(5);
+
 /// Runs a statement that needs a table for itself.
 async fn change_definition(
     connection: &mut MySqlConnection,
@@ -230,9 +248,13 @@ async fn change_definition(
 ) -> Result<(), StepError> {
     let sql = format!(
         "SET SESSION lock_wait_timeout = 1; {} {sql}",
-        bounded(limit)
+        bounded_with(limit, &dated_after(limit))
     );
-    run(connection, &sql).await.map(drop).map_err(busy)
+    let began = Instant::now();
+    run(connection, &sql).await.map(drop).map_err(busy)?;
+    let breath = began.elapsed().clamp(*BREATH.start(), *BREATH.end());
+    tokio::time::sleep(breath).await;
+    Ok(())
 }
 
 async fn is_mysql(connection: &mut MySqlConnection) -> Result<bool, StepError> {

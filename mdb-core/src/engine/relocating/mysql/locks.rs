@@ -74,9 +74,14 @@ pub(super) async fn lock_exclusive(
 
 /// Goes before a statement that may take no longer than `limit` where the server can see to that.
 pub(super) fn bounded(limit: Duration) -> String {
+    bounded_with(limit, "")
+}
+
+/// The same, with more assignments to variables of MariaDB's that hold for the statement, each after a comma.
+pub(super) fn bounded_with(limit: Duration, more: &str) -> String {
     let milliseconds = limit.as_millis().max(1);
     format!(
-        "/*M! SET STATEMENT max_statement_time = {}.{:03} FOR */",
+        "/*M! SET STATEMENT max_statement_time = {}.{:03}{more} FOR */",
         milliseconds / 1000,
         milliseconds % 1000
     )

@@ -1,5 +1,6 @@
 //! Each step between two MariaDB databases, with writers that know nothing of moves.
 
+mod bystanders;
 mod capturing;
 mod catching_up;
 mod copying;
