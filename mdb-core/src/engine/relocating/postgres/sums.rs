@@ -1,8 +1,8 @@
 //! Checksums of rows, computed by the servers; and the rows that differ.
 //!
 //! The canonical form of a row is the text of all its copied columns as one `ROW`, in which NULL and
-//! the empty text differ, written under settings that the session can't change. Bytes stand in it by
-//! their MD5: in hexadecimal digits they would take more than twice their size. A row's hash is two of
+//! the empty text differ, written under settings that the session can't change. Bytes that are many stand in it by
+//! their MD5, after an `m`: in hexadecimal digits they would take more than twice their size. A row's hash is two of
 //! 64 bits, with the seeds 0 and 1, by the function that hash partitions are made with: it takes a third of
 //! MD5's time, and no version may change it. The two are summed apart, as signed numbers.
 
@@ -22,6 +22,9 @@ const TEXT: &str = "SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = h
     SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = postgres; SET LOCAL timezone = 'UTC'; \
     SET LOCAL lc_monetary = 'C'; SET LOCAL xmlbinary = base64; SET LOCAL quote_all_identifiers = off; ";
 
+/// So many bytes are written in digits sooner than their MD5 is computed.
+const FEW_BYTES: u32 = 64;
+
 /// The canonical form of a row.
 fn canonical(table: &MovedTable, alias: &str) -> String {
     let columns: Vec<String> = table
@@ -30,7 +33,9 @@ fn canonical(table: &MovedTable, alias: &str) -> String {
         .map(|column| {
             let name = format!("{alias}.{}", Postgres::quote(&column.name));
             if column.data_type == "bytea" {
-                format!("md5({name})")
+                format!(
+                    "CASE WHEN octet_length({name}) <= {FEW_BYTES} THEN encode({name}, 'hex') ELSE 'm' || md5({name}) END"
+                )
             } else {
                 name
             }
@@ -92,12 +97,18 @@ async fn sums_at_once(
         }
     };
     for row in rows {
-        let table = place(&row, "number")?;
-        let span = place(&row, "span")?;
-        *sums
-            .get_mut(span)
-            .and_then(|tables| tables.get_mut(table))
-            .ok_or_else(|| sqlx::Error::Protocol("a sum of no table".to_owned()))? = sum(&row)?;
+        let table = usize::try_from(row.try_get::<i64, _>("number")?)
+            .map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let span = match row.try_get("briefcase")? {
+            Some(id) => spans.iter().position(|span| span.contains(id)),
+            None => Some(0),
+        };
+        let total = span
+            .and_then(|span| sums.get_mut(span)?.get_mut(table))
+            .ok_or_else(|| sqlx::Error::Protocol("a sum of no table".to_owned()))?;
+        let sum = sum(&row)?;
+        total.rows += sum.rows;
+        total.sum = total.sum.wrapping_add(sum.sum);
     }
     Ok(sums)
 }
@@ -136,18 +147,13 @@ pub(super) fn union(manifest: &Manifest, comparison: &str, spans: &[Span]) -> St
     queries.join(" UNION ALL ")
 }
 
-/// The sums of one table: a row for each span that has rows.
+/// The sums of one table: a row for each briefcase that has rows, or one for all when they are not to be told apart.
 fn query(manifest: &Manifest, table: &MovedTable, comparison: &str, spans: &[Span]) -> String {
-    let mut span = "0".to_owned();
+    let mut briefcase = "NULL::bytea".to_owned();
     let (rows, condition) = match from_key(manifest, table, "t") {
         Some((rows, key)) => {
             if spans.len() > 1 {
-                let first: Vec<String> = spans
-                    .iter()
-                    .map(|span| format!("'\\x{}'", span.digits()[0]))
-                    .collect();
-                let first = first.join(",");
-                span = format!("width_bucket({key}, ARRAY[{first}]::bytea[]) - 1");
+                briefcase.clone_from(&key);
             }
             (rows, format!("{key} {comparison}"))
         }
@@ -158,9 +164,10 @@ fn query(manifest: &Manifest, table: &MovedTable, comparison: &str, spans: &[Spa
     };
     // OFFSET keeps the planner from computing each row's text once for each seed.
     format!(
-        "SELECT {}::bigint AS number, span::bigint AS span, count(*) AS rows, \
+        "SELECT {}::bigint AS number, briefcase, count(*) AS rows, \
          sum(hashtextextended(canonical, 0))::text AS high, sum(hashtextextended(canonical, 1))::text AS low \
-         FROM (SELECT {span} AS span, {} AS canonical FROM {rows} WHERE {condition} OFFSET 0) AS r GROUP BY span",
+         FROM (SELECT {briefcase} AS briefcase, {} AS canonical FROM {rows} WHERE {condition} OFFSET 0) AS r \
+         GROUP BY briefcase",
         table.number,
         canonical(table, "t"),
     )
@@ -188,10 +195,6 @@ fn from_key(manifest: &Manifest, table: &MovedTable, alias: &str) -> Option<(Str
             ))
         }
     }
-}
-
-fn place(row: &PgRow, name: &str) -> Result<usize, sqlx::Error> {
-    usize::try_from(row.try_get::<i64, _>(name)?).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 fn sum(row: &PgRow) -> Result<TableSum, sqlx::Error> {
