@@ -12,6 +12,14 @@ use crate::engine::relocating::{MoveId, Span};
 /// longer than all the rest.
 const FEW_BRIEFCASES: usize = 16;
 
+/// The settings for so few. Starting workers would take longer than their work.
+const FEW: &str = "SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0; ";
+
+/// The settings for more. Most of their rows are in memory, having just been copied or being about to go; and workers are
+/// the services'.
+const MANY: &str =
+    "SET LOCAL random_page_cost = 1.1; SET LOCAL max_parallel_workers_per_gather = 0; ";
+
 /// Up to how many briefcases stand in a statement one by one.
 const MANY_BRIEFCASES: usize = 1_000;
 
@@ -71,7 +79,7 @@ impl Briefcases {
         if digits.len() > FEW_BRIEFCASES {
             return Ok(Self {
                 comparison,
-                settings: "",
+                settings: MANY,
                 few: None,
             });
         }
@@ -81,8 +89,7 @@ impl Briefcases {
             .map_err(|error| sqlx::Error::Decode(error.into()))?;
         Ok(Self {
             comparison,
-            // Starting workers would take longer than their work.
-            settings: "SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0; ",
+            settings: FEW,
             few: Some(few),
         })
     }
