@@ -22,6 +22,7 @@ on_all_engines!(
     triggers_that_stay_serve_every_move,
     many_briefcases_are_moved_together_while_a_teller_works,
     what_was_at_the_target_before_survives_an_abort,
+    a_neighbour_at_the_target_keeps_its_rows,
 );
 
 async fn move_all<DB: TestEngine>(
@@ -223,6 +224,44 @@ async fn what_was_at_the_target_before_survives_an_abort<DB: TestEngine>() {
     // Nothing is in the way of who removes it.
     let delete = format!("DELETE FROM customer WHERE g_user = {stray}");
     DB::run_at(&bank.url(1), &[delete]).await.unwrap();
+    move_all(&bank, &mdb, &ids, 1, 2).await;
+    assert_eq!(Audit::open(&bank, "moved").await.home(&ids).await, 1);
+}
+
+async fn a_neighbour_at_the_target_keeps_its_rows<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 2).await;
+    let neighbour = bank.customers(&mdb, 1, 1).await[0];
+    // Both have counted up to the same number.
+    let number = literal::<DB>(bank.transfer());
+    for (at, owner, cents) in [(0, ids[1], 5), (1, neighbour, 7)] {
+        let owner = literal::<DB>(owner);
+        let insert = format!("INSERT INTO transfer VALUES ({number}, {owner}, {cents})");
+        DB::run_at(&bank.url(at), &[insert]).await.unwrap();
+    }
+
+    let relocator = mdb.relocator();
+    let shards = [0, 1].map(|number| bank.shard(&mdb, number));
+    let selection = Selection::Briefcases(ids.clone());
+    let request = MoveRequest::new("user", selection, shards[1]);
+    let plan = relocator.plan(&request).await.unwrap();
+    let (options, progress) = (MoveOptions::new(), MoveProgress::new());
+    let refused = relocator.run(&plan, &options, &progress).await;
+    let Err(refused @ MoveError::Taken(_)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(!refused.is_transient());
+    let moves = relocator.list().await.unwrap();
+    relocator.abort(moves[0].id(), &options).await.unwrap();
+    assert_eq!(relocator.leftovers(&shards).await.unwrap(), []);
+    for (at, cents) in [(0, 5), (1, 7)] {
+        let found = format!("SELECT cents FROM transfer WHERE g_transfer = {number}");
+        assert_eq!(bank.count(at, &found).await, cents);
+    }
+
+    let delete = format!("DELETE FROM transfer WHERE g_transfer = {number}");
+    DB::run_at(&bank.url(0), &[delete]).await.unwrap();
     move_all(&bank, &mdb, &ids, 1, 2).await;
     assert_eq!(Audit::open(&bank, "moved").await.home(&ids).await, 1);
 }
