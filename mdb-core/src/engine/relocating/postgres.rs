@@ -140,6 +140,16 @@ impl Relocating for Postgres {
         copy::copy(pair, manifest, id, owner, pace).await
     }
 
+    fn is_taken(error: &sqlx::Error) -> bool {
+        match error {
+            sqlx::Error::Database(error) => {
+                // By a key or unique value, or by an exclusion constraint.
+                error.is_unique_violation() || error.code().as_deref() == Some("23P01")
+            }
+            _ => false,
+        }
+    }
+
     async fn catch_up(
         pair: &mut Pair<Self>,
         manifest: &Manifest,

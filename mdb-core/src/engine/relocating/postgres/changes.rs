@@ -25,8 +25,8 @@ use super::{
 };
 use crate::engine::Engine;
 use crate::engine::relocating::{
-    Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError, Taken, Touched,
-    changed,
+    Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError, Taken,
+    Touched, changed,
 };
 
 /// From how many bytes on a temporary table is emptied by making its file anew.
@@ -375,15 +375,9 @@ fn forget(manifest: &Manifest, counts: &[Recorded], id: &MoveId) -> String {
     sql
 }
 
-/// Whether rows of the target met a constraint that they don't break in the end.
+/// Whether rows of the target met a constraint that they may not break in the end.
 fn is_in_the_way(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Database(error) => {
-            error.is_unique_violation()
-                || error.is_foreign_key_violation()
-                // An exclusion constraint.
-                || error.code().as_deref() == Some("23P01")
-        }
-        _ => false,
-    }
+    let is_missed =
+        matches!(error, sqlx::Error::Database(error) if error.is_foreign_key_violation());
+    is_missed || Postgres::is_taken(error)
 }

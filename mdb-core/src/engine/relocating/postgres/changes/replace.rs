@@ -19,7 +19,7 @@ pub(super) fn statements(manifest: &Manifest, parts: &[Part<'_>], comparison: &s
         let _ = write!(
             sql,
             "DELETE FROM pg_temp.{} AS h WHERE EXISTS (SELECT FROM (SELECT * FROM {} AS t WHERE ({}) = ({}) OFFSET 0) AS t \
-             WHERE NOT {}); ",
+             WHERE ({}) IS NOT TRUE); ",
             hits(table),
             quoted(table),
             keys(table, "t"),

@@ -243,3 +243,30 @@ async fn rows_of_neighbours_stay() {
     };
     neighbours.check().await;
 }
+
+#[tokio::test]
+async fn a_row_of_nobody_stays() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.copy().await;
+    let order = hex(299);
+    let nobodys = format!("INSERT INTO orders VALUES ({order}, NULL, 7)");
+    run(&mut f.pair.target, &nobodys).await.unwrap();
+    f.client(&format!(
+        "INSERT INTO orders VALUES ({order}, {}, 2)",
+        hex(2)
+    ))
+    .await
+    .unwrap();
+    let refused = f.try_catch_up().await;
+    assert!(
+        matches!(&refused, Err(StepError::Database(error)) if Postgres::is_taken(error)),
+        "{refused:?}"
+    );
+    let kept = "SELECT count(*) FROM orders WHERE g_user IS NULL AND total = 7";
+    let kept: i64 = sqlx::query_scalar(kept)
+        .fetch_one(&mut f.pair.target)
+        .await
+        .unwrap();
+    assert_eq!(kept, 1);
+}
