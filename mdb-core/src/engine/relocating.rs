@@ -19,7 +19,7 @@ use super::{Engine, ErrorClass, TransactionOptions, Value};
 use manifest::joined;
 pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
 #[cfg(test)]
-pub(crate) use neighbours::Neighbours;
+pub(crate) use neighbours::check_neighbours;
 pub(crate) use reference::Reference;
 pub(crate) use span::Span;
 #[cfg(test)]

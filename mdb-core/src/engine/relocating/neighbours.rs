@@ -1,21 +1,37 @@
 //! For tests: whatever a move does at the target, the rows of other briefcases stay as they are there.
 
 use super::{Manifest, MoveId, OwnerToken, Pair, Relocating, Span, StepError, Unhurried};
-use crate::engine::Value;
 
-/// A move of users 1 and 2 that captures and has not copied yet, on the tables of the engines' fixtures.
-pub(crate) struct Neighbours<'f, DB: Relocating> {
-    pub(crate) pair: &'f mut Pair<DB>,
-    pub(crate) manifest: &'f Manifest,
-    pub(crate) id: &'f MoveId,
-    pub(crate) owner: OwnerToken,
-    /// An id as SQL.
-    pub(crate) hex: fn(u64) -> String,
+/// Checks that with a move of users 1 and 2 that captures and has not copied yet, on the tables of the engines' fixtures.
+/// `hex` writes an id as SQL.
+pub(crate) async fn check_neighbours<DB: Relocating>(
+    pair: &mut Pair<DB>,
+    manifest: &Manifest,
+    id: &MoveId,
+    owner: OwnerToken,
+    hex: fn(u64) -> String,
+) {
+    let neighbours = Neighbours {
+        pair,
+        manifest,
+        id,
+        owner,
+        hex,
+    };
+    neighbours.check().await;
+}
+
+struct Neighbours<'f, DB: Relocating> {
+    pair: &'f mut Pair<DB>,
+    manifest: &'f Manifest,
+    id: &'f MoveId,
+    owner: OwnerToken,
+    hex: fn(u64) -> String,
 }
 
 impl<DB: Relocating> Neighbours<'_, DB> {
     /// Has neighbours at the target that have what the move is about to bring: keys, and unique values.
-    pub(crate) async fn check(mut self) {
+    async fn check(mut self) {
         let [one, two, three, four, order, new] = [1, 2, 3, 4, 100, 299].map(self.hex);
         self.at_target(&format!("INSERT INTO account VALUES ({three}, 'three', 3)"))
             .await;
@@ -118,7 +134,7 @@ impl<DB: Relocating> Neighbours<'_, DB> {
     /// The target has one such row.
     async fn holds(&mut self, rows: &str) {
         let query = format!("SELECT count(*) FROM {rows}");
-        let found = DB::query_own(&mut self.pair.target, &query, &[] as &[Value]).await;
+        let found = DB::query_own(&mut self.pair.target, &query, &[]).await;
         assert_eq!(found.unwrap()[0].integer(0).unwrap(), 1, "{rows}");
     }
 }

@@ -300,42 +300,31 @@ fn parent_is_here(manifest: &Manifest, table: &MovedTable, alias: &str) -> Strin
     )
 }
 
-/// A query of the briefcase keys that `row`, `OLD` or `NEW`, belongs to.
+/// A query of the briefcase keys that `row`, such as `OLD` or `NEW`, belongs to.
 fn keys_of(manifest: &Manifest, table: &MovedTable, row: &str) -> String {
-    match &table.reach {
-        MovedReach::Key { column } => format!("SELECT {row}.{}", Sqlite::quote(column)),
-        MovedReach::Parent { parent, on } => {
-            let mut tables = Vec::new();
-            let mut conditions = Vec::new();
-            let (mut child, mut step) = (row.to_owned(), (*parent, on));
-            loop {
-                let parent = &manifest.tables()[step.0];
-                let alias = format!("p{}", parent.number);
-                tables.push(format!("{} {alias}", Sqlite::quote(&parent.name)));
-                conditions.extend(step.1.iter().map(|(own, parents)| {
-                    format!(
-                        "{alias}.{} = {child}.{}",
-                        Sqlite::quote(parents),
-                        Sqlite::quote(own)
-                    )
-                }));
-                match &parent.reach {
-                    MovedReach::Key { column } => {
-                        return format!(
-                            "SELECT {alias}.{} FROM {} WHERE {}",
-                            Sqlite::quote(column),
-                            tables.join(", "),
-                            conditions.join(" AND ")
-                        );
-                    }
-                    MovedReach::Parent { parent, on } => {
-                        child = alias;
-                        step = (*parent, on);
-                    }
-                }
+    let (mut tables, mut conditions) = (Vec::new(), Vec::new());
+    let (mut table, mut alias) = (table, row.to_owned());
+    let key = loop {
+        match &table.reach {
+            MovedReach::Key { column } => {
+                break format!("SELECT {alias}.{}", Sqlite::quote(column));
+            }
+            MovedReach::Parent { parent, on } => {
+                let above = format!("p{parent}");
+                conditions.push(joined::<Sqlite>(on, &alias, &above));
+                (table, alias) = (&manifest.tables()[*parent], above);
+                tables.push(format!("{} {alias}", Sqlite::quote(&table.name)));
             }
         }
+    };
+    if tables.is_empty() {
+        return key;
     }
+    format!(
+        "{key} FROM {} WHERE {}",
+        tables.join(", "),
+        conditions.join(" AND ")
+    )
 }
 
 fn list<'a>(names: impl Iterator<Item = &'a str>, alias: &str) -> String {

@@ -9,7 +9,6 @@
 mod voucher;
 
 use std::fmt::Write;
-use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use sqlx::mysql::MySqlConnection;
@@ -236,9 +235,9 @@ fn dated_after(limit: Duration) -> String {
     )
 }
 
-/// How long others' statements have between two definitions: each of them has MariaDB prepare those anew, and it gives up
-/// the third time.
-const BREATH: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(5);
+/// How long others' statements have between two definitions, at the least and at the most: each of those has MariaDB
+/// prepare them anew, and it gives up after three times.
+const BREATH: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(5)];
 
 /// Runs a statement that needs a table for itself.
 async fn change_definition(
@@ -252,8 +251,8 @@ async fn change_definition(
     );
     let began = Instant::now();
     run(connection, &sql).await.map(drop).map_err(busy)?;
-    let breath = began.elapsed().clamp(*BREATH.start(), *BREATH.end());
-    tokio::time::sleep(breath).await;
+    let [least, most] = BREATH;
+    tokio::time::sleep(began.elapsed().clamp(least, most)).await;
     Ok(())
 }
 

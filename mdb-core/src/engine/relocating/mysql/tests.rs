@@ -13,7 +13,7 @@ mod types;
 use sqlx::Executor;
 
 use super::*;
-use crate::engine::relocating::{FenceState, Neighbours, Side, Span, Unhurried};
+use crate::engine::relocating::{FenceState, Side, Span, Unhurried, check_neighbours};
 use fixture::{Fixture, LIMIT, hex, id, keyed};
 
 const LEVELS: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];

@@ -12,8 +12,8 @@ use super::copy::attach;
 use super::handle::{Triggers, set_triggers};
 use super::{begin_as_mover, end, joined, keys_of, parent_is_here, run};
 use crate::engine::relocating::{
-    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError, Taken,
-    Touched, changed,
+    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, QUERIES_AT_ONCE,
+    StepError, Taken, Touched, changed,
 };
 use crate::engine::{Engine, Value};
 
@@ -56,8 +56,7 @@ async fn recorded(
     });
     let tables: Vec<String> = tables.collect();
     let mut recorded = Vec::with_capacity(tables.len());
-    // SQLite takes 500 of them in a statement.
-    for tables in tables.chunks(100) {
+    for tables in tables.chunks(QUERIES_AT_ONCE) {
         let query = format!("{} ORDER BY place", tables.join(" UNION ALL "));
         for row in Sqlite::query_own(connection, &query, &[id.into()]).await? {
             recorded.push((row.integer(1)?.unsigned_abs(), row.integer(2)?));

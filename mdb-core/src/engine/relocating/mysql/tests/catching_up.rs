@@ -222,12 +222,5 @@ async fn keys_that_are_no_ids_are_left_alone() {
 async fn rows_of_neighbours_stay() {
     let mut f = Fixture::new().await;
     f.capture().await;
-    let neighbours = Neighbours {
-        pair: &mut f.pair,
-        manifest: &f.manifest,
-        id: &f.id,
-        owner: f.owner,
-        hex,
-    };
-    neighbours.check().await;
+    check_neighbours(&mut f.pair, &f.manifest, &f.id, f.owner, hex).await;
 }

@@ -327,3 +327,30 @@ async fn differences_are_named() {
     let found = Postgres::differences(pair, &f.manifest, &manifest.tables()[3], id, 4).await;
     assert_eq!(found.unwrap().len(), 4);
 }
+
+#[tokio::test]
+async fn bytes_that_differ_are_told_apart() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let long = "decode(repeat('00', 65), 'hex')";
+    let values = [
+        "NULL".to_owned(),
+        "''".to_owned(),
+        "decode(repeat('00', 64), 'hex')".to_owned(),
+        long.to_owned(),
+        format!("decode(md5({long}), 'hex')"),
+        format!("md5({long})::bytea"),
+        format!("('m' || md5({long}))::bytea"),
+    ];
+    let mut sums = Vec::new();
+    for value in &values {
+        let note = format!(
+            "UPDATE note SET body = {value} WHERE g_order = {}",
+            hex(100)
+        );
+        f.client(&note).await.unwrap();
+        let sum = f.sums().await.0[3];
+        assert!(!sums.contains(&sum), "{value}");
+        sums.push(sum);
+    }
+}

@@ -82,12 +82,5 @@ async fn a_value_may_change_places_between_two_chunks() {
 async fn rows_of_neighbours_stay() {
     let mut f = Fixture::new().await;
     f.capture().await;
-    let neighbours = Neighbours {
-        pair: &mut f.pair,
-        manifest: &f.manifest,
-        id: &f.id,
-        owner: f.owner,
-        hex,
-    };
-    neighbours.check().await;
+    check_neighbours(&mut f.pair, &f.manifest, &f.id, f.owner, hex).await;
 }
