@@ -23,6 +23,7 @@ on_all_engines!(
     many_briefcases_are_moved_together_while_a_teller_works,
     what_was_at_the_target_before_survives_an_abort,
     a_neighbour_at_the_target_keeps_its_rows,
+    movers_that_end_together_remove_their_triggers,
 );
 
 async fn move_all<DB: TestEngine>(
@@ -264,4 +265,28 @@ async fn a_neighbour_at_the_target_keeps_its_rows<DB: TestEngine>() {
     DB::run_at(&bank.url(0), &[delete]).await.unwrap();
     move_all(&bank, &mdb, &ids, 1, 2).await;
     assert_eq!(Audit::open(&bank, "moved").await.home(&ids).await, 1);
+}
+
+/// Of batches, and of movers, that end at the same time each may think that another one still needs the triggers.
+async fn movers_that_end_together_remove_their_triggers<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let movers = [bank.open(), bank.open()];
+    let ids = bank.customers(&movers[0], 0, 8).await;
+    for round in 0..16 {
+        let to = 1 - round % 2;
+        let moves = movers.iter().zip(ids.chunks(4));
+        let moves = moves.map(|(mdb, ids)| async {
+            let selection = Selection::Briefcases(ids.to_vec());
+            let request = MoveRequest::new("user", selection, bank.shard(mdb, to));
+            let relocator = mdb.relocator();
+            let plan = relocator.plan(&request).await.unwrap();
+            let options = MoveOptions::new().batch(1).parallel(2);
+            let run = relocator.run(&plan, &options, &MoveProgress::new()).await;
+            run.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        });
+        futures_util::future::join_all(moves).await;
+        let shards = [0, 1].map(|number| bank.shard(&movers[0], number));
+        let left = movers[0].relocator().leftovers(&shards).await.unwrap();
+        assert_eq!(left, [], "after round {round}");
+    }
 }

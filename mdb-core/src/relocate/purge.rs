@@ -132,8 +132,15 @@ impl<DB: Relocating> Batch<'_, DB> {
         };
         self.delete_at_source(fences).await?;
         self.side(Side::Target).forget_mover().await?;
-        self.disarm_if_idle().await?;
-        self.enter(MovePhase::Done).await
+        let ending = self.run.ending(self.source).await;
+        let others_need_them = ending.is_last() && !self.disarm_if_idle().await?;
+        self.enter(MovePhase::Done).await?;
+        ending.over();
+        if others_need_them {
+            // They may have ended meanwhile, and have left the triggers because of this one.
+            self.disarm_if_idle().await?;
+        }
+        Ok(())
     }
 
     /// Deletes what has moved away; the last transaction also removes what stands there of the move.
@@ -182,13 +189,10 @@ impl<DB: Relocating> Batch<'_, DB> {
         }
     }
 
-    /// Removes the triggers where no briefcase needs them, if they are not to stay.
-    async fn disarm_if_idle(&mut self) -> Result<(), MoveError> {
+    /// Removes the triggers where no other move needs them, if they are not to stay. Whether none did on either shard.
+    async fn disarm_if_idle(&mut self) -> Result<bool, MoveError> {
         if self.capture == Capture::Always {
-            return Ok(());
-        }
-        if !self.run.was_last_from(self.source) && !self.progress.is_stopped() {
-            return Ok(());
+            return Ok(true);
         }
         let target_is_idle = self.is_idle(self.record.target()).await?;
         let source_is_idle = self.is_idle(self.record.source()).await?;
@@ -207,7 +211,7 @@ impl<DB: Relocating> Batch<'_, DB> {
                 }
             }
         );
-        Ok(())
+        Ok(target_is_idle && source_is_idle)
     }
 
     /// Whether no other move of the area needs the triggers of that shard.
@@ -277,6 +281,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             )
             .await?;
         self.record.phase = MovePhase::Aborted;
-        self.disarm_if_idle().await
+        self.disarm_if_idle().await?;
+        Ok(())
     }
 }

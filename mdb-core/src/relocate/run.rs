@@ -2,10 +2,9 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{MutexGuard, Semaphore, SemaphorePermit};
 
 use crate::engine::relocating::{Pair, Relocating};
 use crate::topology::ShardId;
@@ -16,11 +15,30 @@ use crate::topology::ShardId;
 /// them again takes longer than moving a briefcase: a run does both once.
 pub(super) struct Run {
     /// How many batches there are still, by their source.
-    left: BTreeMap<ShardId, AtomicUsize>,
+    left: BTreeMap<ShardId, tokio::sync::Mutex<usize>>,
     /// Pairs of whatever engine that nobody uses just now.
     idle: Mutex<Vec<Idle>>,
     /// How many batches may be copied at once.
     turns: Semaphore,
+}
+
+/// A batch that needs the triggers no more, and is the only one of its source that ends just now.
+pub(super) struct Ending<'r> {
+    left: Option<MutexGuard<'r, usize>>,
+}
+
+impl Ending<'_> {
+    /// Whether no other batch of the run will need the triggers.
+    pub(super) fn is_last(&self) -> bool {
+        self.left.as_ref().is_none_or(|left| **left <= 1)
+    }
+
+    /// Notes that the journal knows the batch to be over.
+    pub(super) fn over(self) {
+        if let Some(mut left) = self.left {
+            *left = left.saturating_sub(1);
+        }
+    }
 }
 
 struct Idle {
@@ -35,7 +53,7 @@ impl Run {
         let batches = batches.into_iter();
         Self {
             left: batches
-                .map(|(source, count)| (source, AtomicUsize::new(count)))
+                .map(|(source, count)| (source, tokio::sync::Mutex::new(count)))
                 .collect(),
             idle: Mutex::default(),
             turns: Semaphore::new(at_once.max(1)),
@@ -49,13 +67,16 @@ impl Run {
         turn.expect("nobody closes the semaphore")
     }
 
-    /// Notes that a batch needs the triggers no more; whether no other batch of the run will.
+    /// Begins the end of a batch: one after another, so that the last one finds all others over.
     ///
-    /// After a batch that failed it is never so: whoever takes that one up removes them.
-    pub(super) fn was_last_from(&self, source: ShardId) -> bool {
-        self.left
-            .get(&source)
-            .is_none_or(|left| left.fetch_sub(1, Ordering::AcqRel) <= 1)
+    /// After a batch that failed none is the last: whoever takes that one up removes the triggers.
+    pub(super) async fn ending(&self, source: ShardId) -> Ending<'_> {
+        Ending {
+            left: match self.left.get(&source) {
+                Some(left) => Some(left.lock().await),
+                None => None,
+            },
+        }
     }
 
     /// Connections that an earlier batch has left.
@@ -107,8 +128,25 @@ mod tests {
     fn only_the_last_batch_of_a_source_is_its_last() {
         let [a, b] = [ShardId::new(0), ShardId::new(1)];
         let run = Run::of([(a, 2), (b, 1)], 1);
-        assert!(!run.was_last_from(a));
-        assert!(run.was_last_from(b));
-        assert!(run.was_last_from(a));
+        let first = run.ending(a).now_or_never().expect("nobody else ends");
+        assert!(!first.is_last());
+        let other = run.ending(b).now_or_never().expect("nobody else ends");
+        assert!(other.is_last());
+        assert!(
+            run.ending(a).now_or_never().is_none(),
+            "the first is not over"
+        );
+        first.over();
+        let last = run.ending(a).now_or_never().expect("the first is over");
+        assert!(last.is_last());
+    }
+
+    #[test]
+    fn after_a_batch_that_failed_none_is_the_last() {
+        let a = ShardId::new(0);
+        let run = Run::of([(a, 2)], 1);
+        drop(run.ending(a).now_or_never());
+        let second = run.ending(a).now_or_never().expect("the first has failed");
+        assert!(!second.is_last());
     }
 }

@@ -14,6 +14,9 @@ use crate::engine::relocating::{
     FenceState, Manifest, MoveId, OwnerToken, QUERIES_AT_ONCE, Relocating, StepError, begin,
 };
 
+/// For how long locks are waited for to remove triggers: they do little harm, and the move is over but for them.
+const DISARM_PATIENCE: Duration = Duration::from_secs(10);
+
 /// A connection of a batch, and what its transactions need to know of the move.
 pub(super) struct SideOf<'b, DB: Relocating> {
     pub(super) connection: &'b mut DB::Connection,
@@ -137,10 +140,18 @@ impl<DB: Relocating> SideOf<'_, DB> {
         Ok(())
     }
 
-    /// Removes the triggers, unless they are in use or needed.
+    /// Removes the triggers, unless they are needed, or in use for long.
     pub(super) async fn disarm(self, manifest: &Manifest) {
-        if let Err(error) = pass(DB::disarm(self.connection, manifest, LOCK_LIMIT)).await {
-            tracing::info!(error = %error, "the triggers stay until the next move or `mdb move clean`");
+        let mut patience = Patience::new(self.waits.min(DISARM_PATIENCE), "remove triggers");
+        while let Err(error) = pass(DB::disarm(self.connection, manifest, LOCK_LIMIT)).await {
+            let again = patience.after::<DB>(error).await;
+            if let Err(error) = again.and_then(|()| self.progress.keep_going()) {
+                tracing::info!(
+                    error = %crate::error::chain(&error),
+                    "the triggers stay until the next move or `mdb move clean`"
+                );
+                return;
+            }
         }
     }
 
