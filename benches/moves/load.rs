@@ -21,18 +21,18 @@ const EVERY: Duration = Duration::from_millis(20);
 /// How many statements out of ten write.
 const WRITES: u32 = 2;
 
-/// For how long the load is watched each time.
-const WINDOW: Duration = Duration::from_secs(3);
+/// For how long the load is watched each time, at the least: moves are watched to the end of their run.
+const WINDOW: Duration = Duration::from_secs(6);
 
 /// How often it is watched, at rest and during moves in turn.
-const WINDOWS: usize = 12;
+const WINDOWS: usize = 4;
 
 /// How fast rows are copied in the throttled variant.
 const THROTTLE: u64 = 10_000;
 
 pub(crate) async fn others<DB: TestEngine>(place: &Place<DB>, name: &str) {
     let fast = MoveOptions::new().batch(100);
-    let throttled = fast.batch(10).max_rows_per_second(THROTTLE);
+    let throttled = fast.max_rows_per_second(THROTTLE);
     measure(place, &format!("{name} p99, unthrottled"), &fast).await;
     let name = format!("{name} p99, {THROTTLE} rows/s");
     measure(place, &name, &throttled).await;
@@ -42,33 +42,22 @@ async fn measure<DB: TestEngine>(place: &Place<DB>, name: &str, options: &MoveOp
     let (moved, stay) = place.ids().split_at(place.ids().len() / 2);
     let stay: Arc<[Gdid]> = stay.into();
     let mdb = place.joined().await;
+    let for_a_window = || async { tokio::time::sleep(WINDOW).await };
     // Statement caches and pools fill up.
-    load::<DB>(&mdb, &stay, WINDOW).await;
+    load::<DB, _>(&mdb, &stay, for_a_window()).await;
     let (mut rest, mut during) = (Vec::new(), Vec::new());
     let mut at = 0;
     for _ in 0..WINDOWS {
         place.settle().await;
-        rest.extend(load::<DB>(&mdb, &stay, WINDOW).await);
-        let over = AtomicBool::new(false);
-        let moving = async {
-            while !over.load(Ordering::Relaxed) {
-                for batch in moved.chunks(options.briefcases_in_a_batch()) {
-                    if at == 0 {
-                        place.move_to(1, batch, options).await;
-                    } else {
-                        place.move_to(0, batch, options).await;
-                    }
-                }
+        rest.extend(load::<DB, _>(&mdb, &stay, for_a_window()).await);
+        let moves = async {
+            let until = Instant::now() + WINDOW;
+            while Instant::now() < until {
                 at = 1 - at;
+                place.move_to(at, moved, options).await;
             }
         };
-        let watching = async {
-            let samples = load::<DB>(&mdb, &stay, WINDOW).await;
-            over.store(true, Ordering::Relaxed);
-            samples
-        };
-        let (samples, ()) = tokio::join!(watching, moving);
-        during.extend(samples);
+        during.extend(load::<DB, _>(&mdb, &stay, moves).await);
     }
     if at == 1 {
         place.move_to(0, moved, &MoveOptions::new()).await;
@@ -84,17 +73,22 @@ async fn measure<DB: TestEngine>(place: &Place<DB>, name: &str, options: &MoveOp
     );
 }
 
-/// How long the statements took that began within `window`.
-async fn load<DB: TestEngine>(mdb: &Mdb, ids: &Arc<[Gdid]>, window: Duration) -> Vec<Duration> {
+/// How long the statements took that were due until `work` was done.
+async fn load<DB: TestEngine, W: Future<Output = ()>>(
+    mdb: &Mdb,
+    ids: &Arc<[Gdid]>,
+    work: W,
+) -> Vec<Duration> {
+    let over = Arc::new(AtomicBool::new(false));
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
         let (area, ids): (Area<DB>, _) = (mdb.area("user").unwrap(), Arc::clone(ids));
+        let over = Arc::clone(&over);
         tasks.spawn(async move {
             // They don't begin all at once.
             let mut due = Instant::now() + EVERY * u32::try_from(task).unwrap() / TASKS as u32;
-            let until = due + window;
             let mut samples = Vec::new();
-            while due < until {
+            while !over.load(Ordering::Relaxed) {
                 // One that comes late, because the last took long, has waited since it was due.
                 let begun = if Instant::now() < due {
                     tokio::time::sleep_until(due.into()).await;
@@ -115,5 +109,7 @@ async fn load<DB: TestEngine>(mdb: &Mdb, ids: &Arc<[Gdid]>, window: Duration) ->
             samples
         });
     }
+    work.await;
+    over.store(true, Ordering::Relaxed);
     tasks.join_all().await.concat()
 }

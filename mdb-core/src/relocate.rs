@@ -31,6 +31,7 @@ mod fail;
 mod fencing;
 mod journal;
 mod manifest;
+mod pace;
 mod plan;
 mod prepare;
 mod purge;

@@ -185,8 +185,13 @@ pub(crate) struct TableSum {
     pub(crate) sum: u128,
 }
 
-/// What is told, and asked, while rows flow: after each chunk, of 500 to 5,000 rows, say.
+/// What is told, and asked, while rows flow in chunks.
 pub(crate) trait Pace: Send + Sync {
+    /// How many rows a chunk is to have: fewer than `most` where rows flow slowly, lest they come in bursts.
+    fn chunk(&self, most: u64) -> u64 {
+        most
+    }
+
     /// Counts a chunk, and returns how long to wait before the next one.
     fn taken(&self, chunk: Amount) -> Duration;
 }

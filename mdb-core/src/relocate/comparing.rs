@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::batch::Batch;
 use super::error::MoveError;
+use super::pace::BatchPace;
 use crate::engine::relocating::{Relocating, Span, StepError, TableSum, changed};
 
 /// From how many rows on a batch is verified before the fence too.
@@ -31,7 +32,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             return Ok(verified);
         }
         let spans = Span::split(&self.ids, DB::SPANS);
-        for (span, sums) in spans.iter().zip(self.compare(&spans).await?) {
+        for (span, sums) in spans.iter().zip(self.compare_paced(&spans).await?) {
             verified.extend(sums.map(|sums| (*span, sums)));
         }
         Ok(verified)
@@ -52,7 +53,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             verified.retain(|(span, _)| !touched.is_any_in(*span));
             let is_open = |span: &Span| verified.iter().all(|(held, _)| held != span);
             let open: Vec<Span> = spans.iter().copied().filter(is_open).collect();
-            for (span, sums) in open.iter().zip(self.compare(&open).await?) {
+            for (span, sums) in open.iter().zip(self.compare_paced(&open).await?) {
                 verified.extend(sums.map(|sums| (*span, sums)));
             }
             if open.len() <= spans.len() / FEW_SPANS {
@@ -104,6 +105,25 @@ impl<DB: Relocating> Batch<'_, DB> {
             }
         }
         Ok(Some(total))
+    }
+
+    /// As [`compare`](Self::compare), while the briefcases are in use.
+    async fn compare_paced(
+        &mut self,
+        spans: &[Span],
+    ) -> Result<Vec<Option<Vec<TableSum>>>, MoveError> {
+        let pace = BatchPace::new(self.progress, self.options);
+        if !pace.is_bounded() {
+            return Ok(self.compare(spans).await?);
+        }
+        let mut compared = Vec::with_capacity(spans.len());
+        for span in spans {
+            let began = Instant::now();
+            compared.extend(self.compare(std::slice::from_ref(span)).await?);
+            self.keep_going()?;
+            tokio::time::sleep(pace.worked(began.elapsed())).await;
+        }
+        Ok(compared)
     }
 
     /// The sums of each span, where both sides have the same.

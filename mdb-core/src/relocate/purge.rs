@@ -2,20 +2,21 @@
 
 use super::batch::{Batch, LOCK_LIMIT};
 use super::error::MoveError;
+use super::pace::BatchPace;
 use super::record::MovePhase;
-use super::report::BatchPace;
 use super::side::forget_mover;
 use crate::catalog::Epoch;
 use crate::config::Capture;
-use crate::engine::relocating::{Relocating, Side};
+use crate::engine::relocating::{Pace, Relocating, Side};
 use crate::engine::{Lanes, Value};
 
 /// How many rows one transaction deletes. Where there is one writer at a time, others wait for it.
-const fn deleted_at_once<DB: Relocating>() -> u32 {
-    match DB::LANES {
+fn deleted_at_once<DB: Relocating>(pace: &BatchPace<'_>) -> u32 {
+    let most = match DB::LANES {
         Lanes::One => 10_000,
         Lanes::WriterAndReaders => 4_000,
-    }
+    };
+    u32::try_from(pace.chunk(most)).unwrap_or(u32::MAX)
 }
 
 /// What becomes of the fences at the source.
@@ -147,7 +148,7 @@ impl<DB: Relocating> Batch<'_, DB> {
     async fn delete_at_source(&mut self, fences: Fences) -> Result<(), MoveError> {
         let pace = BatchPace::new(self.progress, self.options);
         let (manifest, id, ids) = (self.manifest, self.record.id.clone(), self.ids.clone());
-        let limit = deleted_at_once::<DB>();
+        let limit = deleted_at_once::<DB>(&pace);
         loop {
             let mut source = self.side(Side::Source);
             let is_empty = source.owned_patiently("delete rows", async |connection| {
@@ -175,7 +176,7 @@ impl<DB: Relocating> Batch<'_, DB> {
     async fn delete_at_target(&mut self) -> Result<(), MoveError> {
         let pace = BatchPace::new(self.progress, self.options);
         let (manifest, id) = (self.manifest, self.record.id.clone());
-        let limit = deleted_at_once::<DB>();
+        let limit = deleted_at_once::<DB>(&pace);
         loop {
             let mut target = self.side(Side::Target);
             let deleted = target.owned_patiently("delete rows", async |connection| {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::error::MoveError;
 use super::journal::TakeOver;
 use super::record::MovePhase;
-use crate::engine::relocating::{Amount, Pace};
+use crate::engine::relocating::Amount;
 
 /// How moves are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,8 @@ impl MoveOptions {
         self
     }
 
-    /// Sets how many rows a second are copied at the most.
+    /// Sets how many rows a second are copied at the most. They are then copied, verified and deleted in small steps with
+    /// rests between them, so that what others do takes little longer.
     #[must_use]
     pub fn max_rows_per_second(mut self, rows: u64) -> Self {
         self.max_rows_per_second = Some(rows.max(1));
@@ -111,6 +112,10 @@ impl MoveOptions {
 
     pub(super) fn batches_at_once(&self) -> usize {
         self.parallel
+    }
+
+    pub(super) fn rows_a_second(&self) -> Option<u64> {
+        self.max_rows_per_second
     }
 
     pub(super) fn load_limit(&self) -> u32 {
@@ -213,7 +218,7 @@ impl MoveProgress {
     }
 
     /// Counts rows, and says how long to wait so that there aren't too many of them in a second.
-    fn taken(&self, chunk: Amount, limit: Option<u64>) -> Duration {
+    pub(super) fn taken(&self, chunk: Amount, limit: Option<u64>) -> Duration {
         self.rows.fetch_add(chunk.rows, Ordering::Relaxed);
         self.bytes.fetch_add(chunk.bytes, Ordering::Relaxed);
         let Some(limit) = limit else {
@@ -230,59 +235,6 @@ impl MoveProgress {
         let owed = (owed - now.duration_since(since).as_secs_f64()).max(0.0) + cost;
         *rate = Some((now, owed));
         Duration::from_secs_f64(owed.min(5.0))
-    }
-}
-
-/// The pace of one batch: the whole run's, but unhurried only while nobody is fenced.
-pub(super) struct BatchPace<'p> {
-    progress: &'p MoveProgress,
-    limit: Option<u64>,
-    rest: Duration,
-}
-
-impl<'p> BatchPace<'p> {
-    /// How long a loaded source is left alone after each chunk.
-    const REST: Duration = Duration::from_millis(500);
-
-    pub(super) fn new(progress: &'p MoveProgress, options: &MoveOptions) -> Self {
-        Self {
-            progress,
-            limit: options.max_rows_per_second,
-            rest: Self::REST,
-        }
-    }
-
-    pub(super) fn hurried(progress: &'p MoveProgress) -> Self {
-        Self {
-            progress,
-            limit: None,
-            rest: Duration::ZERO,
-        }
-    }
-}
-
-impl BatchPace<'_> {
-    /// How long to wait after so many rows were deleted, which nobody counts.
-    pub(super) fn deleted(&self, rows: u32) -> Duration {
-        let pause = self.limit.map_or(Duration::ZERO, |limit| {
-            Duration::from_micros(u64::from(rows) * 1_000_000 / limit.max(1))
-        });
-        if self.progress.is_backing_off() {
-            pause.max(self.rest)
-        } else {
-            pause
-        }
-    }
-}
-
-impl Pace for BatchPace<'_> {
-    fn taken(&self, chunk: Amount) -> Duration {
-        let pause = self.progress.taken(chunk, self.limit);
-        if self.progress.is_backing_off() {
-            pause.max(self.rest)
-        } else {
-            pause
-        }
     }
 }
 
@@ -345,21 +297,5 @@ impl MoveReport {
     /// What was verified.
     pub fn tables(&self) -> &[TableReceipt] {
         &self.tables
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn deleting_keeps_to_the_rows_per_second_too() {
-        let progress = MoveProgress::new();
-        let free = BatchPace::new(&progress, &MoveOptions::new());
-        assert_eq!(free.deleted(10_000), Duration::ZERO);
-        let options = MoveOptions::new().max_rows_per_second(2_000);
-        let bound = BatchPace::new(&progress, &options);
-        assert_eq!(bound.deleted(1_000), Duration::from_millis(500));
-        assert_eq!(progress.rows(), 0, "what is deleted has been counted");
     }
 }

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use super::batch::Batch;
 use super::error::MoveError;
 use super::fail::pass;
+use super::pace::BatchPace;
 use super::record::MovePhase;
-use super::report::{BatchPace, MoveReport, TableReceipt};
+use super::report::{MoveReport, TableReceipt};
 use crate::engine::relocating::{Relocating, Side, StepError, Taken};
 
 /// How few changes are left to the fenced window.

@@ -237,6 +237,7 @@ pub(super) async fn transfer(
         steps: source.fetch_many(sql.as_str()),
         readings,
         begin: &begin,
+        most: pace.chunk(CHUNK_ROWS),
         ended: 0,
     };
     let mut total = Amount::default();
@@ -262,6 +263,8 @@ struct Reader<'c, 'r> {
     readings: &'r [Reading],
     /// Goes before the statements of each chunk.
     begin: &'r str,
+    /// How many rows a chunk has at the most.
+    most: u64,
     /// How many of their queries have ended.
     ended: usize,
 }
@@ -273,7 +276,7 @@ impl<'r> Reader<'_, 'r> {
         let mut text = self.begin.to_owned();
         // The statement that `text` ends with is one for this table.
         let mut open = None;
-        while chunk.amount.rows < CHUNK_ROWS && chunk.amount.bytes < CHUNK_BYTES {
+        while chunk.amount.rows < self.most && chunk.amount.bytes < CHUNK_BYTES {
             let row = match self.steps.next().await.transpose()? {
                 None => break,
                 Some(Either::Left(_)) => {

@@ -215,6 +215,7 @@ async fn read_all(
         let copy = format!("COPY ({}) TO STDOUT (FORMAT binary)", transfer.select);
         let mut stream = source.copy_out_raw(&copy).await?;
         let mut chunk = Vec::new();
+        let most = pace.chunk(CHUNK_ROWS);
         let mut rows = 0;
         let mut seen = false;
         while let Some(message) = stream.try_next().await? {
@@ -226,7 +227,7 @@ async fn read_all(
                 seen = true;
             }
             chunk.extend_from_slice(&message);
-            if chunk.len() >= CHUNK || rows >= CHUNK_ROWS {
+            if chunk.len() >= CHUNK || rows >= most {
                 bytes += chunk.len() as u64;
                 let amount = Amount {
                     rows,

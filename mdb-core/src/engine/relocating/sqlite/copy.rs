@@ -13,7 +13,7 @@ use crate::engine::relocating::{
 };
 use crate::engine::{Engine, Value};
 
-/// How many rows a transaction on the target has, or a few more. While it lasts, nobody else writes
+/// How many rows a transaction on the target has at the most, or a few more. While it lasts, nobody else writes
 /// there.
 const CHUNK: u64 = 2_000;
 
@@ -59,6 +59,7 @@ pub(super) async fn copy(
         id,
         owner,
         pace,
+        chunk: pace.chunk(CHUNK),
         copied: 0,
     };
     copying.clear().await?;
@@ -90,6 +91,8 @@ struct Copying<'c> {
     id: &'c MoveId,
     owner: OwnerToken,
     pace: &'c dyn Pace,
+    /// How many rows a transaction has.
+    chunk: u64,
     copied: u64,
 }
 
@@ -144,9 +147,9 @@ impl Copying<'_> {
             let Some(last) = counted.last() else {
                 return Ok(());
             };
-            for piece in pieces(&counted, CHUNK) {
+            for piece in pieces(&counted, self.chunk) {
                 let stretch = Stretch::of(&counted, &piece.briefcases, &after);
-                if piece.rows > CHUNK {
+                if piece.rows > self.chunk {
                     self.listed(&tables[piece.tables.start], &stretch).await?;
                 } else {
                     self.piece(&piece, &stretch).await?;
@@ -201,7 +204,7 @@ impl Copying<'_> {
                 parent_is_here(manifest, table, "t"),
             )
         };
-        let chunk = i64::try_from(CHUNK).expect("a small number");
+        let chunk = i64::try_from(self.chunk).unwrap_or(i64::MAX);
         let mut from = 0;
         while from < listed {
             let numbers = [Value::Integer(from), Value::Integer(from + chunk)];

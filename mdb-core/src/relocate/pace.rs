@@ -1,0 +1,106 @@
+//! How fast a batch goes, so that it leaves others enough of the servers.
+
+use std::time::Duration;
+
+use super::report::{MoveOptions, MoveProgress};
+use crate::engine::relocating::{Amount, Pace};
+
+/// The pace of one batch: the whole run's, but unhurried only while nobody is fenced.
+pub(super) struct BatchPace<'p> {
+    progress: &'p MoveProgress,
+    limit: Option<u64>,
+    rest: Duration,
+}
+
+impl<'p> BatchPace<'p> {
+    /// How long a loaded source is left alone after each chunk.
+    const REST: Duration = Duration::from_millis(500);
+    /// In how many chunks a second rows flow, when there is a limit to them.
+    const CHUNKS: u64 = 50;
+    /// What makes up for a transaction.
+    const FEWEST_ROWS: u64 = 50;
+    /// How much longer than it worked a bounded move rests, where it can't count rows.
+    const RESTS: u32 = 3;
+
+    pub(super) fn new(progress: &'p MoveProgress, options: &MoveOptions) -> Self {
+        Self {
+            progress,
+            limit: options.rows_a_second(),
+            rest: Self::REST,
+        }
+    }
+
+    pub(super) fn hurried(progress: &'p MoveProgress) -> Self {
+        Self {
+            progress,
+            limit: None,
+            rest: Duration::ZERO,
+        }
+    }
+}
+
+impl BatchPace<'_> {
+    /// How long to wait after so many rows were deleted, which nobody counts.
+    pub(super) fn deleted(&self, rows: u32) -> Duration {
+        self.backed_off(self.limit.map_or(Duration::ZERO, |limit| {
+            Duration::from_micros(u64::from(rows) * 1_000_000 / limit.max(1))
+        }))
+    }
+
+    /// How long to wait after something that took so long: reading rows to sum them, say.
+    pub(super) fn worked(&self, took: Duration) -> Duration {
+        self.backed_off(self.limit.map_or(Duration::ZERO, |_| took * Self::RESTS))
+    }
+
+    /// Whether others are to be left time between small steps.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.limit.is_some() || self.progress.is_backing_off()
+    }
+
+    fn backed_off(&self, pause: Duration) -> Duration {
+        if self.progress.is_backing_off() {
+            pause.max(self.rest)
+        } else {
+            pause
+        }
+    }
+}
+
+impl Pace for BatchPace<'_> {
+    fn chunk(&self, most: u64) -> u64 {
+        let slowly = |limit: u64| (limit / Self::CHUNKS).max(Self::FEWEST_ROWS);
+        self.limit.map_or(most, |limit| slowly(limit).min(most))
+    }
+
+    fn taken(&self, chunk: Amount) -> Duration {
+        self.backed_off(self.progress.taken(chunk, self.limit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deleting_keeps_to_the_rows_per_second_too() {
+        let progress = MoveProgress::new();
+        let free = BatchPace::new(&progress, &MoveOptions::new());
+        assert_eq!(free.deleted(10_000), Duration::ZERO);
+        let options = MoveOptions::new().max_rows_per_second(2_000);
+        let bound = BatchPace::new(&progress, &options);
+        assert_eq!(bound.deleted(1_000), Duration::from_millis(500));
+        assert_eq!(progress.rows(), 0, "what is deleted has been counted");
+    }
+
+    #[test]
+    fn few_rows_a_second_flow_in_small_chunks() {
+        let progress = MoveProgress::new();
+        let chunk = |options: &MoveOptions| BatchPace::new(&progress, options).chunk(2_000);
+        let options = MoveOptions::new();
+        assert_eq!(chunk(&options), 2_000);
+        assert_eq!(chunk(&options.max_rows_per_second(1_000_000)), 2_000);
+        assert_eq!(chunk(&options.max_rows_per_second(10_000)), 200);
+        assert_eq!(chunk(&options.max_rows_per_second(10)), 50);
+        assert_eq!(BatchPace::hurried(&progress).chunk(2_000), 2_000);
+    }
+}
