@@ -9,6 +9,7 @@ use mdb_core::{Area, Gdid, Mdb};
 use mdb_tests::store::TestEngine;
 use tokio::task::JoinSet;
 
+use crate::data::ROWS;
 use crate::place::Place;
 use crate::table::{Goal, millis, print, quantile};
 
@@ -27,19 +28,29 @@ const WINDOW: Duration = Duration::from_secs(6);
 /// How often it is watched, at rest and during moves in turn.
 const WINDOWS: usize = 4;
 
-/// How fast rows are copied in the throttled variant.
-const THROTTLE: u64 = 10_000;
+/// How fast rows are copied in the throttled variants.
+const THROTTLES: [u64; 2] = [10_000, 2_000];
 
 pub(crate) async fn others<DB: TestEngine>(place: &Place<DB>, name: &str) {
     let fast = MoveOptions::new().batch(100);
-    let throttled = fast.max_rows_per_second(THROTTLE);
-    measure(place, &format!("{name} p99, unthrottled"), &fast).await;
-    let name = format!("{name} p99, {THROTTLE} rows/s");
-    measure(place, &name, &throttled).await;
+    let half = place.ids().len() / 2;
+    measure(place, &format!("{name} p99, unthrottled"), &fast, half).await;
+    for rows in THROTTLES {
+        let name = format!("{name} p99, {rows} rows/s");
+        // A run takes about two windows.
+        let briefcases = usize::try_from(rows * 2 * WINDOW.as_secs()).unwrap() / ROWS;
+        let throttled = fast.max_rows_per_second(rows);
+        measure(place, &name, &throttled, briefcases.min(half)).await;
+    }
 }
 
-async fn measure<DB: TestEngine>(place: &Place<DB>, name: &str, options: &MoveOptions) {
-    let (moved, stay) = place.ids().split_at(place.ids().len() / 2);
+async fn measure<DB: TestEngine>(
+    place: &Place<DB>,
+    name: &str,
+    options: &MoveOptions,
+    briefcases: usize,
+) {
+    let (moved, stay) = place.ids().split_at(briefcases);
     let stay: Arc<[Gdid]> = stay.into();
     let mdb = place.joined().await;
     let for_a_window = || async { tokio::time::sleep(WINDOW).await };

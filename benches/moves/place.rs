@@ -57,6 +57,7 @@ impl<DB: TestEngine> Place<DB> {
             ids,
             engine: PhantomData,
         };
+        place.prepare_logs().await;
         for number in [0, 1] {
             DB::run_at(&place.url(number), &data::create::<DB>())
                 .await
@@ -67,6 +68,28 @@ impl<DB: TestEngine> Place<DB> {
         }
         place.settle().await;
         place
+    }
+
+    /// Has PostgreSQL's servers own a gigabyte of log, as servers do that have been in use: a new one writes each
+    /// segment full of zeroes before its first use, while all commits wait.
+    async fn prepare_logs(&self) {
+        for server in self
+            .servers
+            .iter()
+            .filter(|server| server.kind() == Kind::Postgres)
+        {
+            let mut session = superuser(server).await;
+            let mut run = async |sql: &str| {
+                sqlx::Executor::execute(&mut session, sql).await.unwrap();
+            };
+            run("ALTER SYSTEM SET min_wal_size = '1GB'").await;
+            run("ALTER SYSTEM SET max_wal_size = '4GB'").await;
+            run("SELECT pg_reload_conf()").await;
+            for _ in 0..60 {
+                run("SELECT pg_logical_emit_message(false, 'bench', ''), pg_switch_wal()").await;
+            }
+            run("CHECKPOINT").await;
+        }
     }
 
     /// Has the triggers stay from now on, or not any more.
@@ -170,6 +193,10 @@ impl<DB: TestEngine> Place<DB> {
                     sqlx::Executor::execute(&mut connect(&url).await, "VACUUM (ANALYZE)")
                         .await
                         .unwrap();
+                    let mut owner = superuser(&self.servers[number]).await;
+                    sqlx::Executor::execute(&mut owner, "CHECKPOINT")
+                        .await
+                        .unwrap();
                 }
                 Some(Kind::MariaDb) => {
                     let history = "SELECT CAST(variable_value AS SIGNED) FROM information_schema.global_status \
@@ -189,6 +216,16 @@ impl<DB: TestEngine> Place<DB> {
             }
         }
     }
+}
+
+/// Who may write checkpoints; lets itself in by the server's own socket.
+async fn superuser(server: &Server) -> sqlx::PgConnection {
+    let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
+        .socket(server.directory().join("data"))
+        .port(server.port())
+        .username("postgres")
+        .database("postgres");
+    sqlx::Connection::connect_with(&options).await.unwrap()
 }
 
 async fn connect(url: &str) -> sqlx::PgConnection {

@@ -1,5 +1,7 @@
 //! SQLite: a database is a file; one connection writes, the others read.
 
+mod busy;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +13,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Row, Sqlite, TransactionManager, TypeInfo, ValueRef};
 
+use self::busy::wait_for_locks;
 use super::begin::Writes;
 use super::schema::{Nullability, Numbering, Origin};
 use super::{
@@ -66,10 +69,10 @@ impl Engine for Sqlite {
             let mut connection = open(&options, spec.busy_timeout).await?;
             let stop = Arc::new(AtomicBool::new(false));
             let seen = Arc::clone(&stop);
-            connection
-                .lock_handle()
-                .await?
-                .set_progress_handler(STEPS_BETWEEN_LOOKS, move || !seen.load(Ordering::Relaxed));
+            let mut handle = connection.lock_handle().await?;
+            handle.set_progress_handler(STEPS_BETWEEN_LOOKS, move || !seen.load(Ordering::Relaxed));
+            wait_for_locks(&mut handle, spec.busy_timeout)?;
+            drop(handle);
             Ok((connection, Session::Embedded(stop)))
         })
     }

@@ -15,6 +15,10 @@ const BRIEFCASES: u32 = 64;
 /// than to run.
 pub(super) const SETTINGS: &str = "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan";
 
+/// What a crash brings back is deleted again, and the last transaction takes all before it to the disk.
+const UNFORCED: &str = "SET LOCAL synchronous_commit = off";
+const FORCED: &str = "SET LOCAL synchronous_commit TO DEFAULT";
+
 pub(super) async fn delete_some(
     connection: &mut PgConnection,
     manifest: &Manifest,
@@ -26,7 +30,7 @@ pub(super) async fn delete_some(
         return Ok(0);
     };
     let delete = delete(manifest);
-    run(connection, SETTINGS).await?;
+    run(connection, &format!("{SETTINGS}; {UNFORCED}")).await?;
     let (mut deleted, mut emptied) = (0, 0);
     while deleted < limit {
         let found: Vec<Vec<u8>> = sqlx::query_scalar(&find)
@@ -50,6 +54,9 @@ pub(super) async fn delete_some(
         if deleted == before {
             break;
         }
+    }
+    if deleted < limit {
+        run(connection, FORCED).await?;
     }
     Ok(deleted.unsigned_abs())
 }
