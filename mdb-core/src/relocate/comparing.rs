@@ -1,6 +1,6 @@
 //! Verification: whether source and target have the same rows.
 //!
-//! Briefcases can't be used while they are verified, so what is many is verified before the fence, in
+//! Briefcases can't be used while they are verified under the fence, so they are verified before it, in
 //! **spans** of ids. Under the fence only the spans are verified again in which something was recorded since.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use super::error::MoveError;
 use super::pace::BatchPace;
 use crate::engine::relocating::{Relocating, Span, StepError, TableSum, changed};
 
-/// From how many rows on a batch is verified before the fence too.
+/// From how many rows on a batch has several spans.
 const MANY_ROWS: u64 = 2_000;
 
 /// How often spans are verified again before the fence.
@@ -28,10 +28,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         &mut self,
     ) -> Result<Vec<(Span, Vec<TableSum>)>, MoveError> {
         let mut verified = Vec::new();
-        if self.copied < MANY_ROWS {
-            return Ok(verified);
-        }
-        let spans = Span::split(&self.ids, DB::SPANS);
+        let spans = self.spans();
         for (span, sums) in spans.iter().zip(self.compare_paced(&spans).await?) {
             verified.extend(sums.map(|sums| (*span, sums)));
         }
@@ -39,15 +36,15 @@ impl<DB: Relocating> Batch<'_, DB> {
     }
 
     /// Catches up with what was changed meanwhile, and verifies the spans again in which that was, until they are few:
-    /// what is left is verified under the fence.
+    /// what is left is verified under the fence. So is a single one.
     pub(super) async fn verify_again(
         &mut self,
         verified: &mut Vec<(Span, Vec<TableSum>)>,
     ) -> Result<(), MoveError> {
-        if self.copied < MANY_ROWS {
+        let spans = self.spans();
+        if spans.len() == 1 {
             return Ok(());
         }
-        let spans = Span::split(&self.ids, DB::SPANS);
         for _ in 0..ROUNDS {
             let touched = self.catch_up_once().await?.touched;
             verified.retain(|(span, _)| !touched.is_any_in(*span));
@@ -74,7 +71,9 @@ impl<DB: Relocating> Batch<'_, DB> {
         } else {
             changed::<DB>(&mut self.pair.source, self.manifest, &self.record.id).await?
         };
-        self.drain(until).await?;
+        if verified.is_empty() || !changed.is_empty() {
+            self.drain(until).await?;
+        }
         let is_untouched = |span: Span| !changed.iter().any(|id| span.contains(*id));
         let hold: Vec<&(Span, Vec<TableSum>)> = verified
             .iter()
@@ -83,7 +82,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         let open = if hold.is_empty() {
             vec![Span::ALL]
         } else {
-            let mut open = Span::split(&self.ids, DB::SPANS);
+            let mut open = self.spans();
             open.retain(|span| hold.iter().all(|(held, _)| held != span));
             open
         };
@@ -124,6 +123,15 @@ impl<DB: Relocating> Batch<'_, DB> {
             tokio::time::sleep(pace.worked(began.elapsed())).await;
         }
         Ok(compared)
+    }
+
+    /// The parts that are verified one by one; all ids at once where rows are few.
+    fn spans(&self) -> Vec<Span> {
+        if self.copied < MANY_ROWS {
+            vec![Span::ALL]
+        } else {
+            Span::split(&self.ids, DB::SPANS)
+        }
     }
 
     /// The sums of each span, where both sides have the same.

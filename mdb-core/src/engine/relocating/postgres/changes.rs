@@ -109,13 +109,20 @@ pub(super) async fn catch_up(
         run(&mut pair.source, &analyze).await.map_err(busy)?;
     }
     let round = async {
-        let counts = begin_source(&mut pair.source, manifest, id, owner).await?;
-        let changed = changed::<Postgres>(&mut pair.source, manifest, id).await;
+        let reading = async {
+            let counts = begin_source(&mut pair.source, manifest, id, owner).await?;
+            let changed = changed::<Postgres>(&mut pair.source, manifest, id).await;
+            Ok::<_, StepError>((counts, changed.map_err(busy)?))
+        };
+        // Both to their end, so that neither is left halfway.
+        let (read, begun) =
+            tokio::join!(reading, begin_target(&mut pair.target, manifest, id, owner));
+        let (counts, touched) = read?;
         let mut taken = Taken {
             records: counts.iter().map(|table| table.all).sum(),
-            touched: Touched::These(changed.map_err(busy)?),
+            touched: Touched::These(touched),
         };
-        let parts = begin_target(&mut pair.target, manifest, id, owner, &counts).await?;
+        let parts = prepare(&mut pair.target, manifest, &counts, &begun?).await?;
         match apply(pair, manifest, &briefcases, id, &parts, pace).await {
             Err(StepError::Database(error)) if is_in_the_way(&error) => {
                 rollback(&mut pair.target).await?;
@@ -172,26 +179,34 @@ async fn begin_source(
     recorded(source, manifest, id).await.map_err(busy)
 }
 
-/// Begins the transaction that applies, and makes the temporary tables, or empties those of an
-/// earlier round: both take longer than a round should, when they are done for each.
-async fn begin_target<'m>(
+/// Begins the transaction that applies, and looks what there is.
+async fn begin_target(
     target: &mut PgConnection,
-    manifest: &'m Manifest,
+    manifest: &Manifest,
     id: &MoveId,
     owner: OwnerToken,
-    counts: &[Recorded],
-) -> Result<Vec<Part<'m>>, StepError> {
+) -> Result<Vec<PgRow>, StepError> {
     let begin = format!(
         "BEGIN; {}{}",
         mover_settings(id, LOCK_LIMIT),
         select_owner(id)
     );
     is_owner(&run(target, &begin).await.map_err(busy)?, owner)?;
-    let facts = facts(target, manifest).await.map_err(busy)?;
+    facts(target, manifest).await.map_err(busy)
+}
+
+/// Makes the temporary tables, or empties those of an earlier round: both take longer than a round should, when they
+/// are done for each.
+async fn prepare<'m>(
+    target: &mut PgConnection,
+    manifest: &'m Manifest,
+    counts: &[Recorded],
+    facts: &[PgRow],
+) -> Result<Vec<Part<'m>>, StepError> {
     let mut parts: Vec<Part<'_>> = Vec::new();
     let mut deep = vec![false; counts.len()];
     let mut prepare = String::new();
-    for ((table, recorded), row) in manifest.tables().iter().zip(counts).zip(&facts) {
+    for ((table, recorded), row) in manifest.tables().iter().zip(counts).zip(facts) {
         let from_above = matches!(table.reach, MovedReach::Parent { parent, .. } if deep[parent]);
         if recorded.all == 0 && !from_above {
             continue;
