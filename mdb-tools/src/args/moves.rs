@@ -144,7 +144,7 @@ pub(crate) struct Pacing {
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) parallel: u8,
 
-    /// Copy that many rows a second at the most
+    /// Copy that many rows a second at the most, in small steps that others notice less
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_rows_per_second: Option<u64>,
 
