@@ -297,6 +297,41 @@ mod tests {
             "\"a\"\"; DROP TABLE b; --\""
         );
     }
+
+    #[tokio::test]
+    async fn a_lock_is_waited_for_but_not_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let endpoint = Endpoint::directory_of_files(directory.path().to_owned());
+        let database: DatabaseName = "locked".parse().unwrap();
+        let connect = |busy_timeout| {
+            let spec = ConnectSpec {
+                endpoint: &endpoint,
+                target: Target::Create(&database),
+                access: Access::ReadWrite,
+                application: "test",
+                statement_timeout: Duration::from_secs(30),
+                busy_timeout,
+                statement_cache: 10,
+            };
+            async move { Sqlite::connect(&spec).await.unwrap().0 }
+        };
+        let begin = async |connection: &mut SqliteConnection| {
+            Sqlite::begin(connection, &TransactionOptions::new()).await
+        };
+        let mut holder = connect(Duration::from_secs(30)).await;
+        let mut hasty = connect(Duration::from_millis(20)).await;
+        let mut patient = connect(Duration::from_secs(30)).await;
+        begin(&mut holder).await.unwrap();
+        let refused = begin(&mut hasty).await.unwrap_err();
+        assert_eq!(Sqlite::error_class(&refused), ErrorClass::Conflict);
+        let (begun, ()) = tokio::join!(begin(&mut patient), async {
+            // The other one has tried in vain meanwhile.
+            assert!(begin(&mut hasty).await.is_err());
+            Sqlite::rollback(&mut holder).await.unwrap();
+        });
+        begun.unwrap();
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn many_may_open_a_new_database_at_once() {
         let directory = tempfile::tempdir().unwrap();

@@ -40,12 +40,18 @@ async fn rows_are_copied_and_deleted_again_and_again() {
     );
 }
 
-#[derive(Default)]
-struct Counting(Mutex<Vec<Amount>>);
+struct Counting {
+    most: u64,
+    chunks: Mutex<Vec<Amount>>,
+}
 
 impl Pace for Counting {
+    fn chunk(&self, most: u64) -> u64 {
+        self.most.min(most)
+    }
+
     fn taken(&self, chunk: Amount) -> Duration {
-        self.0.lock().unwrap().push(chunk);
+        self.chunks.lock().unwrap().push(chunk);
         Duration::from_micros(1)
     }
 }
@@ -61,22 +67,23 @@ async fn many_rows_flow_in_chunks() {
     f.client(&insert).await.unwrap();
     f.capture().await;
 
-    let pace = Counting::default();
-    let amount = MySql::copy(&mut f.pair, &f.manifest, &f.id, f.owner, &pace).await;
-    let amount = amount.unwrap();
-    let chunks = pace.0.into_inner().unwrap();
-    assert_eq!(amount.rows, 20_000);
-    assert_eq!(chunks.iter().map(|chunk| chunk.rows).sum::<u64>(), 20_000);
-    let bytes: u64 = chunks.iter().map(|chunk| chunk.bytes).sum();
-    assert_eq!(bytes, amount.bytes);
-    // A row more than a megabyte at the most.
-    assert!(
-        chunks
-            .iter()
-            .all(|c| c.rows <= 4_000 && c.bytes < 1_050_000),
-        "{chunks:?}"
-    );
-    f.assert_equal().await;
+    for most in [4_000, 100] {
+        let chunks = Mutex::default();
+        let pace = Counting { most, chunks };
+        let amount = MySql::copy(&mut f.pair, &f.manifest, &f.id, f.owner, &pace).await;
+        let amount = amount.unwrap();
+        let chunks = pace.chunks.into_inner().unwrap();
+        assert_eq!(amount.rows, 20_000);
+        assert_eq!(chunks.iter().map(|chunk| chunk.rows).sum::<u64>(), 20_000);
+        let bytes: u64 = chunks.iter().map(|chunk| chunk.bytes).sum();
+        assert_eq!(bytes, amount.bytes);
+        // A row more than a megabyte at the most.
+        assert!(
+            chunks.iter().all(|c| c.rows <= most && c.bytes < 1_050_000),
+            "{chunks:?}"
+        );
+        f.assert_equal().await;
+    }
     // As many changes at once.
     f.client("UPDATE many SET body = CONCAT(body, 'ä') WHERE n > 100")
         .await

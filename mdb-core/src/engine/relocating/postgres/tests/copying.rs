@@ -222,11 +222,18 @@ async fn values_of_a_hundred_megabytes_are_moved() {
     f.settle().await;
 }
 
-#[derive(Default)]
-struct Counting(std::sync::Mutex<Vec<Amount>>);
+struct Counting {
+    most: u64,
+    chunks: std::sync::Mutex<Vec<Amount>>,
+}
+
 impl Pace for Counting {
+    fn chunk(&self, most: u64) -> u64 {
+        self.most.min(most)
+    }
+
     fn taken(&self, chunk: Amount) -> Duration {
-        self.0.lock().unwrap().push(chunk);
+        self.chunks.lock().unwrap().push(chunk);
         Duration::from_micros(1)
     }
 }
@@ -245,21 +252,24 @@ async fn many_rows_flow_in_chunks() {
     .unwrap();
     f.capture().await;
 
-    let pace = Counting::default();
-    let amount = Postgres::copy(&mut f.pair, &f.manifest, &f.id, f.owner, &pace).await;
-    let amount = amount.unwrap();
-    let chunks = pace.0.into_inner().unwrap();
-    assert_eq!(amount.rows, 20_000);
-    assert_eq!(chunks.iter().map(|chunk| chunk.rows).sum::<u64>(), 20_000);
-    assert_eq!(
-        chunks.iter().map(|chunk| chunk.bytes).sum::<u64>(),
-        amount.bytes
-    );
-    assert!(
-        chunks.iter().all(|chunk| chunk.bytes < 200 << 10),
-        "{chunks:?}"
-    );
-    f.assert_equal().await;
+    for most in [u64::MAX, 100] {
+        let chunks = std::sync::Mutex::default();
+        let pace = Counting { most, chunks };
+        let amount = Postgres::copy(&mut f.pair, &f.manifest, &f.id, f.owner, &pace).await;
+        let amount = amount.unwrap();
+        let chunks = pace.chunks.into_inner().unwrap();
+        assert_eq!(amount.rows, 20_000);
+        assert_eq!(chunks.iter().map(|chunk| chunk.rows).sum::<u64>(), 20_000);
+        let bytes: u64 = chunks.iter().map(|chunk| chunk.bytes).sum();
+        assert_eq!(bytes, amount.bytes);
+        assert!(
+            chunks
+                .iter()
+                .all(|chunk| chunk.rows <= most && chunk.bytes < 200 << 10),
+            "{chunks:?}"
+        );
+        f.assert_equal().await;
+    }
 }
 
 #[tokio::test]

@@ -37,12 +37,18 @@ proptest! {
 }
 
 /// Notes how large the chunks were.
-#[derive(Default)]
-struct Noting(Mutex<Vec<u64>>);
+struct Noting {
+    most: u64,
+    chunks: Mutex<Vec<u64>>,
+}
 
 impl Pace for Noting {
+    fn chunk(&self, most: u64) -> u64 {
+        self.most.min(most)
+    }
+
     fn taken(&self, chunk: Amount) -> Duration {
-        self.0.lock().unwrap().push(chunk.rows);
+        self.chunks.lock().unwrap().push(chunk.rows);
         Duration::ZERO
     }
 }
@@ -80,14 +86,15 @@ async fn a_large_briefcase_is_copied_in_chunks_and_copied_anew() {
         let found = is_indexed(&mut f.pair.source, "main", &f.manifest, &f.id).await;
         assert_eq!(found.unwrap(), has_index);
         f.capture().await;
-        for _ in 0..2 {
-            let pace = Noting::default();
+        for most in [2_000, 100] {
+            let chunks = Mutex::default();
+            let pace = Noting { most, chunks };
             let copied = Sqlite::copy(&mut f.pair, &f.manifest, &f.id, f.owner, &pace).await;
-            let chunks = pace.0.into_inner().unwrap();
+            let chunks = pace.chunks.into_inner().unwrap();
             assert_eq!(copied.unwrap().rows, 17 + 4_998 + 2_998);
             assert_eq!(chunks.iter().sum::<u64>(), 17 + 4_998 + 2_998);
             assert!(
-                chunks.iter().all(|rows| (1..=2_000).contains(rows)),
+                chunks.iter().all(|rows| (1..=most).contains(rows)),
                 "{chunks:?}"
             );
             f.assert_equal().await;
