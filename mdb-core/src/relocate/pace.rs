@@ -49,7 +49,11 @@ impl BatchPace<'_> {
 
     /// How long to wait after something that took so long: reading rows to sum them, say.
     pub(super) fn worked(&self, took: Duration) -> Duration {
-        self.backed_off(self.limit.map_or(Duration::ZERO, |_| took * Self::RESTS))
+        if self.is_bounded() {
+            took * Self::RESTS
+        } else {
+            Duration::ZERO
+        }
     }
 
     /// Whether others are to be left time between small steps.
@@ -90,6 +94,19 @@ mod tests {
         let bound = BatchPace::new(&progress, &options);
         assert_eq!(bound.deleted(1_000), Duration::from_millis(500));
         assert_eq!(progress.rows(), 0, "what is deleted has been counted");
+    }
+
+    #[test]
+    fn a_bounded_move_rests_after_work_that_is_not_counted() {
+        let took = Duration::from_millis(4);
+        let progress = MoveProgress::new();
+        let free = BatchPace::new(&progress, &MoveOptions::new());
+        assert_eq!(free.worked(took), Duration::ZERO);
+        let options = MoveOptions::new().max_rows_per_second(2_000);
+        let bound = BatchPace::new(&progress, &options);
+        assert_eq!(bound.worked(took), 3 * took);
+        progress.back_off(33, 32);
+        assert_eq!(free.worked(took), 3 * took);
     }
 
     #[test]
