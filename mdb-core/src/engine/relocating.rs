@@ -20,6 +20,8 @@ use manifest::joined;
 pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
 #[cfg(test)]
 pub(crate) use neighbours::check_neighbours;
+#[cfg(test)]
+pub(crate) use pacing::{Unhurried, checked_copy};
 pub(crate) use reference::Reference;
 pub(crate) use span::Span;
 #[cfg(test)]
@@ -30,6 +32,8 @@ mod manifest;
 mod mysql;
 #[cfg(test)]
 mod neighbours;
+#[cfg(test)]
+mod pacing;
 mod postgres;
 mod reference;
 mod span;
@@ -194,17 +198,6 @@ pub(crate) trait Pace: Send + Sync {
 
     /// Counts a chunk, and returns how long to wait before the next one.
     fn taken(&self, chunk: Amount) -> Duration;
-}
-
-/// For tests: nothing waits.
-#[cfg(test)]
-pub(crate) struct Unhurried;
-
-#[cfg(test)]
-impl Pace for Unhurried {
-    fn taken(&self, _: Amount) -> Duration {
-        Duration::ZERO
-    }
 }
 
 /// One of the two shards of a pair.

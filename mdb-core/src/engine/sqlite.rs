@@ -298,21 +298,46 @@ mod tests {
         );
     }
 
+    fn creating<'s>(
+        endpoint: &'s Endpoint,
+        database: &'s DatabaseName,
+        busy_timeout: Duration,
+    ) -> ConnectSpec<'s> {
+        ConnectSpec {
+            endpoint,
+            target: Target::Create(database),
+            access: Access::ReadWrite,
+            application: "test",
+            statement_timeout: Duration::from_secs(30),
+            busy_timeout,
+            statement_cache: 10,
+        }
+    }
+
+    /// See `.cargo/config.toml`.
+    #[tokio::test]
+    async fn connections_share_no_locks_of_the_whole_process() {
+        let mut connection = SqliteConnectOptions::new()
+            .in_memory(true)
+            .connect()
+            .await
+            .unwrap();
+        let options: Vec<String> = sqlx::query_scalar("PRAGMA compile_options")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let has = |option: &str| options.iter().any(|built| built == option);
+        assert!(!has("ENABLE_MEMORY_MANAGEMENT"), "{options:?}");
+        assert!(has("DEFAULT_MEMSTATUS=0"), "{options:?}");
+    }
+
     #[tokio::test]
     async fn a_lock_is_waited_for_but_not_for_ever() {
         let directory = tempfile::tempdir().unwrap();
         let endpoint = Endpoint::directory_of_files(directory.path().to_owned());
         let database: DatabaseName = "locked".parse().unwrap();
         let connect = |busy_timeout| {
-            let spec = ConnectSpec {
-                endpoint: &endpoint,
-                target: Target::Create(&database),
-                access: Access::ReadWrite,
-                application: "test",
-                statement_timeout: Duration::from_secs(30),
-                busy_timeout,
-                statement_cache: 10,
-            };
+            let spec = creating(&endpoint, &database, busy_timeout);
             async move { Sqlite::connect(&spec).await.unwrap().0 }
         };
         let begin = async |connection: &mut SqliteConnection| {
@@ -341,15 +366,7 @@ mod tests {
                 let endpoint = endpoint.clone();
                 tokio::spawn(async move {
                     let database: DatabaseName = format!("new{file}").parse().unwrap();
-                    let spec = ConnectSpec {
-                        endpoint: &endpoint,
-                        target: Target::Create(&database),
-                        access: Access::ReadWrite,
-                        application: "test",
-                        statement_timeout: Duration::from_secs(30),
-                        busy_timeout: Duration::from_secs(30),
-                        statement_cache: 10,
-                    };
+                    let spec = creating(&endpoint, &database, Duration::from_secs(30));
                     Sqlite::connect(&spec).await.map(drop)
                 })
             });

@@ -138,8 +138,14 @@ impl<DB: Relocating> Batch<'_, DB> {
         self.enter(MovePhase::Done).await?;
         ending.over();
         if others_need_them {
-            // They may have ended meanwhile, and have left the triggers because of this one.
-            self.disarm_if_idle().await?;
+            // They may have ended meanwhile, and have left the triggers because of this one, which is over whatever
+            // comes of that.
+            if let Err(error) = self.disarm_if_idle().await {
+                tracing::info!(
+                    error = %crate::error::chain(&error),
+                    "it is not known whether the triggers are needed; they stay until the next move or `mdb move clean`"
+                );
+            }
         }
         Ok(())
     }

@@ -143,15 +143,18 @@ impl<DB: Relocating> SideOf<'_, DB> {
     /// Removes the triggers, unless they are needed, or in use for long.
     pub(super) async fn disarm(self, manifest: &Manifest) {
         let mut patience = Patience::new(self.waits.min(DISARM_PATIENCE), "remove triggers");
-        while let Err(error) = pass(DB::disarm(self.connection, manifest, LOCK_LIMIT)).await {
-            let again = patience.after::<DB>(error).await;
-            if let Err(error) = again.and_then(|()| self.progress.keep_going()) {
-                tracing::info!(
-                    error = %crate::error::chain(&error),
-                    "the triggers stay until the next move or `mdb move clean`"
-                );
-                return;
+        let disarmed = async {
+            while let Err(error) = pass(DB::disarm(self.connection, manifest, LOCK_LIMIT)).await {
+                patience.after::<DB>(error).await?;
+                self.progress.keep_going()?;
             }
+            Ok::<_, MoveError>(())
+        };
+        if let Err(error) = disarmed.await {
+            tracing::info!(
+                error = %crate::error::chain(&error),
+                "the triggers stay until the next move or `mdb move clean`"
+            );
         }
     }
 

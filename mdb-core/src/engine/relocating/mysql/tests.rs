@@ -13,7 +13,9 @@ mod types;
 use sqlx::Executor;
 
 use super::*;
-use crate::engine::relocating::{FenceState, Side, Span, Unhurried, check_neighbours};
+use crate::engine::relocating::{
+    FenceState, Side, Span, Unhurried, check_neighbours, checked_copy,
+};
 use fixture::{Fixture, LIMIT, hex, id, keyed};
 
 const LEVELS: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];

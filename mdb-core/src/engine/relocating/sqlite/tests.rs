@@ -11,7 +11,7 @@ use std::time::Duration;
 use sqlx::Executor;
 
 use super::*;
-use crate::engine::relocating::{FenceState, Unhurried, check_neighbours};
+use crate::engine::relocating::{FenceState, Unhurried, check_neighbours, checked_copy};
 use fixture::{Fixture, hex};
 use handle::{Triggers, set_triggers};
 

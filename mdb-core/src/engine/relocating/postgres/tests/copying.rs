@@ -26,6 +26,11 @@ async fn rows_are_copied_and_deleted_again_and_again() {
         let some = Postgres::delete_some(source, &f.manifest, &f.id, 5)
             .await
             .unwrap();
+        let (forced,): (String,) = sqlx::query_as("SHOW synchronous_commit")
+            .fetch_one(&mut *source)
+            .await
+            .unwrap();
+        assert_eq!(forced, if some < 5 { "on" } else { "off" });
         Postgres::commit(source).await.unwrap();
         deleted += some;
         // Rows that refer to others of their table go together.
@@ -222,22 +227,6 @@ async fn values_of_a_hundred_megabytes_are_moved() {
     f.settle().await;
 }
 
-struct Counting {
-    most: u64,
-    chunks: std::sync::Mutex<Vec<Amount>>,
-}
-
-impl Pace for Counting {
-    fn chunk(&self, most: u64) -> u64 {
-        self.most.min(most)
-    }
-
-    fn taken(&self, chunk: Amount) -> Duration {
-        self.chunks.lock().unwrap().push(chunk);
-        Duration::from_micros(1)
-    }
-}
-
 #[tokio::test]
 async fn many_rows_flow_in_chunks() {
     let tables = "CREATE TABLE many (g_user bytea, n int, body text, PRIMARY KEY (g_user, n))";
@@ -252,22 +241,10 @@ async fn many_rows_flow_in_chunks() {
     .unwrap();
     f.capture().await;
 
-    for most in [u64::MAX, 100] {
-        let chunks = std::sync::Mutex::default();
-        let pace = Counting { most, chunks };
-        let amount = Postgres::copy(&mut f.pair, &f.manifest, &f.id, f.owner, &pace).await;
-        let amount = amount.unwrap();
-        let chunks = pace.chunks.into_inner().unwrap();
-        assert_eq!(amount.rows, 20_000);
-        assert_eq!(chunks.iter().map(|chunk| chunk.rows).sum::<u64>(), 20_000);
-        let bytes: u64 = chunks.iter().map(|chunk| chunk.bytes).sum();
-        assert_eq!(bytes, amount.bytes);
-        assert!(
-            chunks
-                .iter()
-                .all(|chunk| chunk.rows <= most && chunk.bytes < 200 << 10),
-            "{chunks:?}"
-        );
+    for most in [2_000, 100] {
+        let (pair, manifest, id) = (&mut f.pair, &f.manifest, &f.id);
+        let chunks = checked_copy(pair, manifest, id, f.owner, most, 20_000).await;
+        assert!(chunks.iter().all(|c| c.bytes < 200 << 10), "{chunks:?}");
         f.assert_equal().await;
     }
 }

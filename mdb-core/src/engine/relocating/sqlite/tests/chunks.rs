@@ -4,9 +4,7 @@ use proptest::prelude::*;
 use sqlx::Row;
 
 use super::*;
-use crate::engine::relocating::Pace;
 use pieces::{Counted, Piece, is_indexed, pieces};
-use std::sync::Mutex;
 
 proptest! {
     #[test]
@@ -33,23 +31,6 @@ proptest! {
             prop_assert_eq!(sum, rows, "each row once");
         }
         prop_assert!(left.concat().iter().all(|rows| *rows == 0));
-    }
-}
-
-/// Notes how large the chunks were.
-struct Noting {
-    most: u64,
-    chunks: Mutex<Vec<u64>>,
-}
-
-impl Pace for Noting {
-    fn chunk(&self, most: u64) -> u64 {
-        self.most.min(most)
-    }
-
-    fn taken(&self, chunk: Amount) -> Duration {
-        self.chunks.lock().unwrap().push(chunk.rows);
-        Duration::ZERO
     }
 }
 
@@ -87,16 +68,10 @@ async fn a_large_briefcase_is_copied_in_chunks_and_copied_anew() {
         assert_eq!(found.unwrap(), has_index);
         f.capture().await;
         for most in [2_000, 100] {
-            let chunks = Mutex::default();
-            let pace = Noting { most, chunks };
-            let copied = Sqlite::copy(&mut f.pair, &f.manifest, &f.id, f.owner, &pace).await;
-            let chunks = pace.chunks.into_inner().unwrap();
-            assert_eq!(copied.unwrap().rows, 17 + 4_998 + 2_998);
-            assert_eq!(chunks.iter().sum::<u64>(), 17 + 4_998 + 2_998);
-            assert!(
-                chunks.iter().all(|rows| (1..=most).contains(rows)),
-                "{chunks:?}"
-            );
+            let (pair, manifest, id) = (&mut f.pair, &f.manifest, &f.id);
+            let rows = 17 + 4_998 + 2_998;
+            let chunks = checked_copy(pair, manifest, id, f.owner, most, rows).await;
+            assert!(chunks.iter().all(|chunk| chunk.rows > 0), "{chunks:?}");
             f.assert_equal().await;
         }
     }
