@@ -10,11 +10,11 @@
 //! - **pair**: a connection to each of the two shards, used by nobody else.
 
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mdb_gdid::Gdid;
 
-use super::{Engine, ErrorClass, TransactionOptions, Value};
+use super::{Engine, Value};
 
 use manifest::joined;
 pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
@@ -23,6 +23,7 @@ pub(crate) use neighbours::check_neighbours;
 #[cfg(test)]
 pub(crate) use pacing::{Unhurried, checked_copy};
 pub(crate) use reference::Reference;
+pub(crate) use rest::{Tries, begin, rest};
 pub(crate) use span::Span;
 #[cfg(test)]
 pub(crate) use taken::checked_round;
@@ -36,6 +37,7 @@ mod neighbours;
 mod pacing;
 mod postgres;
 mod reference;
+mod rest;
 mod span;
 mod sqlite;
 mod taken;
@@ -148,29 +150,6 @@ pub(crate) enum StepError {
     /// A lock could not be had in the time that was allowed; nothing was changed.
     #[error("others hold locks that the move needs")]
     Busy,
-}
-
-/// How long a mover tries for an embedded database's one write lock.
-const WRITE_LOCK_LIMIT: Duration = Duration::from_secs(5);
-
-/// How often it tries. Whoever sleeps for longer hardly ever meets the moment between two busy writers,
-/// since nobody queues for that lock.
-const WRITE_LOCK_POLL: Duration = Duration::from_micros(300);
-
-/// Begins a mover's transaction.
-pub(crate) async fn begin<DB: Engine>(connection: &mut DB::Connection) -> Result<(), StepError> {
-    let began = Instant::now();
-    loop {
-        match DB::begin(connection, &TransactionOptions::new()).await {
-            Err(error) if DB::error_class(&error) == ErrorClass::Conflict => {
-                if began.elapsed() >= WRITE_LOCK_LIMIT {
-                    return Err(StepError::Busy);
-                }
-                tokio::time::sleep(WRITE_LOCK_POLL).await;
-            }
-            begun => return Ok(begun?),
-        }
-    }
 }
 
 /// How much was copied or applied.

@@ -168,8 +168,7 @@ pub(super) async fn open<DB: Relocating>(
     // Not the name of this process' other connections: those may be ended.
     spec.application = "mdb-mover";
     spec.statement_timeout = STATEMENT_LIMIT;
-    // Locks are tried for here, more often than the engine does.
-    spec.busy_timeout = Duration::from_millis(1);
+    spec.busy_timeout = LOCK_LIMIT;
     Ok(source.connect_checked::<DB>(&spec).await?)
 }
 

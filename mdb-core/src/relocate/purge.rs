@@ -7,7 +7,7 @@ use super::record::MovePhase;
 use super::side::forget_mover;
 use crate::catalog::Epoch;
 use crate::config::Capture;
-use crate::engine::relocating::{Pace, Relocating, Side};
+use crate::engine::relocating::{Pace, Relocating, Side, rest};
 use crate::engine::{Lanes, Value};
 
 /// How many rows one transaction deletes. Where there is one writer at a time, others wait for it.
@@ -174,7 +174,7 @@ impl<DB: Relocating> Batch<'_, DB> {
                 return Ok(());
             }
             self.keep_going()?;
-            tokio::time::sleep(pace.deleted(limit)).await;
+            rest(pace.deleted(limit), DB::LANES).await;
         }
     }
 
@@ -192,7 +192,7 @@ impl<DB: Relocating> Batch<'_, DB> {
                 return Ok(());
             }
             self.keep_going()?;
-            tokio::time::sleep(pace.deleted(limit)).await;
+            rest(pace.deleted(limit), DB::LANES).await;
         }
     }
 

@@ -14,6 +14,7 @@ mod purge;
 mod sums;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod unchecked;
 
 use std::time::Duration;
@@ -24,9 +25,10 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::{
     Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, Span,
-    StepError, TableSum, Taken, begin, joined,
+    StepError, TableSum, Taken, joined,
 };
 use crate::engine::{Engine, ErrorClass, Value};
+use transactions::{at_once, begin_as_mover, end};
 
 /// The ids of a move, as a query with the move's id as its only value.
 const IDS: &str = "SELECT gdid FROM mdb_fence WHERE move = ?1";
@@ -71,25 +73,9 @@ impl Relocating for Sqlite {
         connection: &mut SqliteConnection,
         id: &MoveId,
         owner: OwnerToken,
-        limit: Duration,
+        _: Duration,
     ) -> Result<(), StepError> {
-        begin::<Self>(connection).await?;
-        let entered = async {
-            // The check and the entry in one statement.
-            let enter = "INSERT INTO mdb_guest (move) SELECT move FROM mdb_mover WHERE move = ? AND owner = ? \
-                         ON CONFLICT DO NOTHING";
-            let values = [id.into(), Value::Integer(owner.get())];
-            if Self::execute_own(connection, enter, &values).await? == 1 {
-                return Ok(());
-            }
-            Self::check_owner(connection, id, owner).await?;
-            Ok(Self::enter_as_mover(connection, id, limit).await?)
-        };
-        let entered: Result<(), StepError> = entered.await;
-        if entered.is_err() {
-            Self::rollback(connection).await?;
-        }
-        entered
+        begin_as_mover(connection, id, owner).await
     }
 
     async fn lock_shared(_: &mut SqliteConnection, _: Gdid) -> Result<(), sqlx::Error> {
@@ -202,34 +188,6 @@ impl Relocating for Sqlite {
     async fn end_sessions(_: &mut SqliteConnection, _: &str) -> Result<(), sqlx::Error> {
         // Nobody can end a session of another process; fences and triggers stay until it is over.
         Ok(())
-    }
-}
-
-/// A transaction of a mover on one of the shards.
-async fn begin_as_mover(
-    connection: &mut SqliteConnection,
-    id: &MoveId,
-    owner: OwnerToken,
-) -> Result<(), StepError> {
-    Sqlite::begin_as_mover(connection, id, owner, Duration::ZERO).await
-}
-
-/// Ends it: commits what succeeded, rolls back what did not.
-async fn end<T>(
-    connection: &mut SqliteConnection,
-    id: &MoveId,
-    result: Result<T, StepError>,
-) -> Result<T, StepError> {
-    match result {
-        Ok(value) => {
-            Sqlite::leave_as_mover(connection, id).await?;
-            Sqlite::commit(connection).await.map_err(busy)?;
-            Ok(value)
-        }
-        Err(error) => {
-            Sqlite::rollback(connection).await?;
-            Err(error)
-        }
     }
 }
 

@@ -1,8 +1,6 @@
 //! Rows on their way: read as a stream from one snapshot of the source, written to the target in
 //! chunks, each in a transaction of its own. While one chunk is written, the next one is read.
 
-use std::time::Duration;
-
 use futures_core::stream::BoxStream;
 use futures_util::StreamExt;
 use sqlx::mysql::{MySqlConnection, MySqlQueryResult, MySqlRow};
@@ -14,8 +12,9 @@ use super::{
     LEAVE, busy, column_list, ids, is_owner, mover_settings, quoted, rollback, rows_of, run,
     select_owner,
 };
+use crate::engine::Engine;
 use crate::engine::relocating::{
-    Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, StepError,
+    Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, StepError, rest,
 };
 
 /// A chunk ends after as many rows or bytes, whichever comes first.
@@ -248,10 +247,7 @@ pub(super) async fn transfer(
         written?;
         total.rows += amount.rows;
         total.bytes += amount.bytes;
-        let pause = pace.taken(amount);
-        if pause > Duration::ZERO {
-            tokio::time::sleep(pause).await;
-        }
+        rest(pace.taken(amount), MySql::LANES).await;
         chunk = next.map_err(busy)?;
     }
     Ok(total)

@@ -1,7 +1,6 @@
 //! Copying rows from server to server.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use sqlx::Postgres;
@@ -14,7 +13,7 @@ use super::{
 };
 use crate::engine::Engine;
 use crate::engine::relocating::{
-    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError,
+    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError, rest,
 };
 
 /// How many bytes go to the target at once, or a row more.
@@ -258,10 +257,7 @@ async fn read_all(
 }
 
 async fn pause(pace: &dyn Pace, amount: Amount) {
-    let wait = pace.taken(amount);
-    if wait > Duration::ZERO {
-        tokio::time::sleep(wait).await;
-    }
+    rest(pace.taken(amount), Postgres::LANES).await;
 }
 
 /// Whether a message of a binary COPY holds a row, as each one does but the trailer. The first one

@@ -7,9 +7,9 @@ use sqlx::sqlite::SqliteConnection;
 use super::changes::{guard, is_taken};
 use super::handle::set_triggers;
 use super::pieces::{Piece, Stretch, count_after, has_rows, is_indexed, pieces, stretch_ids};
-use super::{begin_as_mover, end, parent_is_here, run};
+use super::{at_once, begin_as_mover, end, parent_is_here, run};
 use crate::engine::relocating::{
-    Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError,
+    Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError, rest,
 };
 use crate::engine::{Engine, Value};
 
@@ -184,7 +184,7 @@ impl Copying<'_> {
             });
             inserts.collect::<Vec<_>>().join("; ")
         };
-        self.insert(inserts, &stretch.values(self.id)).await
+        self.insert(inserts, stretch.ends()).await
     }
 
     /// The rows of one table, which are found by their keys.
@@ -194,7 +194,7 @@ impl Copying<'_> {
         let insert = |clash: OnClash| {
             format!(
                 "{} {} ({}) SELECT {} FROM temp.mdb_rows r CROSS JOIN {} t ON {} \
-                 WHERE r.rowid > ? AND r.rowid <= ? AND {}",
+                 WHERE r.rowid > ?2 AND r.rowid <= ?3 AND {}",
                 clash.insert(),
                 table.quoted("main"),
                 table.column_list(""),
@@ -208,7 +208,7 @@ impl Copying<'_> {
         let mut from = 0;
         while from < listed {
             let numbers = [Value::Integer(from), Value::Integer(from + chunk)];
-            self.insert(&insert, &numbers).await?;
+            self.insert(&insert, numbers).await?;
             from += chunk;
         }
         run(self.target, "DROP TABLE IF EXISTS temp.mdb_rows", &[]).await?;
@@ -237,13 +237,16 @@ impl Copying<'_> {
     async fn insert(
         &mut self,
         sql: impl Fn(OnClash) -> String,
-        values: &[Value],
+        values: [Value; 2],
     ) -> Result<(), StepError> {
-        let inserted = match self.try_insert(&sql(OnClash::Fail), values).await {
+        let (id, owner) = (self.id, self.owner);
+        let insert = sql(OnClash::Fail);
+        let inserted = match at_once(self.target, id, owner, &insert, values.clone()).await {
             Err(StepError::Database(error)) if is_taken(&error) => {
                 // By a row of an earlier chunk perhaps, whose value another one has at the source by now.
                 let before = guard(self.target, self.manifest).await?;
-                let replaced = self.try_insert(&sql(OnClash::Replace), values).await;
+                let insert = sql(OnClash::Replace);
+                let replaced = at_once(self.target, id, owner, &insert, values).await;
                 set_triggers(self.target, before).await?;
                 replaced
             }
@@ -251,14 +254,8 @@ impl Copying<'_> {
         };
         let rows = inserted?;
         self.copied += rows;
-        tokio::time::sleep(self.pace.taken(Amount { rows, bytes: 0 })).await;
+        rest(self.pace.taken(Amount { rows, bytes: 0 }), Sqlite::LANES).await;
         Ok(())
-    }
-
-    async fn try_insert(&mut self, sql: &str, values: &[Value]) -> Result<u64, StepError> {
-        begin_as_mover(self.target, self.id, self.owner).await?;
-        let result = run(self.target, sql, values).await;
-        end(self.target, self.id, result).await
     }
 }
 

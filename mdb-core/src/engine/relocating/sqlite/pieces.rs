@@ -33,11 +33,13 @@ impl Stretch {
 
     /// The values that [`stretch_ids`] needs.
     pub(super) fn values(&self, id: &MoveId) -> [Value; 3] {
-        [
-            id.into(),
-            Value::Bytes(self.after.clone()),
-            Value::Bytes(self.last.clone()),
-        ]
+        let [after, last] = self.ends();
+        [id.into(), after, last]
+    }
+
+    /// Those of them that come after the move.
+    pub(super) fn ends(&self) -> [Value; 2] {
+        [&self.after, &self.last].map(|end| Value::Bytes(end.clone()))
     }
 }
 

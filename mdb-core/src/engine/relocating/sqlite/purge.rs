@@ -11,17 +11,14 @@ use super::pieces::{Counted, Stretch, count_after, has_rows, is_indexed, stretch
 use crate::engine::relocating::{Manifest, MoveId, MovedTable};
 use crate::engine::{Engine, Value};
 
-/// How many briefcases are counted before they are deleted.
-const COUNTED_AT_ONCE: u32 = 32;
+/// How many briefcases are counted before they are deleted, unless only a few rows of them are to go.
+const COUNTED_AT_ONCE: u64 = 16;
 
-/// Up to where rows have been deleted. Nobody but a mover brings any there again.
-#[derive(Clone, Default)]
-struct Cursor {
-    /// How many tables are done, from the last one.
-    tables: usize,
-    /// Up to which briefcase the next one is done.
-    after: Vec<u8>,
-}
+/// How many rows a briefcase is taken to have, when it is not worth while to count more of them.
+const FEW_ROWS: u64 = 64;
+
+/// Up to which briefcase all rows have been deleted. Nobody but a mover brings any there again.
+type Cursor = Vec<u8>;
 
 pub(super) async fn delete_some(
     connection: &mut SqliteConnection,
@@ -34,7 +31,7 @@ pub(super) async fn delete_some(
         None if is_indexed(connection, "main", manifest, id).await? => Cursor::default(),
         None => return delete_wherever(connection, manifest, id, limit).await,
     };
-    let is_whole = cursor.tables == 0 && cursor.after.is_empty();
+    let is_whole = cursor.is_empty();
     let mut deleted = delete_from(connection, manifest, id, &mut cursor, limit).await?;
     if deleted < limit && !is_whole && has_rows(connection, manifest, id).await? {
         // Somebody wrote past the triggers.
@@ -47,7 +44,7 @@ pub(super) async fn delete_some(
     Ok(deleted)
 }
 
-/// Deletes up to `limit` rows from `cursor` on, which goes along.
+/// Deletes up to `limit` rows of the briefcases after `cursor`, which goes along.
 async fn delete_from(
     connection: &mut SqliteConnection,
     manifest: &Manifest,
@@ -55,48 +52,27 @@ async fn delete_from(
     cursor: &mut Cursor,
     limit: u64,
 ) -> Result<u64, sqlx::Error> {
+    let tables = manifest.tables();
+    let at_once = u32::try_from((limit / FEW_ROWS).clamp(1, COUNTED_AT_ONCE)).unwrap_or(1);
     let mut deleted = 0;
-    // Children first.
-    while let Some(table) = manifest.tables().iter().nth_back(cursor.tables) {
-        let counted = count_after(
-            connection,
-            "main",
-            manifest,
-            std::slice::from_ref(table),
-            id,
-            &cursor.after,
-            COUNTED_AT_ONCE,
-        )
-        .await?;
+    while deleted < limit {
+        let counted =
+            count_after(connection, "main", manifest, tables, id, cursor, at_once).await?;
         if counted.is_empty() {
-            cursor.tables += 1;
-            cursor.after.clear();
-            continue;
-        }
-        let left = limit - deleted;
-        let fitting = fitting(&counted, left);
-        if fitting > 0 {
-            let stretch = Stretch::of(&counted, &(0..fitting), &cursor.after);
-            if counted[..fitting]
-                .iter()
-                .any(|briefcase| briefcase.rows[0] > 0)
-            {
-                deleted += delete_stretch(connection, manifest, table, id, &stretch).await?;
-            }
-            cursor.after.clone_from(&stretch.last);
-        }
-        if fitting < counted.len() && deleted < limit {
-            let stretch = Stretch::of(&counted, &(fitting..fitting + 1), &cursor.after);
-            let left = limit - deleted;
-            let part = delete_part(connection, manifest, table, id, &stretch, left).await?;
-            if part == 0 {
-                // Rows without a whole key can't be told apart.
-                deleted += delete_stretch(connection, manifest, table, id, &stretch).await?;
-            }
-            deleted += part;
-        }
-        if deleted >= limit {
             break;
+        }
+        let fitting = fitting(&counted, limit - deleted);
+        if fitting > 0 {
+            let stretch = Stretch::of(&counted, &(0..fitting), cursor);
+            deleted += delete_stretch(connection, manifest, tables, id, &stretch).await?;
+            cursor.clone_from(&stretch.last);
+        }
+        if let Some(next) = counted.get(fitting)
+            && deleted < limit
+        {
+            let stretch = Stretch::of(&counted, &(fitting..fitting + 1), cursor);
+            let left = limit - deleted;
+            deleted += delete_part(connection, manifest, id, next, &stretch, left).await?;
         }
     }
     Ok(deleted)
@@ -111,33 +87,57 @@ fn fitting(counted: &[Counted], left: u64) -> usize {
     sums.take_while(|sum| *sum <= left).count()
 }
 
+/// Deletes all that a stretch has in some tables: children first, and everything in one call.
 async fn delete_stretch(
     connection: &mut SqliteConnection,
     manifest: &Manifest,
-    table: &MovedTable,
+    tables: &[MovedTable],
     id: &MoveId,
     stretch: &Stretch,
 ) -> Result<u64, sqlx::Error> {
-    let sql = format!(
-        "DELETE FROM {} AS t WHERE {}",
-        table.quoted("main"),
-        manifest.condition_in::<Sqlite>("main", table, "t", &stretch_ids("main")),
-    );
-    Sqlite::execute_own(connection, &sql, &stretch.values(id)).await
+    let deletes: Vec<String> = tables
+        .iter()
+        .rev()
+        .map(|table| {
+            format!(
+                "DELETE FROM {} AS t WHERE {}",
+                table.quoted("main"),
+                manifest.condition_in::<Sqlite>("main", table, "t", &stretch_ids("main")),
+            )
+        })
+        .collect();
+    Sqlite::execute_own(connection, &deletes.join("; "), &stretch.values(id)).await
 }
 
-/// Up to `limit` rows of a stretch.
+/// Deletes up to `limit` rows of a stretch of one briefcase, `counted`, which has more.
 async fn delete_part(
     connection: &mut SqliteConnection,
     manifest: &Manifest,
-    table: &MovedTable,
     id: &MoveId,
+    counted: &Counted,
     stretch: &Stretch,
     limit: u64,
 ) -> Result<u64, sqlx::Error> {
-    let condition = manifest.condition_in::<Sqlite>("main", table, "t", &stretch_ids("main"));
-    let sql = delete_limited(table, &condition, limit);
-    Sqlite::execute_own(connection, &sql, &stretch.values(id)).await
+    let mut deleted = 0;
+    for (table, rows) in manifest.tables().iter().zip(&counted.rows).rev() {
+        if deleted >= limit {
+            break;
+        }
+        if *rows == 0 {
+            continue;
+        }
+        let condition = manifest.condition_in::<Sqlite>("main", table, "t", &stretch_ids("main"));
+        let sql = delete_limited(table, &condition, limit - deleted);
+        let part = Sqlite::execute_own(connection, &sql, &stretch.values(id)).await?;
+        deleted += if part < (limit - deleted).min(*rows) {
+            // Rows without a whole key can't be told apart.
+            let table = std::slice::from_ref(table);
+            part + delete_stretch(connection, manifest, table, id, stretch).await?
+        } else {
+            part
+        };
+    }
+    Ok(deleted)
 }
 
 /// As [`delete_some`], where each look for rows reads whole tables: so there are as few as can be.
@@ -172,17 +172,10 @@ async fn load(
     connection: &mut SqliteConnection,
     id: &MoveId,
 ) -> Result<Option<Cursor>, sqlx::Error> {
-    let create = "CREATE TEMP TABLE IF NOT EXISTS mdb_deleted \
-                  (move TEXT PRIMARY KEY, tables INTEGER NOT NULL, after BLOB NOT NULL)";
-    Sqlite::execute_own(connection, create, &[]).await?;
-    let query = "SELECT tables, after FROM temp.mdb_deleted WHERE move = ?";
+    let query = "CREATE TEMP TABLE IF NOT EXISTS mdb_deleted (move TEXT PRIMARY KEY, after BLOB NOT NULL); \
+                 SELECT after FROM temp.mdb_deleted WHERE move = ?";
     let rows = Sqlite::query_own(connection, query, &[id.into()]).await?;
-    let cursor = rows.first().map(|row| {
-        Ok(Cursor {
-            tables: usize::try_from(row.integer(0)?).unwrap_or(0),
-            after: row.bytes(1)?.to_vec(),
-        })
-    });
+    let cursor = rows.first().map(|row| Ok(row.bytes(0)?.to_vec()));
     cursor.transpose()
 }
 
@@ -191,14 +184,13 @@ async fn store(
     id: &MoveId,
     cursor: Option<&Cursor>,
 ) -> Result<(), sqlx::Error> {
-    let Some(Cursor { tables, after }) = cursor else {
+    let Some(after) = cursor else {
         let forget = "DELETE FROM temp.mdb_deleted WHERE move = ?";
         Sqlite::execute_own(connection, forget, &[id.into()]).await?;
         return Ok(());
     };
-    let keep = "INSERT OR REPLACE INTO temp.mdb_deleted (move, tables, after) VALUES (?, ?, ?)";
-    let tables = Value::Integer(i64::try_from(*tables).unwrap_or(i64::MAX));
-    let values = [id.into(), tables, Value::Bytes(after.clone())];
+    let keep = "INSERT OR REPLACE INTO temp.mdb_deleted (move, after) VALUES (?, ?)";
+    let values = [id.into(), Value::Bytes(after.clone())];
     Sqlite::execute_own(connection, keep, &values).await?;
     Ok(())
 }

@@ -1,0 +1,66 @@
+//! When a mover's transactions begin, and the pauses between them.
+
+use std::time::{Duration, Instant};
+
+use super::StepError;
+use crate::engine::{Engine, ErrorClass, Lanes, TransactionOptions};
+
+/// How long a mover tries for an embedded database's one write lock.
+const WRITE_LOCK_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often it tries, after the engine has for a while. Whoever sleeps for longer hardly ever meets the moment between
+/// two busy writers, since nobody queues for that lock.
+const WRITE_LOCK_POLL: Duration = Duration::from_micros(300);
+
+/// How long a database with one writer is left free between two transactions: those who wait for its lock look for it
+/// every quarter of a millisecond.
+const GAP: Duration = Duration::from_micros(400);
+
+/// Begins a mover's transaction.
+pub(crate) async fn begin<DB: Engine>(connection: &mut DB::Connection) -> Result<(), StepError> {
+    let tries = Tries::begin();
+    while let Err(error) = DB::begin(connection, &TransactionOptions::new()).await {
+        tries.after::<DB>(error).await?;
+    }
+    Ok(())
+}
+
+/// Trying for a lock.
+pub(crate) struct Tries {
+    began: Instant,
+}
+
+impl Tries {
+    pub(crate) fn begin() -> Self {
+        Self {
+            began: Instant::now(),
+        }
+    }
+
+    /// Waits a little after a try at which the lock was taken; hands out any other error.
+    ///
+    /// [`StepError::Busy`] when it has been taken for long.
+    pub(crate) async fn after<DB: Engine>(&self, error: sqlx::Error) -> Result<(), StepError> {
+        if DB::error_class(&error) != ErrorClass::Conflict {
+            return Err(error.into());
+        }
+        if self.began.elapsed() >= WRITE_LOCK_LIMIT {
+            return Err(StepError::Busy);
+        }
+        tokio::time::sleep(WRITE_LOCK_POLL).await;
+        Ok(())
+    }
+}
+
+/// Waits for so long. Where one writes at a time, others get their turn in any case.
+pub(crate) async fn rest(wait: Duration, lanes: Lanes) {
+    match lanes {
+        // The runtime's timer knows no less than a millisecond.
+        Lanes::WriterAndReaders if wait < GAP => {
+            let slept = tokio::task::spawn_blocking(|| std::thread::sleep(GAP)).await;
+            slept.expect("sleeping does not fail");
+        }
+        _ if wait.is_zero() => {}
+        _ => tokio::time::sleep(wait).await,
+    }
+}
