@@ -16,6 +16,7 @@ use mdb_gdid::Gdid;
 
 use super::{Engine, Value};
 
+pub(crate) use installed::{Installed, TriggerState};
 use manifest::joined;
 pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
 #[cfg(test)]
@@ -28,7 +29,9 @@ pub(crate) use span::Span;
 #[cfg(test)]
 pub(crate) use taken::checked_round;
 pub(crate) use taken::{QUERIES_AT_ONCE, Taken, Touched, changed};
+pub(crate) use turn::{COUNT_FLIP, Turn, take};
 
+mod installed;
 mod manifest;
 mod mysql;
 #[cfg(test)]
@@ -41,6 +44,7 @@ mod rest;
 mod span;
 mod sqlite;
 mod taken;
+mod turn;
 
 /// The id of a move: 32 hexadecimal digits, made at random.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -259,6 +263,19 @@ pub(crate) trait Relocating: Engine {
         limit: Duration,
     ) -> impl Future<Output = Result<(), StepError>> + Send;
 
+    /// A transaction of the owner that [locks the fences](Self::lock_exclusive) and [takes](take) a turn, without asking
+    /// the server again and again; `None` where that would gain nothing.
+    fn turn_at_once(
+        _: &mut Self::Connection,
+        _: &Manifest,
+        _: &MoveId,
+        _: OwnerToken,
+        _: &[Gdid],
+        _: Turn<'_>,
+    ) -> impl Future<Output = Option<Result<(), StepError>>> + Send {
+        std::future::ready(None)
+    }
+
     /// Creates the change tables and the triggers of the manifest's tables that are missing, or
     /// differ from what this version would create, table by table, each in a transaction of its
     /// own in which no lock is waited for or held longer than `limit`.
@@ -270,17 +287,25 @@ pub(crate) trait Relocating: Engine {
         limit: Duration,
     ) -> impl Future<Output = Result<(), StepError>> + Send;
 
-    /// Removes what [`arm`](Self::arm) created, in the same careful way.
+    /// Has the triggers that [`arm`](Self::arm) created fire no more, in the same careful way: removes everything where
+    /// they can't be disabled.
     fn disarm(
         connection: &mut Self::Connection,
-        manifest: &Manifest,
         limit: Duration,
     ) -> impl Future<Output = Result<(), StepError>> + Send;
 
-    /// The names of triggers, functions and change tables of MDB that are in the database.
+    /// Removes what [`arm`](Self::arm) created, in the same careful way.
+    fn uninstall(
+        connection: &mut Self::Connection,
+        limit: Duration,
+    ) -> impl Future<Output = Result<(), StepError>> + Send {
+        Self::disarm(connection, limit)
+    }
+
+    /// What there is of MDB's triggers, functions and change tables in the database.
     fn installed(
         connection: &mut Self::Connection,
-    ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<Installed, sqlx::Error>> + Send;
 
     /// Before a move's transactions: may have the two sessions leave out checks that can't make a difference,
     /// for as long as they are open, or until it is called again.

@@ -80,7 +80,7 @@ impl Leftover {
 
 impl Relocator {
     /// Lists what moves have left on these shards, or need there. Changes nothing. Shards of CENTRAL
-    /// have nothing of the kind.
+    /// have nothing of the kind, and triggers that are disabled are none of it.
     ///
     /// # Errors
     ///
@@ -90,7 +90,8 @@ impl Relocator {
     ///
     /// Safe.
     pub async fn leftovers(&self, shards: &[ShardId]) -> Result<Vec<Leftover>, MoveError> {
-        let remains = self.remains(shards).await?;
+        let mut remains = self.remains(shards).await?;
+        remains.retain(|remains| remains.kind != Kind::Disabled);
         Ok(remains
             .into_iter()
             .map(|remains| remains.leftover)
@@ -168,4 +169,6 @@ enum Kind {
     Mark { by: String },
     /// Triggers, functions, change tables: all of them together.
     Installed,
+    /// The same, where no trigger fires. Moves leave them so, for the next ones.
+    Disabled,
 }

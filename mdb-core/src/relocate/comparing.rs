@@ -3,13 +3,12 @@
 //! Briefcases can't be used while they are verified under the fence, so they are verified before it, in
 //! **spans** of ids. Under the fence only the spans are verified again in which something was recorded since.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::batch::Batch;
 use super::error::MoveError;
 use super::pace::BatchPace;
-use crate::engine::relocating::{Relocating, Span, StepError, TableSum, changed};
+use crate::engine::relocating::{Relocating, Span, StepError, TableSum};
 
 /// From how many rows on a batch has several spans.
 const MANY_ROWS: u64 = 2_000;
@@ -66,18 +65,10 @@ impl<DB: Relocating> Batch<'_, DB> {
         until: Instant,
         verified: &[(Span, Vec<TableSum>)],
     ) -> Result<Option<Vec<TableSum>>, StepError> {
-        let changed = if verified.is_empty() {
-            BTreeSet::new()
-        } else {
-            changed::<DB>(&mut self.pair.source, self.manifest, &self.record.id).await?
-        };
-        if verified.is_empty() || !changed.is_empty() {
-            self.drain(until).await?;
-        }
-        let is_untouched = |span: Span| !changed.iter().any(|id| span.contains(*id));
+        let touched = self.drain(until).await?;
         let hold: Vec<&(Span, Vec<TableSum>)> = verified
             .iter()
-            .filter(|(span, _)| is_untouched(*span))
+            .filter(|(span, _)| touched.iter().all(|touched| !touched.is_any_in(*span)))
             .collect();
         let open = if hold.is_empty() {
             vec![Span::ALL]

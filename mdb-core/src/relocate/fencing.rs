@@ -4,10 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Batch, LOCK_LIMIT, busy};
 use super::error::{MoveError, Trouble};
+use super::fail::pass;
 use super::record::MovePhase;
 use super::report::TableReceipt;
 use crate::engine::Value;
-use crate::engine::relocating::{Relocating, Side, Span, StepError, TableSum};
+use crate::engine::relocating::{
+    COUNT_FLIP, Relocating, Side, Span, StepError, TableSum, Turn, take,
+};
 
 /// How many differing rows are named.
 const NAMED_DIFFERENCES: u32 = 5;
@@ -61,23 +64,28 @@ impl<DB: Relocating> Batch<'_, DB> {
     /// Waits, not for long, until nobody uses the briefcases, and lets nobody use them until the
     /// deadline.
     async fn fence(&mut self) -> Result<(), StepError> {
-        let (id, ids) = (Value::from(&self.record.id), self.ids.clone());
-        let pause = i64::try_from(self.options.longest_pause().as_millis()).unwrap_or(i64::MAX);
-        self.side(Side::Source).owned(async |connection| {
-            DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
-            let update = format!(
-                "UPDATE mdb_fence SET state = 2, deadline = {} + ? WHERE move = ? AND state IN (1, 2)",
-                DB::now()
-            );
-            let values = [Value::Integer(pause), id];
-            let fenced = DB::execute_own(connection, &update, &values).await?;
-            if fenced == ids.len() as u64 {
-                Ok(())
-            } else {
-                Err(StepError::NotOwner)
-            }
-        })
-        .await
+        let pause = self.options.longest_pause().as_millis();
+        let milliseconds = i64::try_from(pause).unwrap_or(i64::MAX);
+        self.take_turn(Turn::Fence { milliseconds }).await
+    }
+
+    /// A transaction at the source, which waits, not for long, until nobody uses the briefcases.
+    async fn take_turn(&mut self, turn: Turn<'_>) -> Result<(), StepError> {
+        let (manifest, id, ids) = (self.manifest, self.record.id.clone(), self.ids.clone());
+        let (owner, source) = (self.owner, &mut self.pair.source);
+        let at_once = async {
+            let done = DB::turn_at_once(source, manifest, &id, owner, &ids, turn).await;
+            done.transpose()
+        };
+        if pass(at_once).await?.is_some() {
+            return Ok(());
+        }
+        self.side(Side::Source)
+            .owned(async |connection| {
+                DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
+                take::<DB>(connection, manifest, &id, &ids, turn).await
+            })
+            .await
     }
 
     /// What was summed and is moved now; `None` when the two sides differ.
@@ -99,30 +107,10 @@ impl<DB: Relocating> Batch<'_, DB> {
 
     /// The commit point.
     async fn decide(&mut self) -> Result<(), StepError> {
-        let (id, ids) = (self.record.id.clone(), self.ids.clone());
-        let target = Value::from(self.record.target());
+        let target = self.record.target().to_owned();
         let epoch = i64::try_from(self.record.announced().get()).unwrap_or(i64::MAX);
-        let manifest = self.manifest;
-        self.side(Side::Source)
-            .owned(async |connection| {
-                DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
-                if DB::pending_changes(connection, manifest, &id).await? > 0 {
-                    return Err(StepError::Busy);
-                }
-                let flip = format!(
-                    "UPDATE mdb_fence SET state = 3, target = ?, epoch = ?, landed = 0 \
-                 WHERE move = ? AND state = 2 AND deadline > {}",
-                    DB::now()
-                );
-                let values = [target, Value::Integer(epoch), Value::from(&id)];
-                if DB::execute_own(connection, &flip, &values).await? != ids.len() as u64 {
-                    // Somebody may have gone on at the source since the deadline.
-                    return Err(StepError::Busy);
-                }
-                DB::execute_own(connection, "UPDATE mdb_shard SET flips = flips + 1", &[]).await?;
-                Ok(())
-            })
-            .await
+        let target = target.as_str();
+        self.take_turn(Turn::Flip { target, epoch }).await
     }
 
     /// Lets everybody go on at the source.
@@ -183,7 +171,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             .owned_patiently("open the target", async |connection| {
                 let arrive = "DELETE FROM mdb_fence WHERE move = ? AND state = 4";
                 DB::execute_own(connection, arrive, std::slice::from_ref(&id)).await?;
-                DB::execute_own(connection, "UPDATE mdb_shard SET flips = flips + 1", &[]).await?;
+                DB::execute_own(connection, COUNT_FLIP, &[]).await?;
                 Ok(())
             })
             .await?;

@@ -11,7 +11,7 @@ use super::fail::pass;
 use super::manifest::manifest_of;
 use super::relocator::Relocator;
 use crate::config::{Capture, EngineKind};
-use crate::engine::relocating::{Manifest, Relocating};
+use crate::engine::relocating::{Installed, Manifest, Relocating};
 use crate::topology::{AreaIndex, ShardId};
 
 impl Relocator {
@@ -103,7 +103,7 @@ impl Relocator {
                     Err(error) => return Err(error),
                 };
                 let installed: HashSet<String> =
-                    self.installed_on(shard).await?.into_iter().collect();
+                    self.installed_on(shard).await?.names.into_iter().collect();
                 let mut tables = manifest.tables().iter();
                 if !tables.all(|table| installed.contains(&table.change_table())) {
                     found.push(shard);
@@ -133,8 +133,8 @@ impl Relocator {
         })?)
     }
 
-    /// The names of MDB's triggers, functions and change tables on a shard.
-    pub(super) async fn installed_on(&self, shard: ShardId) -> Result<Vec<String>, MoveError> {
+    /// MDB's triggers, functions and change tables on a shard.
+    pub(super) async fn installed_on(&self, shard: ShardId) -> Result<Installed, MoveError> {
         match self.servers.config_of(shard).engine() {
             EngineKind::Sqlite => self.installed::<Sqlite>(shard).await,
             EngineKind::Postgres => self.installed::<Postgres>(shard).await,
@@ -142,7 +142,7 @@ impl Relocator {
         }
     }
 
-    async fn installed<DB: Relocating>(&self, shard: ShardId) -> Result<Vec<String>, MoveError> {
+    async fn installed<DB: Relocating>(&self, shard: ShardId) -> Result<Installed, MoveError> {
         let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
         Ok(DB::installed(&mut connection).await?)
     }

@@ -196,25 +196,24 @@ impl<DB: Relocating> Batch<'_, DB> {
         }
     }
 
-    /// Removes the triggers where no other move needs them, if they are not to stay. Whether none did on either shard.
+    /// Has the triggers fire no more where no other move needs them, if they are not to stay. Whether none did on either shard.
     async fn disarm_if_idle(&mut self) -> Result<bool, MoveError> {
         if self.capture == Capture::Always {
             return Ok(true);
         }
         let target_is_idle = self.is_idle(self.record.target()).await?;
         let source_is_idle = self.is_idle(self.record.source()).await?;
-        let manifest = self.manifest;
         let [source, target] = self.sides();
         // What fences need stays: whoever removes triggers looks for those.
         tokio::join!(
             async {
                 if target_is_idle {
-                    target.disarm(manifest).await;
+                    target.disarm().await;
                 }
             },
             async {
                 if source_is_idle {
-                    source.disarm(manifest).await;
+                    source.disarm().await;
                 }
             }
         );
@@ -255,7 +254,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         self.record.phase = MovePhase::Aborting;
         self.delete_at_target().await?;
         let (id, ids) = (Value::from(&self.record.id), self.ids.clone());
-        let armed = DB::installed(&mut self.pair.source).await?;
+        let armed = DB::installed(&mut self.pair.source).await?.names;
         let manifest = self.manifest;
         self.side(Side::Source).owned_patiently("lift the fence", async |connection| {
             DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;

@@ -307,7 +307,7 @@ impl Relocator {
     }
 
     /// Removes what moves that are over have left on the area's shards, and names what is still
-    /// needed.
+    /// needed. On PostgreSQL that goes also for triggers that moves have disabled, for the next ones to enable.
     ///
     /// # Errors
     ///

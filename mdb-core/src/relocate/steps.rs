@@ -8,7 +8,7 @@ use super::fail::pass;
 use super::pace::BatchPace;
 use super::record::MovePhase;
 use super::report::{MoveReport, TableReceipt};
-use crate::engine::relocating::{Relocating, Side, StepError, Taken};
+use crate::engine::relocating::{Relocating, Side, StepError, Taken, Touched};
 
 /// How few changes are left to the fenced window.
 const FEW_CHANGES: u64 = 50;
@@ -168,15 +168,18 @@ impl<DB: Relocating> Batch<'_, DB> {
 
     /// Catches up to the very last change, while nobody makes new ones: where few were left, one round takes them all.
     /// Should there be another one all the same, it is found when the move is decided.
-    pub(super) async fn drain(&mut self, until: Instant) -> Result<(), StepError> {
+    /// Says what each round has touched.
+    pub(super) async fn drain(&mut self, until: Instant) -> Result<Vec<Touched>, StepError> {
         let pace = BatchPace::hurried(self.progress);
         let (manifest, owner) = (self.manifest, self.owner);
         let id = self.record.id.clone();
+        let mut touched = Vec::new();
         loop {
             let caught_up = DB::catch_up(&mut self.pair, manifest, &id, owner, &pace);
             let taken = pass(caught_up).await?;
+            touched.push(taken.touched);
             if taken.records <= FEW_CHANGES {
-                return Ok(());
+                return Ok(touched);
             }
             if Instant::now() >= until {
                 return Err(StepError::Busy);

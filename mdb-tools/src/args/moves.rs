@@ -92,6 +92,8 @@ pub(crate) enum MoveCommand {
 
     /// Remove what moves that are over have left: fences, half copies, triggers, change tables
     ///
+    /// On PostgreSQL that goes also for triggers that were disabled when a move was over, for the next one to enable.
+    ///
     /// JSON: {"shard","server","database","what","outcome"}; outcome is removed; needed, by a move that
     /// is not over; awaited, until processes that have not been heard of are gone; or doubtful: it does
     /// not agree with the catalog, and is never removed.

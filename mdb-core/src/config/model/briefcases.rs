@@ -6,8 +6,8 @@ use crate::config::names::BriefcaseName;
 /// When the triggers stand on an area's tables that record what changes in a briefcase on the move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Capture {
-    /// While briefcases are moved: the first move of a run installs them, its last one removes them. At rest
-    /// they cost nothing. The default.
+    /// While briefcases are moved: the first move of a run installs them, its last one removes them, or disables them on
+    /// PostgreSQL. At rest they cost nothing. The default.
     Moving,
     /// For good, from the first move on or beforehand: a move then takes no lock on a table, and begins at
     /// once. Each written row is looked up in a table that is empty at rest.

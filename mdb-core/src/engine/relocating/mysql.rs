@@ -34,8 +34,8 @@ use sqlx::mysql::{MySqlConnection, MySqlDatabaseError, MySqlRow};
 use sqlx::{Database, Executor, MySql, Row, TransactionManager};
 
 use super::{
-    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, Span,
-    StepError, TableSum, Taken, joined,
+    Amount, Installed, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair,
+    Relocating, Span, StepError, TableSum, Taken, joined,
 };
 use crate::engine::{Engine, ErrorClass};
 
@@ -100,17 +100,15 @@ impl Relocating for MySql {
         arming::arm(connection, manifest, limit).await
     }
 
-    async fn disarm(
-        connection: &mut MySqlConnection,
-        _: &Manifest,
-        limit: Duration,
-    ) -> Result<(), StepError> {
+    async fn disarm(connection: &mut MySqlConnection, limit: Duration) -> Result<(), StepError> {
         arming::disarm(connection, limit).await
     }
 
-    async fn installed(connection: &mut MySqlConnection) -> Result<Vec<String>, sqlx::Error> {
-        let installed = arming::installed(connection).await?;
-        Ok(installed.into_iter().map(|object| object.name).collect())
+    async fn installed(connection: &mut MySqlConnection) -> Result<Installed, sqlx::Error> {
+        let installed = arming::installed(connection).await?.into_iter();
+        Ok(Installed::enabled(
+            installed.map(|object| object.name).collect(),
+        ))
     }
 
     async fn copy(

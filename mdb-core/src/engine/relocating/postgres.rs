@@ -2,6 +2,7 @@
 //!
 //! - `triggers`: row triggers that record changes or refuse them, and the change tables.
 //! - `locks`: advisory locks that stand for briefcases; sessions.
+//! - `turns`: fencing and flipping.
 //! - `copy`: binary COPY out of the one server and into the other, inside one snapshot of the source.
 //! - `delete`: deleting them again, a bounded number at a time.
 //! - `changes`: catching up with what the triggers recorded.
@@ -20,6 +21,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod triggers;
+mod turns;
 mod unchecked;
 
 use std::time::Duration;
@@ -30,8 +32,8 @@ use sqlx::postgres::{PgConnection, PgRow, PgTransactionManager};
 use sqlx::{Executor, Postgres, Row, TransactionManager};
 
 use super::{
-    Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, Span, StepError,
-    TableSum, Taken, joined,
+    Amount, Installed, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, Span,
+    StepError, TableSum, Taken, Turn, joined,
 };
 use crate::engine::{Engine, ErrorClass};
 use briefcases::Briefcases;
@@ -82,13 +84,10 @@ impl Relocating for Postgres {
             Ok(()) => Ok(()),
             Err(error) => {
                 rollback(connection).await?;
-                Err(match &error {
-                    sqlx::Error::Database(refused)
-                        if refused.code().as_deref() == Some(DIVISION_BY_ZERO) =>
-                    {
-                        StepError::NotOwner
-                    }
-                    _ => error.into(),
+                Err(if is_code(&error, DIVISION_BY_ZERO) {
+                    StepError::NotOwner
+                } else {
+                    error.into()
                 })
             }
         }
@@ -106,6 +105,17 @@ impl Relocating for Postgres {
         locks::lock_exclusive(connection, ids, limit).await
     }
 
+    async fn turn_at_once(
+        connection: &mut PgConnection,
+        manifest: &Manifest,
+        id: &MoveId,
+        owner: OwnerToken,
+        briefcases: &[Gdid],
+        turn: Turn<'_>,
+    ) -> Option<Result<(), StepError>> {
+        Some(turns::take(connection, manifest, id, owner, briefcases, turn).await)
+    }
+
     async fn arm(
         connection: &mut PgConnection,
         manifest: &Manifest,
@@ -114,15 +124,15 @@ impl Relocating for Postgres {
         triggers::arm(connection, manifest, limit).await
     }
 
-    async fn disarm(
-        connection: &mut PgConnection,
-        _: &Manifest,
-        limit: Duration,
-    ) -> Result<(), StepError> {
+    async fn disarm(connection: &mut PgConnection, limit: Duration) -> Result<(), StepError> {
         triggers::disarm(connection, limit).await
     }
 
-    async fn installed(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    async fn uninstall(connection: &mut PgConnection, limit: Duration) -> Result<(), StepError> {
+        triggers::uninstall(connection, limit).await
+    }
+
+    async fn installed(connection: &mut PgConnection) -> Result<Installed, sqlx::Error> {
         triggers::installed(connection).await
     }
 
@@ -165,8 +175,8 @@ impl Relocating for Postgres {
         manifest: &Manifest,
         id: &MoveId,
     ) -> Result<u64, sqlx::Error> {
-        let recorded = changes::recorded(connection, manifest, id).await?;
-        Ok(recorded.iter().map(|table| table.all).sum())
+        let records = changes::recorded(connection, manifest, id).await?;
+        Ok(records.count())
     }
 
     async fn sums(
@@ -249,6 +259,10 @@ fn require_owner(id: &MoveId, owner: OwnerToken) -> String {
         literal(id.as_str()),
         owner.get()
     )
+}
+
+fn is_code(error: &sqlx::Error, code: &str) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some(code))
 }
 
 /// Reads what [`select_owner`] selected last.

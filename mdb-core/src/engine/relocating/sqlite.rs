@@ -24,8 +24,8 @@ use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
 use super::{
-    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, Span,
-    StepError, TableSum, Taken, joined,
+    Amount, Installed, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair,
+    Relocating, Span, StepError, TableSum, Taken, joined,
 };
 use crate::engine::{Engine, ErrorClass, Value};
 use transactions::{at_once, begin_as_mover, end};
@@ -100,20 +100,15 @@ impl Relocating for Sqlite {
         capture::arm(connection, manifest).await
     }
 
-    async fn disarm(
-        connection: &mut SqliteConnection,
-        _: &Manifest,
-        _: Duration,
-    ) -> Result<(), StepError> {
+    async fn disarm(connection: &mut SqliteConnection, _: Duration) -> Result<(), StepError> {
         capture::disarm(connection).await
     }
 
-    async fn installed(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
-        Ok(capture::installed(connection)
-            .await?
-            .into_iter()
-            .map(|(_, name)| name)
-            .collect())
+    async fn installed(connection: &mut SqliteConnection) -> Result<Installed, sqlx::Error> {
+        let installed = capture::installed(connection).await?.into_iter();
+        Ok(Installed::enabled(
+            installed.map(|(_, name)| name).collect(),
+        ))
     }
 
     async fn spare_checks(pair: &mut Pair<Self>, manifest: &Manifest) -> Result<(), sqlx::Error> {

@@ -7,7 +7,7 @@ use mdb_gdid::Gdid;
 use super::survey::Survey;
 use super::{Kind, Leftover, LeftoverState, Remains};
 use crate::engine::Value;
-use crate::engine::relocating::FenceState;
+use crate::engine::relocating::{FenceState, Installed, TriggerState};
 use crate::relocate::error::MoveError;
 use crate::relocate::record::{MovePhase, MoveRecord};
 use crate::relocate::relocator::Relocator;
@@ -104,18 +104,24 @@ impl<'c> Judge<'c> {
         let is_in_use = moves.any(|record| self.relocator.concerns(record, survey.area, shard));
         let needed = is_in_use.then_some(LeftoverState::Needed);
         let state = needed.into_iter().chain(kept).next();
-        if !survey.installed.is_empty() {
+        let Installed {
+            names,
+            state: fires,
+        } = survey.installed;
+        if !names.is_empty() {
+            let names = names.join(", ");
+            let (what, kind) = match fires {
+                TriggerState::Enabled => ("triggers and change tables", Kind::Installed),
+                TriggerState::Disabled => ("disabled triggers and change tables", Kind::Disabled),
+            };
             found.push(Remains {
                 area: survey.area,
                 leftover: Leftover {
                     shard,
-                    what: format!(
-                        "triggers and change tables: {}",
-                        survey.installed.join(", ")
-                    ),
+                    what: format!("{what}: {names}"),
                     state: state.unwrap_or(LeftoverState::Removable),
                 },
-                kind: Kind::Installed,
+                kind,
             });
         }
         Ok(found)

@@ -53,12 +53,14 @@ impl Relocator {
                 self.servers.pool(shard).execute(forget, &by).await?;
                 Ok(true)
             }
-            Kind::Installed => self.disarm::<DB>(&mut connection, remains).await,
+            Kind::Installed | Kind::Disabled => {
+                self.uninstall::<DB>(&mut connection, remains).await
+            }
         }
     }
 
     /// Removes the triggers, unless a move needs them.
-    async fn disarm<DB: Relocating>(
+    async fn uninstall<DB: Relocating>(
         &self,
         connection: &mut DB::Connection,
         remains: &Remains,
@@ -67,9 +69,8 @@ impl Relocator {
         if self.is_in_use(remains.area, shard).await? {
             return Ok(false);
         }
-        let nothing = Manifest::new(Vec::new());
         patiently::<DB, _>("remove triggers", async || {
-            DB::disarm(connection, &nothing, LOCK_LIMIT).await
+            DB::uninstall(connection, LOCK_LIMIT).await
         })
         .await?;
         if !self.is_in_use(remains.area, shard).await? {

@@ -1,7 +1,7 @@
 //! What a shard has of moves.
 
 use crate::config::Capture;
-use crate::engine::relocating::FenceState;
+use crate::engine::relocating::{FenceState, Installed};
 use crate::relocate::error::MoveError;
 use crate::relocate::relocator::Relocator;
 use crate::topology::{AreaIndex, ShardId};
@@ -14,13 +14,13 @@ pub(super) struct Survey {
     pub(super) fences: Vec<(String, FenceState)>,
     /// Moves whose movers are noted here.
     pub(super) marks: Vec<String>,
-    /// The names of triggers, functions and change tables, where they don't stay for good.
-    pub(super) installed: Vec<String>,
+    /// Triggers, functions and change tables, where they don't stay for good.
+    pub(super) installed: Installed,
 }
 
 impl Survey {
     pub(super) fn is_empty(&self) -> bool {
-        self.fences.is_empty() && self.marks.is_empty() && self.installed.is_empty()
+        self.fences.is_empty() && self.marks.is_empty() && self.installed.names.is_empty()
     }
 }
 
@@ -46,7 +46,7 @@ impl Relocator {
         let installed = match self.config.areas()[area.get()].capture() {
             Capture::Moving => self.installed_on(shard).await?,
             // No move has left them: they belong there.
-            Capture::Always => Vec::new(),
+            Capture::Always => Installed::enabled(Vec::new()),
         };
         Ok(Survey {
             area,

@@ -11,6 +11,7 @@
 //! other tables are updated in place, and deleted when nothing refers to them any more. When a unique
 //! value gets in the way there, everything is copied anew.
 
+mod records;
 mod replace;
 
 use std::fmt::Write;
@@ -23,10 +24,13 @@ use super::{
     Briefcases, LOCK_LIMIT, busy, columns, ids, is_owner, joined, keys, mover_settings, numbered,
     quoted, rollback, run, select_owner,
 };
+pub(super) use records::recorded;
+use records::{Recorded, Records};
+
 use crate::engine::Engine;
 use crate::engine::relocating::{
     Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError, Taken,
-    Touched, changed,
+    Touched,
 };
 
 /// From how many bytes on a temporary table is emptied by making its file anew.
@@ -34,13 +38,6 @@ const EMPTIED: u32 = 1 << 20;
 
 /// How many records of one table make statistics of them worth while.
 const MANY_RECORDS: u64 = 1000;
-
-/// How many changes of one table are recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Recorded {
-    pub(super) all: u64,
-    deep: u64,
-}
 
 /// What a round has to do with a table.
 #[derive(Clone, Copy)]
@@ -53,44 +50,6 @@ struct Part<'m> {
     is_referred: bool,
 }
 
-/// One for each table. A statement that the session keeps, as services wait for it at last.
-pub(super) async fn recorded(
-    connection: &mut PgConnection,
-    manifest: &Manifest,
-    id: &MoveId,
-) -> Result<Vec<Recorded>, sqlx::Error> {
-    let tables = manifest.tables().iter();
-    let counts: Vec<String> = tables
-        .map(|table| {
-            format!(
-                "SELECT {}::bigint AS number, count(*) AS recorded, count(*) FILTER (WHERE deep) AS deep \
-                 FROM {} WHERE gdid IN (SELECT gdid FROM mdb_fence WHERE move = $1)",
-                table.number,
-                table.change_table(),
-            )
-        })
-        .collect();
-    if counts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let sql = format!("{} ORDER BY number", counts.join(" UNION ALL "));
-    let rows = sqlx::query(&sql)
-        .bind(id.as_str())
-        .fetch_all(connection)
-        .await?;
-    let count = |row: &PgRow, name: &str| -> Result<u64, sqlx::Error> {
-        Ok(row.try_get::<i64, _>(name)?.unsigned_abs())
-    };
-    rows.iter()
-        .map(|row| {
-            Ok(Recorded {
-                all: count(row, "recorded")?,
-                deep: count(row, "deep")?,
-            })
-        })
-        .collect()
-}
-
 pub(super) async fn catch_up(
     pair: &mut Pair<Postgres>,
     manifest: &Manifest,
@@ -98,30 +57,28 @@ pub(super) async fn catch_up(
     owner: OwnerToken,
     pace: &dyn Pace,
 ) -> Result<Taken, StepError> {
-    let counts = recorded(&mut pair.source, manifest, id)
+    let records = recorded(&mut pair.source, manifest, id)
         .await
         .map_err(busy)?;
-    if counts.iter().all(|table| table.all == 0) {
+    if records.count() == 0 {
         return Ok(Taken::nothing());
     }
     let briefcases = Briefcases::of(&mut pair.source, id).await.map_err(busy)?;
-    if let Some(analyze) = analyze(manifest, &counts) {
+    if let Some(analyze) = analyze(manifest, &records.tables) {
         run(&mut pair.source, &analyze).await.map_err(busy)?;
     }
     let round = async {
-        let reading = async {
-            let counts = begin_source(&mut pair.source, manifest, id, owner).await?;
-            let changed = changed::<Postgres>(&mut pair.source, manifest, id).await;
-            Ok::<_, StepError>((counts, changed.map_err(busy)?))
-        };
         // Both to their end, so that neither is left halfway.
-        let (read, begun) =
-            tokio::join!(reading, begin_target(&mut pair.target, manifest, id, owner));
-        let (counts, touched) = read?;
+        let (records, begun) = tokio::join!(
+            begin_source(&mut pair.source, manifest, id, owner),
+            begin_target(&mut pair.target, manifest, id, owner)
+        );
+        let records = records?;
         let mut taken = Taken {
-            records: counts.iter().map(|table| table.all).sum(),
-            touched: Touched::These(touched),
+            records: records.count(),
+            touched: Touched::These(records.touched),
         };
+        let counts = records.tables;
         let parts = prepare(&mut pair.target, manifest, &counts, &begun?).await?;
         match apply(pair, manifest, &briefcases, id, &parts, pace).await {
             Err(StepError::Database(error)) if is_in_the_way(&error) => {
@@ -168,7 +125,7 @@ async fn begin_source(
     manifest: &Manifest,
     id: &MoveId,
     owner: OwnerToken,
-) -> Result<Vec<Recorded>, StepError> {
+) -> Result<Records, StepError> {
     let sql = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ; {}{}{}",
         mover_settings(id, LOCK_LIMIT),

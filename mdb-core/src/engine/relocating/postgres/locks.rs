@@ -35,15 +35,23 @@ pub(super) async fn lock_exclusive(
     ids: &[Gdid],
     limit: Duration,
 ) -> Result<(), StepError> {
+    run(connection, &exclusive(ids, limit))
+        .await
+        .map(drop)
+        .map_err(busy)
+}
+
+/// The statements of [`lock_exclusive`].
+pub(super) fn exclusive(ids: &[Gdid], limit: Duration) -> String {
     let Some([class, _]) = ids.first().map(|id| advisory_key(*id)) else {
-        return Ok(());
+        return String::new();
     };
     // Sorted, so that two movers don't wait for each other.
     let numbers: BTreeSet<i32> = ids.iter().map(|id| advisory_key(*id)[1]).collect();
     let stripes: BTreeSet<i64> = ids.iter().map(|id| stripe(*id)).collect();
     // One statement, whose time-out bounds all waits together; it stays for the rest of the
     // transaction, in which others are kept waiting.
-    let sql = format!(
+    format!(
         "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = {limit}; \
          SET LOCAL idle_in_transaction_session_timeout = {silence}; \
          WITH locks AS MATERIALIZED (SELECT pg_advisory_xact_lock({class}, number) FROM unnest('{{{numbers}}}'::integer[]) AS number) \
@@ -54,8 +62,7 @@ pub(super) async fn lock_exclusive(
         silence = SILENCE.as_millis(),
         numbers = list(&numbers),
         stripes = list(&stripes),
-    );
-    run(connection, &sql).await.map(drop).map_err(busy)
+    )
 }
 
 fn list<T: ToString>(numbers: &BTreeSet<T>) -> String {

@@ -4,6 +4,10 @@
 //! They are no constraint triggers, so nobody can defer them, and they fire for replicated changes
 //! too. The mover's own writes don't queue them at all.
 //!
+//! When no move needs them any more they are disabled, and stay: a session keeps what PL/pgSQL has compiled for a trigger
+//! for as long as it lives, also when that one is dropped, so each new one would leave a little more in the
+//! sessions of services. Neither does a trigger that is disabled keep readers waiting, as one that is dropped.
+//!
 //! What makes them certain:
 //!
 //! - The lock of the briefcase is shared first, and then, in a statement of its own that sees what
@@ -25,11 +29,16 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{busy, literal, quoted, rollback, run};
 use crate::engine::Engine;
-use crate::engine::relocating::{ADVISORY_CLASS, Manifest, MovedTable, StepError};
+use crate::engine::relocating::{
+    ADVISORY_CLASS, Installed, Manifest, MovedTable, StepError, TriggerState,
+};
 
 /// The name of the row triggers, and what those against TRUNCATE add to it.
 const TRIGGER: &str = "mdb_capture";
 const TRUNCATE: &str = "_truncate";
+
+/// From how many bytes on a change table is emptied by making its file anew.
+const EMPTIED: u32 = 1 << 20;
 
 /// Where tables and functions are looked for and made.
 struct Place {
@@ -177,20 +186,28 @@ impl<'m> Wanted<'m> {
         i64::try_from(self.table.number).unwrap_or(i64::MAX)
     }
 
+    /// A condition: everything is in place, whether the triggers fire or not.
+    fn is_there(&self) -> String {
+        self.triggers_are("")
+    }
+
     /// A condition.
     fn is_installed(&self) -> String {
+        self.triggers_are(" AND t.tgenabled = 'A'")
+    }
+
+    fn triggers_are(&self, enabled: &str) -> String {
         let table = literal(&self.relation);
-        let fires = |name: &str, function: &str| {
+        let are = |name: &str, function: &str| {
             format!(
                 "EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid \
-                 WHERE t.tgrelid = {table}::regclass AND t.tgname = '{name}' AND p.proname = '{function}' \
-                 AND t.tgenabled = 'A')"
+                 WHERE t.tgrelid = {table}::regclass AND t.tgname = '{name}' AND p.proname = '{function}'{enabled})"
             )
         };
         format!(
             "{} AND {} AND to_regclass({}) IS NOT NULL",
-            fires(TRIGGER, &self.row_function),
-            fires(&format!("{TRIGGER}{TRUNCATE}"), &self.truncate_function),
+            are(TRIGGER, &self.row_function),
+            are(&format!("{TRIGGER}{TRUNCATE}"), &self.truncate_function),
             literal(&self.changes),
         )
     }
@@ -208,8 +225,7 @@ impl<'m> Wanted<'m> {
         let mut steps = format!(
             "CREATE OR REPLACE FUNCTION {schema}.{}() {}; CREATE OR REPLACE FUNCTION {schema}.{}() {}; \
              DROP TABLE IF EXISTS {changes}; \
-             CREATE TABLE {changes} AS SELECT ''::bytea AS gdid, false AS deep, {} FROM {table} AS t WITH NO DATA; \
-             UPDATE {schema}.mdb_stripe SET version = version + 1; ",
+             CREATE TABLE {changes} AS SELECT ''::bytea AS gdid, false AS deep, {} FROM {table} AS t WITH NO DATA; ",
             self.row_function,
             self.row_body,
             self.truncate_function,
@@ -233,15 +249,22 @@ impl<'m> Wanted<'m> {
                 steps,
                 "CREATE OR REPLACE TRIGGER {trigger} {event} \
                  WHEN (coalesce(current_setting('mdb.mover', true), '') = '') \
-                 EXECUTE FUNCTION {schema}.{function}(); \
-                 ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}; ",
+                 EXECUTE FUNCTION {schema}.{function}(); ",
             );
         }
         format!(
             "DO {} ",
             literal(&format!(
-                "BEGIN IF NOT ({}) THEN {steps} END IF; END",
-                self.is_installed()
+                "BEGIN IF NOT ({}) THEN \
+                 IF NOT ({}) THEN {steps} \
+                 ELSIF EXISTS (SELECT FROM {changes}) OR pg_relation_size({}) > {EMPTIED} THEN \
+                 TRUNCATE {changes}; END IF; \
+                 UPDATE {schema}.mdb_stripe SET version = version + 1; \
+                 ALTER TABLE {table} ENABLE ALWAYS TRIGGER {TRIGGER}, ENABLE ALWAYS TRIGGER {TRIGGER}{TRUNCATE}; \
+                 END IF; END",
+                self.is_installed(),
+                self.is_there(),
+                literal(changes),
             ))
         )
     }
@@ -251,23 +274,28 @@ impl<'m> Wanted<'m> {
 struct Object {
     /// The table, of a trigger.
     table: Option<String>,
-    /// The statement that removes it.
+    /// Whether it is a trigger that fires.
+    fires: bool,
+    /// The statements that remove it, and that have a trigger fire no more.
     remove: String,
+    disable: String,
     name: String,
 }
 
 /// Triggers come first, table by table.
 async fn objects(connection: &mut PgConnection) -> Result<Vec<Object>, sqlx::Error> {
-    let sql = "SELECT c.relname::text AS on_table, \
-            format('DROP TRIGGER %I ON %s', t.tgname, c.oid::regclass) AS remove, t.tgname || ' on ' || c.relname AS name \
+    let sql = "SELECT c.relname::text AS on_table, t.tgenabled <> 'D' AS fires, \
+            format('DROP TRIGGER %I ON %s', t.tgname, c.oid::regclass) AS remove, \
+            format('ALTER TABLE %s DISABLE TRIGGER %I', c.oid::regclass, t.tgname) AS disable, \
+            t.tgname || ' on ' || c.relname AS name \
         FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid \
         WHERE t.tgname IN ('mdb_capture', 'mdb_capture_truncate') AND t.tgparentid = 0 \
           AND c.relnamespace = current_schema()::regnamespace \
         UNION ALL \
-        SELECT NULL, format('DROP TABLE IF EXISTS %I', c.relname), c.relname::text FROM pg_class c \
+        SELECT NULL, false, format('DROP TABLE IF EXISTS %I', c.relname), '', c.relname::text FROM pg_class c \
         WHERE c.relname ~ '^mdb_change_[0-9]+$' AND c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace \
         UNION ALL \
-        SELECT NULL, format('DROP FUNCTION IF EXISTS %I()', p.proname), p.proname::text FROM pg_proc p \
+        SELECT NULL, false, format('DROP FUNCTION IF EXISTS %I()', p.proname), '', p.proname::text FROM pg_proc p \
         WHERE p.proname ~ '^mdb_capture_[0-9]+_' AND p.pronamespace = current_schema()::regnamespace \
         ORDER BY on_table, name";
     let rows = run(connection, sql).await?;
@@ -275,34 +303,66 @@ async fn objects(connection: &mut PgConnection) -> Result<Vec<Object>, sqlx::Err
         .map(|row| {
             Ok(Object {
                 table: row.try_get("on_table")?,
+                fires: row.try_get("fires")?,
                 remove: row.try_get("remove")?,
+                disable: row.try_get("disable")?,
                 name: row.try_get("name")?,
             })
         })
         .collect()
 }
 
-pub(super) async fn installed(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+pub(super) async fn installed(connection: &mut PgConnection) -> Result<Installed, sqlx::Error> {
     let objects = objects(connection).await?;
-    Ok(objects.into_iter().map(|object| object.name).collect())
+    let has_triggers = objects.iter().any(|object| object.table.is_some());
+    let lies_still = has_triggers && !objects.iter().any(|object| object.fires);
+    Ok(Installed {
+        names: objects.into_iter().map(|object| object.name).collect(),
+        state: if lies_still {
+            TriggerState::Disabled
+        } else {
+            TriggerState::Enabled
+        },
+    })
 }
 
+/// Has the triggers fire no more, where no fence needs them: a transaction for each table.
 pub(super) async fn disarm(
     connection: &mut PgConnection,
     limit: Duration,
 ) -> Result<(), StepError> {
-    // A transaction for each table, and one for all that no trigger needs any more.
-    for group in objects(connection)
-        .await?
-        .chunk_by(|a, b| a.table == b.table)
-    {
-        let remove: Vec<&str> = group.iter().map(|object| object.remove.as_str()).collect();
-        // Another move may have fenced briefcases since somebody looked, and rely on its triggers.
-        let remove = format!(
-            "DO $mdb$ BEGIN IF NOT EXISTS (SELECT FROM mdb_fence) THEN {}; END IF; END $mdb$",
-            remove.join("; ")
-        );
-        at_once(connection, &remove, limit).await?;
+    let mut objects = objects(connection).await?;
+    objects.retain(|object| object.fires);
+    for group in objects.chunk_by(|a, b| a.table == b.table) {
+        let disable = group.iter().map(|object| object.disable.as_str());
+        unless_fenced(connection, disable, limit).await?;
     }
     Ok(())
+}
+
+/// Removes everything: a transaction for each table, and one for all that no trigger needs any more.
+pub(super) async fn uninstall(
+    connection: &mut PgConnection,
+    limit: Duration,
+) -> Result<(), StepError> {
+    let objects = objects(connection).await?;
+    for group in objects.chunk_by(|a, b| a.table == b.table) {
+        let remove = group.iter().map(|object| object.remove.as_str());
+        unless_fenced(connection, remove, limit).await?;
+    }
+    Ok(())
+}
+
+/// Another move may have fenced briefcases since somebody looked, and rely on its triggers.
+async fn unless_fenced<'s>(
+    connection: &mut PgConnection,
+    statements: impl Iterator<Item = &'s str>,
+    limit: Duration,
+) -> Result<(), StepError> {
+    let statements: Vec<&str> = statements.collect();
+    let sql = format!(
+        "DO $mdb$ BEGIN IF NOT EXISTS (SELECT FROM mdb_fence) THEN {}; END IF; END $mdb$",
+        statements.join("; ")
+    );
+    at_once(connection, &sql, limit).await
 }

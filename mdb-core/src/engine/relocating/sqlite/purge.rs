@@ -72,7 +72,12 @@ async fn delete_from(
         {
             let stretch = Stretch::of(&counted, &(fitting..fitting + 1), cursor);
             let left = limit - deleted;
-            deleted += delete_part(connection, manifest, id, next, &stretch, left).await?;
+            let part = delete_part(connection, manifest, id, next, &stretch, left).await?;
+            if part == 0 {
+                // A trigger of the user's keeps what is left.
+                break;
+            }
+            deleted += part;
         }
     }
     Ok(deleted)

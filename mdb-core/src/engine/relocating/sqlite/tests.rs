@@ -170,16 +170,18 @@ async fn arming_can_be_repeated_and_taken_back() {
             .await
             .unwrap();
         assert_eq!(
-            Sqlite::installed(&mut f.pair.source).await.unwrap().len(),
+            Sqlite::installed(&mut f.pair.source)
+                .await
+                .unwrap()
+                .names
+                .len(),
             4 * 4
         );
     }
     for _ in 0..2 {
-        Sqlite::disarm(&mut f.pair.source, &f.manifest, limit)
-            .await
-            .unwrap();
+        Sqlite::disarm(&mut f.pair.source, limit).await.unwrap();
         assert_eq!(
-            Sqlite::installed(&mut f.pair.source).await.unwrap(),
+            Sqlite::installed(&mut f.pair.source).await.unwrap().names,
             [""; 0]
         );
     }

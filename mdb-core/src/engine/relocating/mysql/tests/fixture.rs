@@ -191,7 +191,7 @@ impl Fixture {
 
     pub(super) async fn disarm(&mut self) {
         let source = &mut self.pair.source;
-        while let Err(error) = MySql::disarm(source, &self.manifest, LIMIT).await {
+        while let Err(error) = MySql::disarm(source, LIMIT).await {
             assert!(matches!(error, StepError::Busy), "{error:?}");
         }
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::mysql::mark_session;
 
 async fn installed(connection: &mut MySqlConnection) -> Vec<String> {
-    MySql::installed(connection).await.unwrap()
+    MySql::installed(connection).await.unwrap().names
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn a_busy_table_is_left_alone() {
     f.arm().await;
     user.execute("BEGIN").await.unwrap();
     user.execute("SELECT * FROM item").await.unwrap();
-    let disarmed = MySql::disarm(&mut f.pair.source, &f.manifest, LIMIT).await;
+    let disarmed = MySql::disarm(&mut f.pair.source, LIMIT).await;
     assert!(matches!(disarmed, Err(StepError::Busy)), "{disarmed:?}");
     user.execute("COMMIT").await.unwrap();
     f.disarm().await;
@@ -120,13 +120,13 @@ async fn arming_notices_who_has_disarmed() {
     let mut user = f.connect().await;
     user.execute("BEGIN").await.unwrap();
     user.execute("SELECT * FROM note").await.unwrap();
-    let disarmed = MySql::disarm(&mut other, &f.manifest, LIMIT).await;
+    let disarmed = MySql::disarm(&mut other, LIMIT).await;
     assert!(matches!(disarmed, Err(StepError::Busy)), "{disarmed:?}");
     assert!(installed(&mut other).await.len() < 4 * 4);
     user.execute("COMMIT").await.unwrap();
     f.arm().await;
     assert_eq!(installed(&mut other).await.len(), 4 * 4);
-    while let Err(error) = MySql::disarm(&mut other, &f.manifest, LIMIT).await {
+    while let Err(error) = MySql::disarm(&mut other, LIMIT).await {
         assert!(matches!(error, StepError::Busy), "{error:?}");
     }
     f.arm().await;

@@ -1,13 +1,14 @@
 //! Locks, and how long they are waited for.
 
 use super::*;
+use crate::engine::relocating::TriggerState;
 
 #[tokio::test]
 async fn arming_can_be_repeated_and_taken_back() {
     let mut f = Fixture::new().await;
     f.arm().await;
     let source = &mut f.pair.source;
-    let installed = Postgres::installed(source).await.unwrap();
+    let installed = Postgres::installed(source).await.unwrap().names;
     // Two triggers, two functions and a change table each.
     assert_eq!(installed.len(), 5 * 5, "{installed:?}");
     assert!(installed.contains(&"mdb_change_4".to_owned()));
@@ -25,16 +26,50 @@ async fn arming_can_be_repeated_and_taken_back() {
         .unwrap();
     assert_eq!(before, after, "nothing was made anew");
     for _ in 0..2 {
-        let nothing = Manifest::new(Vec::new());
-        Postgres::disarm(&mut f.pair.source, &nothing, LIMIT)
-            .await
-            .unwrap();
-        assert_eq!(
-            Postgres::installed(&mut f.pair.source).await.unwrap(),
-            [""; 0]
-        );
+        Postgres::disarm(&mut f.pair.source, LIMIT).await.unwrap();
+        let disabled = Postgres::installed(&mut f.pair.source).await.unwrap();
+        assert_eq!(disabled.state, TriggerState::Disabled);
+        assert_eq!(disabled.names, installed, "they stay");
     }
     f.client("UPDATE item SET what = 'x'").await.unwrap();
+    assert_eq!(f.number("SELECT count(*) FROM mdb_change_3").await, 0);
+    for _ in 0..2 {
+        Postgres::uninstall(&mut f.pair.source, LIMIT)
+            .await
+            .unwrap();
+        let nothing = Postgres::installed(&mut f.pair.source).await.unwrap();
+        assert_eq!(nothing.names, [""; 0]);
+    }
+    f.client("UPDATE item SET what = 'x'").await.unwrap();
+}
+
+#[tokio::test]
+async fn triggers_that_were_disabled_are_enabled_again() {
+    let mut f = Fixture::new().await;
+    let triggers =
+        "SELECT string_agg(oid::text, ',' ORDER BY oid) FROM pg_trigger WHERE tgname LIKE 'mdb%'";
+    let mut first: Option<String> = None;
+    for _ in 0..3 {
+        f.capture().await;
+        // A session that has compiled them needs to do so once.
+        let found = sqlx::query_scalar(triggers).fetch_one(&mut f.client).await;
+        let found: String = found.unwrap();
+        assert_eq!(first.get_or_insert_with(|| found.clone()), &found);
+        f.client("UPDATE item SET what = what || 'x'")
+            .await
+            .unwrap();
+        f.copy().await;
+        // Only what this time recorded: the last one left something behind.
+        assert_eq!(f.catch_up().await, 6);
+        f.assert_equal().await;
+        f.client("UPDATE item SET what = what || 'y'")
+            .await
+            .unwrap();
+        for side in [&mut f.pair.source, &mut f.pair.target] {
+            run(side, "DELETE FROM mdb_fence").await.unwrap();
+        }
+        Postgres::disarm(&mut f.pair.source, LIMIT).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -80,25 +115,28 @@ async fn a_busy_table_is_left_alone() {
     let on_item =
         "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'item'::regclass AND tgname LIKE 'mdb%'";
     assert_eq!(f.number(on_item).await, 0);
-    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted \
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     assert_eq!(f.number(waiting).await, 0);
     run(&mut writer, "COMMIT").await.unwrap();
     f.arm().await;
-    // Dropping a trigger waits for readers, too.
+    // Readers are no obstacle, but to dropping one.
     run(&mut writer, "BEGIN; SELECT count(*) FROM task")
         .await
         .unwrap();
-    let nothing = Manifest::new(Vec::new());
-    let disarmed = Postgres::disarm(&mut f.pair.source, &nothing, LIMIT).await;
-    assert!(matches!(disarmed, Err(StepError::Busy)), "{disarmed:?}");
-    run(&mut writer, "COMMIT").await.unwrap();
-    Postgres::disarm(&mut f.pair.source, &nothing, LIMIT)
+    Postgres::disarm(&mut f.pair.source, LIMIT).await.unwrap();
+    let removed = Postgres::uninstall(&mut f.pair.source, LIMIT).await;
+    assert!(matches!(removed, Err(StepError::Busy)), "{removed:?}");
+    f.arm().await;
+    run(&mut writer, "UPDATE task SET after = after")
         .await
         .unwrap();
-    assert_eq!(
-        Postgres::installed(&mut f.pair.source).await.unwrap(),
-        [""; 0]
-    );
+    let disarmed = Postgres::disarm(&mut f.pair.source, LIMIT).await;
+    assert!(matches!(disarmed, Err(StepError::Busy)), "{disarmed:?}");
+    run(&mut writer, "COMMIT").await.unwrap();
+    Postgres::disarm(&mut f.pair.source, LIMIT).await.unwrap();
+    let disabled = Postgres::installed(&mut f.pair.source).await.unwrap();
+    assert_eq!(disabled.state, TriggerState::Disabled);
 }
 
 #[tokio::test]
@@ -112,7 +150,8 @@ async fn two_movers_arm_at_the_same_time() {
     );
     a.unwrap();
     b.unwrap();
-    assert_eq!(Postgres::installed(&mut other).await.unwrap().len(), 25);
+    let installed = Postgres::installed(&mut other).await.unwrap();
+    assert_eq!(installed.names.len(), 25);
     f.capture().await;
     f.client("UPDATE task SET after = NULL").await.unwrap();
     f.copy().await;

@@ -1,0 +1,57 @@
+//! The two short transactions around the time in which nobody uses the briefcases.
+
+use mdb_gdid::Gdid;
+
+use super::{Manifest, MoveId, Relocating, StepError};
+use crate::engine::Value;
+
+/// What becomes of all briefcases of a move at the source, while nobody uses them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Turn<'t> {
+    /// Nobody is to use them for so many milliseconds.
+    Fence { milliseconds: i64 },
+    /// They are at the target, as of that epoch: unless changes are left that the target has not got, or the time is over.
+    Flip { target: &'t str, epoch: i64 },
+}
+
+/// Inside a mover's transaction that has locked the briefcases.
+pub(crate) async fn take<DB: Relocating>(
+    connection: &mut DB::Connection,
+    manifest: &Manifest,
+    id: &MoveId,
+    ids: &[Gdid],
+    turn: Turn<'_>,
+) -> Result<(), StepError> {
+    match turn {
+        Turn::Fence { milliseconds } => {
+            let fence = format!(
+                "UPDATE mdb_fence SET state = 2, deadline = {} + ? WHERE move = ? AND state IN (1, 2)",
+                DB::now()
+            );
+            let values = [Value::Integer(milliseconds), id.into()];
+            if DB::execute_own(connection, &fence, &values).await? != ids.len() as u64 {
+                return Err(StepError::NotOwner);
+            }
+        }
+        Turn::Flip { target, epoch } => {
+            if DB::pending_changes(connection, manifest, id).await? > 0 {
+                return Err(StepError::Busy);
+            }
+            let flip = format!(
+                "UPDATE mdb_fence SET state = 3, target = ?, epoch = ?, landed = 0 \
+                 WHERE move = ? AND state = 2 AND deadline > {}",
+                DB::now()
+            );
+            let values = [target.into(), Value::Integer(epoch), id.into()];
+            if DB::execute_own(connection, &flip, &values).await? != ids.len() as u64 {
+                // Somebody may have gone on at the source since the deadline.
+                return Err(StepError::Busy);
+            }
+            DB::execute_own(connection, COUNT_FLIP, &[]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells those who work over all shards that there was a flip.
+pub(crate) const COUNT_FLIP: &str = "UPDATE mdb_shard SET flips = flips + 1";
