@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use mdb_core::error::chain;
 use mdb_core::relocate::{
-    MoveError, MoveOptions, MovePhase, MoveProgress, MoveReport, MoveRequest, Selection,
+    Leftover, MoveError, MoveOptions, MovePhase, MoveProgress, MoveReport, MoveRequest, Selection,
 };
 use mdb_core::{Gdid, Mdb};
 use mdb_tests::bank::{Audit, Bank, SUM, Teller, literal, sum_of, transfer_of, transfers_of};
+use mdb_tests::kit::Kind;
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
 use tokio::task::JoinSet;
@@ -93,7 +94,20 @@ async fn nothing_is_lost_while_tellers_work<DB: TestEngine>() {
     let mdb = bank.open();
     move_while_tellers_work(&bank, &mdb).await;
     let shards = [0, 1].map(|number| bank.shard(&mdb, number));
-    assert_eq!(mdb.relocator().leftovers(&shards).await.unwrap(), []);
+    let relocator = mdb.relocator();
+    assert_eq!(relocator.leftovers(&shards).await.unwrap(), []);
+    // What moves have disabled is not there for good.
+    let always = bank.open_capturing_always().relocator();
+    assert_eq!(always.unprepared(&shards).await.unwrap(), shards);
+    let cleaned = relocator.clean().await.unwrap();
+    assert!(cleaned.iter().all(Leftover::is_removed), "{cleaned:?}");
+    let disabled = if DB::SERVER == Some(Kind::Postgres) {
+        2
+    } else {
+        0
+    };
+    assert_eq!(cleaned.len(), disabled, "{cleaned:?}");
+    assert_eq!(relocator.clean().await.unwrap(), []);
 }
 
 async fn triggers_that_stay_serve_every_move<DB: TestEngine>() {

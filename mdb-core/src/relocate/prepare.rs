@@ -11,7 +11,7 @@ use super::fail::pass;
 use super::manifest::manifest_of;
 use super::relocator::Relocator;
 use crate::config::{Capture, EngineKind};
-use crate::engine::relocating::{Installed, Manifest, Relocating};
+use crate::engine::relocating::{Installed, Manifest, Relocating, TriggerState};
 use crate::topology::{AreaIndex, ShardId};
 
 impl Relocator {
@@ -102,10 +102,11 @@ impl Relocator {
                     Err(MoveError::Plan(PlanError::Refused { .. })) => continue,
                     Err(error) => return Err(error),
                 };
-                let installed: HashSet<String> =
-                    self.installed_on(shard).await?.names.into_iter().collect();
+                let installed = self.installed_on(shard).await?;
+                let is_off = installed.state == TriggerState::Disabled;
+                let names: HashSet<String> = installed.names.into_iter().collect();
                 let mut tables = manifest.tables().iter();
-                if !tables.all(|table| installed.contains(&table.change_table())) {
+                if is_off || !tables.all(|table| names.contains(&table.change_table())) {
                     found.push(shard);
                 }
             }
