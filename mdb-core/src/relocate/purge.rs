@@ -196,7 +196,8 @@ impl<DB: Relocating> Batch<'_, DB> {
         }
     }
 
-    /// Has the triggers fire no more where no other move needs them, if they are not to stay. Whether none did on either shard.
+    /// Has the triggers fire no more where no other move needs them, if they are not to stay. Whether none did on either
+    /// shard.
     async fn disarm_if_idle(&mut self) -> Result<bool, MoveError> {
         if self.capture == Capture::Always {
             return Ok(true);

@@ -14,7 +14,8 @@ use crate::engine::relocating::{
     FenceState, Manifest, MoveId, OwnerToken, QUERIES_AT_ONCE, Relocating, StepError, begin,
 };
 
-/// For how long locks are waited for to disable or remove triggers: they do little harm, and the move is over but for them.
+/// For how long locks are waited for to disable or remove triggers: they do little harm, and the move is over but for
+/// them.
 const DISARM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection of a batch, and what its transactions need to know of the move.
@@ -142,7 +143,10 @@ impl<DB: Relocating> SideOf<'_, DB> {
 
     /// Has the triggers fire no more, unless they are needed, or in use for long.
     pub(super) async fn disarm(self) {
-        let mut patience = Patience::new(self.waits.min(DISARM_PATIENCE), "remove triggers");
+        let mut patience = Patience::new(
+            self.waits.min(DISARM_PATIENCE),
+            "disable or remove triggers",
+        );
         let disarmed = async {
             while let Err(error) = pass(DB::disarm(self.connection, LOCK_LIMIT)).await {
                 patience.after::<DB>(error).await?;

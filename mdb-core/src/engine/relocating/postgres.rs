@@ -261,6 +261,7 @@ fn require_owner(id: &MoveId, owner: OwnerToken) -> String {
     )
 }
 
+/// Whether the server refused something with that SQLSTATE.
 fn is_code(error: &sqlx::Error, code: &str) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some(code))
 }

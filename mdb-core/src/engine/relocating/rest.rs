@@ -64,3 +64,18 @@ pub(crate) async fn rest(wait: Duration, lanes: Lanes) {
         _ => tokio::time::sleep(wait).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_database_with_one_writer_is_left_alone_without_need() {
+        assert!(rest(Duration::ZERO, Lanes::One).now_or_never().is_some());
+        let began = Instant::now();
+        rest(Duration::ZERO, Lanes::WriterAndReaders).await;
+        assert!(began.elapsed() >= GAP);
+    }
+}

@@ -1,7 +1,7 @@
 //! Locks, and how long they are waited for.
 
 use super::*;
-use crate::engine::relocating::TriggerState;
+use crate::engine::relocating::{TriggerState, Turn};
 
 #[tokio::test]
 async fn arming_can_be_repeated_and_taken_back() {
@@ -187,6 +187,49 @@ async fn a_briefcase_in_use_can_not_be_fenced() {
     f.try_fence(FenceState::Fenced, "9e15::bigint")
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_turn_is_taken_only_when_all_is_as_it_should_be() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.copy().await;
+    let take = async |f: &mut Fixture, owner, turn| {
+        let ids = [id(1), id(2)];
+        let source = &mut f.pair.source;
+        let taken = Postgres::turn_at_once(source, &f.manifest, &f.id, owner, &ids, turn).await;
+        taken.unwrap()
+    };
+    let (owner, other) = (f.owner, OwnerToken::random());
+    let fence = |milliseconds| Turn::Fence { milliseconds };
+    let flip = Turn::Flip {
+        target: "b's",
+        epoch: 7,
+    };
+    let count = |state: u8| format!("SELECT count(*) FROM mdb_fence WHERE state = {state}");
+    for turn in [fence(60_000), flip] {
+        let refused = take(&mut f, other, turn).await;
+        assert!(matches!(refused, Err(StepError::NotOwner)), "{refused:?}");
+    }
+    // Not fenced; with a change that the target has not got; too late.
+    let busy = async |f: &mut Fixture| {
+        let refused = take(f, owner, flip).await;
+        assert!(matches!(refused, Err(StepError::Busy)), "{refused:?}");
+    };
+    busy(&mut f).await;
+    f.client("UPDATE account SET extra = 3").await.unwrap();
+    take(&mut f, owner, fence(60_000)).await.unwrap();
+    assert_eq!(f.number(&count(2)).await, 2);
+    busy(&mut f).await;
+    assert!(f.catch_up().await > 0);
+    take(&mut f, owner, fence(-1)).await.unwrap();
+    busy(&mut f).await;
+    assert_eq!(f.number(&count(3)).await, 0);
+
+    take(&mut f, owner, fence(60_000)).await.unwrap();
+    take(&mut f, owner, flip).await.unwrap();
+    assert_eq!(f.number(&count(3)).await, 2);
+    busy(&mut f).await;
 }
 
 #[tokio::test]
