@@ -200,6 +200,9 @@ pub(crate) trait Relocating: Engine {
     /// again.
     const SPANS: usize = 128;
 
+    /// An inner join that looks the right table up by the left one, where the engine can be told to.
+    const JOIN_IN_ORDER: &'static str = "JOIN";
+
     /// Inside a transaction: waits for nobody longer than `limit` from now on in it, and lets it
     /// pass MDB's own triggers as the mover of `id`.
     fn enter_as_mover(

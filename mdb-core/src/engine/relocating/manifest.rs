@@ -1,5 +1,6 @@
 //! The tables that move with a briefcase, ready for SQL.
 
+use super::Relocating;
 use crate::engine::Engine;
 
 /// The tables that move with a briefcase, parents first.
@@ -92,16 +93,16 @@ impl Manifest {
 
     /// The rows `t` of `table` with those above them, joined to `key`: where an engine would not begin with
     /// few keys otherwise.
-    pub(crate) fn joined_to<DB: Engine>(&self, table: &MovedTable, key: &str) -> String {
+    pub(crate) fn joined_to<DB: Relocating>(&self, table: &MovedTable, key: &str) -> String {
         self.joined_as::<DB>(table, "t", key)
     }
 
-    fn joined_as<DB: Engine>(&self, table: &MovedTable, alias: &str, key: &str) -> String {
-        let name = DB::quote(&table.name);
+    fn joined_as<DB: Relocating>(&self, table: &MovedTable, alias: &str, key: &str) -> String {
+        let (name, join) = (DB::quote(&table.name), DB::JOIN_IN_ORDER);
         match &table.reach {
             MovedReach::Key { column } => {
                 format!(
-                    "JOIN {name} {alias} ON {alias}.{} = {key}",
+                    "{join} {name} {alias} ON {alias}.{} = {key}",
                     DB::quote(column)
                 )
             }
@@ -109,7 +110,7 @@ impl Manifest {
                 let parent = &self.tables[*parent];
                 let above = format!("p{}", parent.number);
                 format!(
-                    "{} JOIN {name} {alias} ON {}",
+                    "{} {join} {name} {alias} ON {}",
                     self.joined_as::<DB>(parent, &above, key),
                     joined::<DB>(on, alias, &above)
                 )

@@ -40,6 +40,8 @@ use super::{
 use crate::engine::{Engine, ErrorClass};
 
 impl Relocating for MySql {
+    const JOIN_IN_ORDER: &'static str = "STRAIGHT_JOIN";
+
     async fn enter_as_mover(
         connection: &mut MySqlConnection,
         id: &MoveId,

@@ -37,6 +37,8 @@ impl Relocating for Sqlite {
     // Each is a statement of its own.
     const SPANS: usize = 16;
 
+    const JOIN_IN_ORDER: &'static str = "CROSS JOIN";
+
     async fn enter_as_mover(
         connection: &mut SqliteConnection,
         id: &MoveId,

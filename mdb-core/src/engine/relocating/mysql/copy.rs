@@ -33,7 +33,7 @@ const TARGET_SETTINGS: &str = "SET SESSION sql_mode = 'PIPES_AS_CONCAT,NO_ENGINE
 
 /// Begins a transaction of the source whose reads all see the same, and which waits for a target that
 /// is slower, for as long as it takes.
-pub(super) const BEGIN_SNAPSHOT: &str = "SET SESSION net_write_timeout = 3600 /*M! , SESSION idle_transaction_timeout = 0 */; \
+pub(super) const BEGIN_SNAPSHOT: &str = "SET SESSION net_write_timeout = 3600, SESSION character_set_results = NULL /*M! , SESSION idle_transaction_timeout = 0 */; \
      SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
      START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
@@ -355,7 +355,7 @@ async fn write_long(
     for (place, kind) in reading.kinds.iter().enumerate() {
         let value: Option<&[u8]> = row.try_get_unchecked(place)?;
         query = match kind {
-            Kind::Bytes | Kind::Json => query.bind(value),
+            Kind::Stored | Kind::Bytes | Kind::Json => query.bind(value),
             Kind::Number | Kind::Float | Kind::Notation => {
                 let text = value
                     .map(std::str::from_utf8)

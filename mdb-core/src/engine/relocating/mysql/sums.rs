@@ -1,22 +1,23 @@
-//! Checksums that the servers compute, and the rows that differ.
+//! Counts and checksums, and the rows that differ.
+//!
+//! The servers send their rows, and the mover hashes them: MySQL and MariaDB have no function whose results can be
+//! summed in 128 bits, and what they have takes longer than a row takes to travel.
 
 use std::cmp::Ordering;
-use std::fmt::Write;
 
 use futures_core::stream::BoxStream;
 use futures_util::StreamExt;
+use mdb_gdid::Gdid;
 use sqlx::mysql::{MySqlConnection, MySqlRow};
-use sqlx::{Executor, MySql, Row};
+use sqlx::{Either, Executor, MySql, Row};
+use xxhash_rust::xxh3::xxh3_128;
 
-use super::values::{key_text, row_hash};
+use super::values::{AS_STORED, key_text, sum_list};
 use super::{from_keys, ids, rows_of, run};
 use crate::engine::relocating::{Manifest, MoveId, MovedTable, Pair, Span, TableSum};
 
-/// A limit that limits nothing, but has the server compute each row's hash once and keep it; otherwise
-/// it computes it anew for each half.
-const ALL: u64 = u64::MAX;
-
-/// All tables and spans in one statement, which sees one state of them.
+/// Table by table. Each is read by itself: in a span in which nobody writes that makes no difference, and another one
+/// is summed again.
 pub(super) async fn sums(
     connection: &mut MySqlConnection,
     manifest: &Manifest,
@@ -26,43 +27,53 @@ pub(super) async fn sums(
     let nothing = TableSum { rows: 0, sum: 0 };
     let mut sums = vec![vec![nothing; manifest.tables().len()]; spans.len()];
     let tables = manifest.tables().iter();
-    let queries: Vec<String> = tables
+    let queries: Vec<Summing> = tables
         .flat_map(|table| queries(manifest, table, id, spans))
         .collect();
     if queries.is_empty() {
         return Ok(sums);
     }
-    for row in run(connection, &queries.join(" UNION ALL ")).await? {
-        let place = |column| usize::try_from(number(&row, column)?).map_err(decode);
-        sums[place(1)?][place(0)?] = TableSum {
-            rows: u64::try_from(number(&row, 2)?).map_err(decode)?,
-            // The upper halves' carry is cut off, as that of the whole would be.
-            sum: (number(&row, 3)? << 64).wrapping_add(number(&row, 4)?),
+    let texts: Vec<&str> = queries.iter().map(|query| query.sql.as_str()).collect();
+    run(connection, AS_STORED).await?;
+    let sql = texts.join("; ");
+    let mut steps = connection.fetch_many(sql.as_str());
+    let mut hash = RowHash::default();
+    let mut place = 0;
+    while let Some(step) = steps.next().await {
+        let row = match step? {
+            Either::Left(_) => {
+                place += 1;
+                continue;
+            }
+            Either::Right(row) => row,
         };
+        let Summing { table, span, .. } = queries[place];
+        let (span, first) = match span {
+            Some(span) => (span, 0),
+            None => (hash.span_of(&row, spans)?, 1),
+        };
+        let total = &mut sums[span][table];
+        total.rows += 1;
+        total.sum = total.sum.wrapping_add(hash.of(&row, first)?);
     }
     Ok(sums)
 }
 
-/// What sums one table up.
+/// A query for the rows of one table.
+pub(super) struct Summing {
+    pub(super) sql: String,
+    table: usize,
+    /// In which span they are; `None` if each row begins with its briefcase's id.
+    span: Option<usize>,
+}
+
 pub(super) fn queries(
     manifest: &Manifest,
     table: &MovedTable,
     id: &MoveId,
     spans: &[Span],
-) -> Vec<String> {
-    let lanes = [1, 17].map(|place| {
-        format!(
-            "CAST(COALESCE(SUM(CAST(CONV(SUBSTRING(h, {place}, 16), 16, 10) AS UNSIGNED)), 0) AS CHAR)"
-        )
-    });
-    let sum = |span: &str, columns: &str, rows: &str, group: &str| {
-        format!(
-            "SELECT {}, {span}, COUNT(*), {} FROM (SELECT {columns}{} AS h {rows} LIMIT {ALL}) x{group}",
-            table.number,
-            lanes.join(", "),
-            row_hash(&table.columns, "t"),
-        )
-    };
+) -> Vec<Summing> {
+    let columns = sum_list(table.columns.iter(), "t");
     let ids = ids(id);
     let within = spans.iter().map(|span| {
         let [first, last] = span.digits();
@@ -70,38 +81,73 @@ pub(super) fn queries(
     });
     let within: Vec<String> = within.collect();
     if spans.len() > 1 {
-        let mut numbered = "SELECT gdid, CASE".to_owned();
-        for (number, within) in within.iter().enumerate() {
-            let _ = write!(numbered, " WHEN {within} THEN {number}");
-        }
-        let keys = ids.replacen("SELECT gdid", &format!("{numbered} END AS span"), 1);
-        let keys = format!("{keys} AND ({})", within.join(" OR "));
+        let keys = format!("{ids} AND ({})", within.join(" OR "));
         if let Some(tables) = from_keys(manifest, table, "t", &keys) {
-            let rows = format!("FROM {tables}");
-            return vec![sum("span", "f.span, ", &rows, " GROUP BY span")];
+            return vec![Summing {
+                sql: format!("SELECT f.gdid, {columns} FROM {tables}"),
+                table: table.number,
+                span: None,
+            }];
         }
     }
     let spans = within.iter().enumerate();
     spans
-        .map(|(number, within)| {
+        .map(|(span, within)| {
             let keys = format!("{ids} AND {within}");
             let rows = rows_of(manifest, table, "t", &keys);
-            sum(&number.to_string(), "", &rows, "")
+            Summing {
+                sql: format!("SELECT {columns} {rows}"),
+                table: table.number,
+                span: Some(span),
+            }
         })
         .collect()
 }
 
-fn decode(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
-    sqlx::Error::Decode(error.into())
+/// The hashes of one row after another.
+///
+/// **Canonical form**: for each column a byte, 0 for NULL; otherwise 1, the length in eight big-endian bytes, and the bytes
+/// of what [`sum_list`] reads. The row's hash is XXH3-128 of that.
+#[derive(Default)]
+struct RowHash {
+    canonical: Vec<u8>,
+    /// The span of the last row: rows of a briefcase come together.
+    last: usize,
 }
 
-fn number(row: &MySqlRow, place: usize) -> Result<u128, sqlx::Error> {
-    // The protocol's rows are text.
-    let digits: &[u8] = row.try_get_unchecked(place)?;
-    std::str::from_utf8(digits)
-        .map_err(decode)?
-        .parse()
-        .map_err(|error: std::num::ParseIntError| decode(error))
+impl RowHash {
+    /// The hash of the columns from `first` on.
+    fn of(&mut self, row: &MySqlRow, first: usize) -> Result<u128, sqlx::Error> {
+        self.canonical.clear();
+        for place in first..row.len() {
+            match row.try_get_unchecked::<Option<&[u8]>, _>(place)? {
+                None => self.canonical.push(0),
+                Some(bytes) => {
+                    self.canonical.push(1);
+                    let length = bytes.len() as u64;
+                    self.canonical.extend_from_slice(&length.to_be_bytes());
+                    self.canonical.extend_from_slice(bytes);
+                }
+            }
+        }
+        Ok(xxh3_128(&self.canonical))
+    }
+
+    /// The span of a row that begins with an id.
+    fn span_of(&mut self, row: &MySqlRow, spans: &[Span]) -> Result<usize, sqlx::Error> {
+        let bytes: &[u8] = row.try_get_unchecked(0)?;
+        let bytes: [u8; 12] = bytes.try_into().map_err(decode)?;
+        let id = Gdid::from_bytes(bytes);
+        if !spans.get(self.last).is_some_and(|span| span.contains(id)) {
+            let found = spans.iter().position(|span| span.contains(id));
+            self.last = found.ok_or(sqlx::Error::RowNotFound)?;
+        }
+        Ok(self.last)
+    }
+}
+
+fn decode(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::Decode(error.into())
 }
 
 /// Both sides in the order of their keys, side by side.
@@ -113,13 +159,15 @@ pub(super) async fn differences(
     limit: u32,
 ) -> Result<Vec<String>, sqlx::Error> {
     let query = format!(
-        "SELECT {} AS row_key, CAST({} AS BINARY) AS hash {} ORDER BY row_key",
+        "SELECT {} AS row_key, {} {} ORDER BY row_key",
         key_text(table.key_columns(), "t"),
-        row_hash(&table.columns, "t"),
+        sum_list(table.columns.iter(), "t"),
         rows_of(manifest, table, "t", &ids(id)),
     );
-    let mut here = Hashes(pair.source.fetch(query.as_str()));
-    let mut there = Hashes(pair.target.fetch(query.as_str()));
+    run(&mut pair.source, AS_STORED).await?;
+    run(&mut pair.target, AS_STORED).await?;
+    let mut here = Hashes::of(&mut pair.source, &query);
+    let mut there = Hashes::of(&mut pair.target, &query);
     let (mut one, mut other) = (here.next().await?, there.next().await?);
     let mut found = Vec::new();
     loop {
@@ -150,13 +198,24 @@ pub(super) async fn differences(
 }
 
 /// Keys and hashes of rows.
-struct Hashes<'c>(BoxStream<'c, Result<MySqlRow, sqlx::Error>>);
+struct Hashes<'c> {
+    rows: BoxStream<'c, Result<MySqlRow, sqlx::Error>>,
+    hash: RowHash,
+}
 
-impl Hashes<'_> {
-    async fn next(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, sqlx::Error> {
-        let Some(row) = self.0.next().await.transpose()? else {
+impl<'c> Hashes<'c> {
+    /// Of the rows that a query gives, each with its key before the columns.
+    fn of(connection: &'c mut MySqlConnection, query: &'c str) -> Self {
+        Self {
+            rows: connection.fetch(query),
+            hash: RowHash::default(),
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<(Vec<u8>, u128)>, sqlx::Error> {
+        let Some(row) = self.rows.next().await.transpose()? else {
             return Ok(None);
         };
-        Ok(Some((row.try_get_unchecked(0)?, row.try_get_unchecked(1)?)))
+        Ok(Some((row.try_get_unchecked(0)?, self.hash.of(&row, 1)?)))
     }
 }

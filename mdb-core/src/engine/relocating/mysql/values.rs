@@ -3,21 +3,24 @@
 //! Values travel as text, in the server's own notation, which it reads back as it wrote it; the
 //! exceptions are the [`Kind`]s. Comparing and summing is done on bytes: collations don't matter.
 
-use std::fmt::Write;
-
 use sqlx::MySql;
 
 use crate::engine::Engine;
 use crate::engine::relocating::MovedColumn;
 
-/// Up to this length a value stands in a row's canonical form itself; of a longer one its MD5 does,
-/// since the server gives no text that is longer than a packet.
-const INLINE_BYTES: usize = 512;
+/// Up to this length the server sends a value to be summed itself, and of a longer one its MD5: large documents travel
+/// once, when they are copied.
+const INLINE_BYTES: usize = 16 << 10;
+
+/// Has a session get texts in the character sets in which they are stored.
+pub(super) const AS_STORED: &str = "SET SESSION character_set_results = NULL";
 
 /// How the values of a column travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Text in any character set, and binary strings: their bytes.
+    /// Text in any character set, and binary strings: their bytes, as [`AS_STORED`] has the server send them.
+    Stored,
+    /// Geometries: as bytes, when they are cast.
     Bytes,
     /// MySQL's JSON, which takes text only.
     Json,
@@ -37,8 +40,8 @@ impl Kind {
             .unwrap_or(data_type.len());
         match &data_type[..end] {
             "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" | "binary"
-            | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" | "geometry"
-            | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring"
+            | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => Self::Stored,
+            "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring"
             | "multipolygon" | "geometrycollection" | "geomcollection" | "vector" => Self::Bytes,
             "json" => Self::Json,
             "enum" | "set" | "bit" => Self::Number,
@@ -54,7 +57,7 @@ impl Kind {
             Self::Json => format!("CAST(CAST({name} AS CHAR) AS BINARY)"),
             Self::Number => format!("CAST({name} AS UNSIGNED)"),
             Self::Float => format!("CAST({name} AS DOUBLE)"),
-            Self::Notation => name.to_owned(),
+            Self::Stored | Self::Notation => name.to_owned(),
         }
     }
 
@@ -65,7 +68,7 @@ impl Kind {
             return;
         };
         match self {
-            Self::Bytes => {
+            Self::Stored | Self::Bytes => {
                 sql.push_str("_binary");
                 quote(bytes, sql);
             }
@@ -84,21 +87,34 @@ impl Kind {
     pub(super) fn placeholder(self) -> &'static str {
         match self {
             Self::Json => "CONVERT(? USING utf8mb4)",
-            Self::Bytes | Self::Number | Self::Float | Self::Notation => "?",
+            Self::Stored | Self::Bytes | Self::Number | Self::Float | Self::Notation => "?",
         }
     }
 
-    /// The expression of its part in a row's canonical form; two of them differ when the values do.
-    fn canonical(self, name: &str) -> String {
-        let value = self.read(name);
-        let part = match self {
-            Self::Bytes | Self::Json => format!(
-                "CONCAT(LENGTH({value}), ':', IF(LENGTH({value}) <= {INLINE_BYTES}, {value}, MD5({value})))"
-            ),
-            Self::Number | Self::Float | Self::Notation => format!("CAST({value} AS BINARY)"),
-        };
-        format!("IFNULL({part}, 'N')")
+    /// The expression that reads it to be summed; two results differ when the values do.
+    fn read_to_sum(self, name: &str, data_type: &str) -> String {
+        match self {
+            Self::Stored | Self::Bytes | Self::Json if !is_short(data_type) => {
+                let bytes = match self {
+                    Self::Json => self.read(name),
+                    _ => Self::Bytes.read(name),
+                };
+                format!(
+                    "IF(LENGTH({bytes}) <= {INLINE_BYTES}, CONCAT('=', {bytes}), CONCAT('#', MD5({bytes})))"
+                )
+            }
+            _ => self.read(name),
+        }
     }
+}
+
+/// Whether a type's values have at the most [`INLINE_BYTES`], whatever their character set: `varchar(80)`.
+fn is_short(data_type: &str) -> bool {
+    let length = data_type
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split_once(')'))
+        .and_then(|(length, _)| length.trim().parse::<usize>().ok());
+    length.is_some_and(|length| length <= INLINE_BYTES / 4)
 }
 
 /// A string of bytes: as text where it is UTF-8, since statements are.
@@ -134,14 +150,15 @@ pub(super) fn read_list<'a>(columns: impl Iterator<Item = &'a MovedColumn>, alia
     expressions.join(", ")
 }
 
-/// The MD5 of the canonical form of the row `alias`, as 32 hexadecimal digits.
-pub(super) fn row_hash(columns: &[MovedColumn], alias: &str) -> String {
-    let mut parts = String::new();
-    for column in columns {
-        let name = format!("{alias}.{}", MySql::quote(&column.name));
-        let _ = write!(parts, ", {}", Kind::of(column).canonical(&name));
-    }
-    format!("MD5(CONCAT_WS('|'{parts}))")
+/// The expressions that read `columns` of the row `alias` to be summed.
+pub(super) fn sum_list<'a>(columns: impl Iterator<Item = &'a MovedColumn>, alias: &str) -> String {
+    let expressions: Vec<String> = columns
+        .map(|column| {
+            let name = format!("{alias}.{}", MySql::quote(&column.name));
+            Kind::of(column).read_to_sum(&name, &column.data_type)
+        })
+        .collect();
+    expressions.join(", ")
 }
 
 /// A key for people to read, and for both servers to sort by in the same way.
@@ -181,7 +198,8 @@ mod tests {
     #[test]
     fn types_are_told_apart_by_their_first_word() {
         for (data_type, kind) in [
-            ("varchar(80)", Kind::Bytes),
+            ("varchar(80)", Kind::Stored),
+            ("point", Kind::Bytes),
             ("ENUM('float','bit')", Kind::Number),
             ("float unsigned", Kind::Float),
             ("double", Kind::Notation),

@@ -50,11 +50,14 @@ async fn rows_are_found_by_keys() {
     for table in f.manifest.tables() {
         let rows = rows_of(&f.manifest, table, "t", &ids);
         statements.push(copy::Reading::of_table(table, &rows).query);
-        statements.push(delete::delete_all(&f.manifest, table, &f.id));
-        statements.push(delete::delete_rows(&f.manifest, table, &f.id, 10));
-        statements.extend(sums::queries(&f.manifest, table, &f.id, &spans));
-        statements.extend(sums::queries(&f.manifest, table, &f.id, &[Span::ALL]));
+        statements.push(delete::delete_all(&f.manifest, table, &ids));
+        statements.push(delete::delete_rows(&f.manifest, table, &ids, 10));
+        for spans in [&spans[..], &[Span::ALL]] {
+            let queries = sums::queries(&f.manifest, table, &f.id, spans);
+            statements.extend(queries.into_iter().map(|query| query.sql));
+        }
     }
+    statements.extend(delete::find(&f.manifest, &f.id));
     for rows in [0, 1, 1_000_000] {
         believe(&mut f, rows).await;
         for statement in &statements {
