@@ -9,32 +9,18 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
 use sqlx::{ConnectOptions, Executor, MySql, Row, TransactionManager, TypeInfo, ValueRef};
 
 use super::begin::Writes;
-use super::schema::{Nullability, Numbering, Origin, tables_of};
 use super::{
-    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Isolation, Lanes,
-    Session, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
+    Access, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Isolation, Lanes, Session,
+    Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
+pub(super) use tables::left_some_out;
+
+mod tables;
+
 /// What sessions are set to, so that most transactions begin with one statement.
 const SESSION_LEVEL: Isolation = Isolation::ReadCommitted;
-
-/// How often the tables are asked for when some are being changed at that moment, and the pause in between.
-const TABLES_TRIES: u32 = 100;
-const TABLES_PAUSE: Duration = Duration::from_millis(20);
-
-/// `ER_WARN_I_S_SKIPPED_TABLE`: the schema's tables were asked for while one was being changed.
-const LEFT_OUT: u64 = 1684;
-
-/// Whether the answer to the last query on the schema's tables lacks some.
-pub(super) async fn left_some_out(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
-    for warning in connection.fetch_all("SHOW WARNINGS").await? {
-        if warning.try_get_unchecked::<u64, _>("Code")? == LEFT_OUT {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
 
 /// How many sessions of one name can be told apart on a server: more than a pool may have.
 pub(super) const SESSION_MARKS: u32 = 1 << 14;
@@ -286,55 +272,7 @@ impl Engine for MySql {
     }
 
     async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table>, sqlx::Error> {
-        // Told the schema, the server doesn't look into all others for each of these.
-        let query = "SELECT CAST(t.table_name AS CHAR), CAST(c.column_name AS CHAR), CAST(c.column_type AS CHAR), \
-                    CAST(c.is_nullable AS CHAR), CAST(c.extra AS CHAR), \
-                    CAST(coalesce(k.ordinal_position, 0) AS SIGNED) \
-             FROM information_schema.tables t \
-             JOIN information_schema.columns c ON c.table_schema = DATABASE() AND c.table_name = t.table_name \
-             LEFT JOIN information_schema.key_column_usage k ON k.table_schema = DATABASE() \
-                  AND k.table_name = t.table_name AND k.column_name = c.column_name AND k.constraint_name = 'PRIMARY' \
-             WHERE t.table_schema = DATABASE() AND t.table_type = 'BASE TABLE' AND t.table_name NOT LIKE 'mdb\\_%' \
-             ORDER BY t.table_name, c.ordinal_position";
-        let mut tries = 0;
-        let rows = loop {
-            // As text: what prepares and closes statements may clear the warnings.
-            let rows = connection.fetch_all(query).await?;
-            if tries == TABLES_TRIES || !left_some_out(connection).await? {
-                break rows;
-            }
-            tries += 1;
-            tokio::time::sleep(TABLES_PAUSE).await;
-        };
-        tables_of(rows.iter().map(|row| {
-            let name: String = row.try_get(0)?;
-            let nullable: String = row.try_get(3)?;
-            let extra: String = row.try_get(4)?;
-            let key: i64 = row.try_get(5)?;
-            let column = Column {
-                name: row.try_get(1)?,
-                data_type: row.try_get(2)?,
-                nullability: if nullable == "YES" {
-                    Nullability::Nullable
-                } else {
-                    Nullability::NotNull
-                },
-                key_position: u32::try_from(key).ok().filter(|place| *place > 0),
-                numbering: if extra.contains("auto_increment") {
-                    Numbering::ByServer
-                } else {
-                    Numbering::None
-                },
-                // Not DEFAULT_GENERATED, which is an ordinary column with a computed default.
-                origin: if extra.contains("STORED GENERATED") || extra.contains("VIRTUAL GENERATED")
-                {
-                    Origin::Generated
-                } else {
-                    Origin::Written
-                },
-            };
-            Ok((name, column))
-        }))
+        tables::tables(connection).await
     }
 
     fn table_size<'c>(

@@ -260,6 +260,7 @@ impl Engine for Postgres {
                 } else {
                     Origin::Written
                 },
+                first_in: None,
             };
             Ok((name, column))
         }))

@@ -203,6 +203,11 @@ pub(crate) trait Relocating: Engine {
     /// An inner join that looks the right table up by the left one, where the engine can be told to.
     const JOIN_IN_ORDER: &'static str = "JOIN";
 
+    /// Follows a table in `FROM`: by which index it is to be read, where the engine may not see that by itself.
+    fn by_index(_: &MovedTable) -> String {
+        String::new()
+    }
+
     /// Inside a transaction: waits for nobody longer than `limit` from now on in it, and lets it
     /// pass MDB's own triggers as the mover of `id`.
     fn enter_as_mover(

@@ -44,6 +44,8 @@ pub struct Column {
     pub(crate) key_position: Option<u32>,
     pub(crate) numbering: Numbering,
     pub(crate) origin: Origin,
+    /// An index that begins with it, where statements have to name those.
+    pub(crate) first_in: Option<String>,
 }
 
 impl Column {

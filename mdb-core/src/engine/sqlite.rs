@@ -208,6 +208,7 @@ impl Engine for Sqlite {
                         } else {
                             Origin::Written
                         },
+                        first_in: None,
                         data_type,
                     }
                 })

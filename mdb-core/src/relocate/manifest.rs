@@ -35,7 +35,8 @@ pub(super) fn manifest_of(
             compare(&here, &there, &mut refusals);
             suits(wanted, &here, &mut refusals);
             let reach = reach_of(wanted, &tables[first..], first);
-            tables.push(moved(tables.len(), &here, reach));
+            let index = common_index(&here, &there, &reach);
+            tables.push(moved(tables.len(), &here, reach, index));
         }
     }
     left_behind(area, source, &mut refusals);
@@ -50,7 +51,7 @@ fn refuse(refusals: &mut Vec<Refusal>, table: &str, reason: impl Into<String>) {
     refusals.push(Refusal::new(format!("table `{table}`"), reason));
 }
 
-fn moved(number: usize, table: &Table, reach: MovedReach) -> MovedTable {
+fn moved(number: usize, table: &Table, reach: MovedReach, index: Option<String>) -> MovedTable {
     let columns: Vec<MovedColumn> = table
         .columns()
         .iter()
@@ -71,7 +72,22 @@ fn moved(number: usize, table: &Table, reach: MovedReach) -> MovedTable {
         columns,
         primary_key,
         reach,
+        index,
     }
+}
+
+/// An index that both have under the same name, by which the rows of a briefcase, or those below a parent, are found.
+fn common_index(source: &Table, target: &Table, reach: &MovedReach) -> Option<String> {
+    let columns: Vec<&String> = match reach {
+        MovedReach::Key { column } => vec![column],
+        MovedReach::Parent { on, .. } => on.iter().map(|(own, _)| own).collect(),
+    };
+    let index = |table: &Table, column: &str| table.column(column)?.first_in.clone();
+    let mut indexes = columns.iter().filter_map(|column| {
+        let here = index(source, column)?;
+        (index(target, column)? == here).then_some(here)
+    });
+    indexes.next()
 }
 
 /// `earlier` are the tables of the same briefcase type, of which the first has the number `first`.

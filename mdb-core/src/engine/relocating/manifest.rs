@@ -20,6 +20,8 @@ pub(crate) struct MovedTable {
     /// Places in `columns`, in the key's order; never empty.
     pub(crate) primary_key: Vec<usize>,
     pub(crate) reach: MovedReach,
+    /// The index by which its rows are found, where statements have to name it.
+    pub(crate) index: Option<String>,
 }
 
 /// A column that is copied.
@@ -99,10 +101,11 @@ impl Manifest {
 
     fn joined_as<DB: Relocating>(&self, table: &MovedTable, alias: &str, key: &str) -> String {
         let (name, join) = (DB::quote(&table.name), DB::JOIN_IN_ORDER);
+        let by_index = DB::by_index(table);
         match &table.reach {
             MovedReach::Key { column } => {
                 format!(
-                    "{join} {name} {alias} ON {alias}.{} = {key}",
+                    "{join} {name} {alias}{by_index} ON {alias}.{} = {key}",
                     DB::quote(column)
                 )
             }
@@ -110,7 +113,7 @@ impl Manifest {
                 let parent = &self.tables[*parent];
                 let above = format!("p{}", parent.number);
                 format!(
-                    "{} {join} {name} {alias} ON {}",
+                    "{} {join} {name} {alias}{by_index} ON {}",
                     self.joined_as::<DB>(parent, &above, key),
                     joined::<DB>(on, alias, &above)
                 )

@@ -42,6 +42,15 @@ use crate::engine::{Engine, ErrorClass};
 impl Relocating for MySql {
     const JOIN_IN_ORDER: &'static str = "STRAIGHT_JOIN";
 
+    /// What the server believes of tables in which whole batches come and go is soon outdated: it may take a key to have one
+    /// value, and read all rows for each briefcase.
+    fn by_index(table: &MovedTable) -> String {
+        let index = table.index.as_ref();
+        index.map_or_else(String::new, |index| {
+            format!(" FORCE INDEX ({})", Self::quote(index))
+        })
+    }
+
     async fn enter_as_mover(
         connection: &mut MySqlConnection,
         id: &MoveId,
@@ -185,8 +194,7 @@ const LEAVE: &str = "SET @mdb_mover = NULL, SESSION foreign_key_checks = 1";
 /// without his connection ending, and whoever takes the move over waits for it.
 const LONG_SILENCE: u32 = 60;
 
-/// Has a session look rows up by keys: what the server believes of tables in which whole batches come and go is soon
-/// outdated, and then it reads all of them for each briefcase.
+/// Has a session look rows up by keys rather than read all of them.
 const BY_KEYS: &str = "SESSION max_seeks_for_key = 1 /*M! , SESSION join_cache_level = 0 */ \
      /*!80020 , SESSION optimizer_switch = 'block_nested_loop=off' */";
 
@@ -329,8 +337,9 @@ fn rows_of(manifest: &Manifest, table: &MovedTable, alias: &str, keys: &str) -> 
 fn from_keys(manifest: &Manifest, table: &MovedTable, alias: &str, keys: &str) -> Option<String> {
     match &table.reach {
         MovedReach::Key { column } => Some(format!(
-            "({keys}) f STRAIGHT_JOIN {} {alias} ON {alias}.{} = f.gdid",
+            "({keys}) f STRAIGHT_JOIN {} {alias}{} ON {alias}.{} = f.gdid",
             quoted(table),
+            MySql::by_index(table),
             MySql::quote(column)
         )),
         MovedReach::Parent { parent, on } => {
@@ -341,8 +350,9 @@ fn from_keys(manifest: &Manifest, table: &MovedTable, alias: &str, keys: &str) -
             let above = format!("p{}", parent.number);
             let tables = from_keys(manifest, parent, &above, keys)?;
             Some(format!(
-                "{tables} STRAIGHT_JOIN {} {alias} ON {}",
+                "{tables} STRAIGHT_JOIN {} {alias}{} ON {}",
                 quoted(table),
+                MySql::by_index(table),
                 joined::<MySql>(on, alias, &above)
             ))
         }

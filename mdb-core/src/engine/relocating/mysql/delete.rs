@@ -5,7 +5,7 @@ use sqlx::{Executor, MySql, Row};
 
 use super::{from_keys, ids, keys_as_numbered, quoted, rows_of, run, same_key};
 use crate::engine::Engine;
-use crate::engine::relocating::{Manifest, MoveId, MovedReach, MovedTable};
+use crate::engine::relocating::{Manifest, MoveId, MovedReach, MovedTable, Relocating};
 
 /// How many briefcases are looked for at once.
 const FOUND_AT_ONCE: u32 = 64;
@@ -77,8 +77,9 @@ pub(super) fn find(manifest: &Manifest, id: &MoveId) -> Option<String> {
         .iter()
         .filter_map(|table| match &table.reach {
             MovedReach::Key { column } => Some(format!(
-                "(SELECT 1 FROM {} t WHERE t.{} = f.gdid LIMIT 1) IS NOT NULL",
+                "(SELECT 1 FROM {} t{} WHERE t.{} = f.gdid LIMIT 1) IS NOT NULL",
                 quoted(table),
+                MySql::by_index(table),
                 MySql::quote(column)
             )),
             MovedReach::Parent { .. } => None,

@@ -75,6 +75,7 @@ fn table(
         columns,
         primary_key: key.to_vec(),
         reach,
+        index: None,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::engine::relocating::{
     Amount, FenceState, Manifest, MoveId, MovedColumn, MovedReach, MovedTable, OwnerToken, Pair,
     Relocating, Side, Span, StepError, TableSum, Taken, Unhurried, checked_round,
 };
-use crate::engine::{Engine, Value, mdb_tables};
+use crate::engine::{Engine, Table, Value, mdb_tables};
 
 pub(super) const LIMIT: Duration = Duration::from_millis(150);
 
@@ -47,6 +47,15 @@ pub(super) fn hex(counter: u64) -> String {
 pub(super) fn keyed(column: &str) -> MovedReach {
     MovedReach::Key {
         column: column.to_owned(),
+    }
+}
+
+/// The index by which rows are found.
+fn index_of(table: &Table, reach: &MovedReach) -> Option<String> {
+    let first_in = |column: &String| table.column(column)?.first_in.clone();
+    match reach {
+        MovedReach::Key { column } => first_in(column),
+        MovedReach::Parent { on, .. } => on.iter().find_map(|(own, _)| first_in(own)),
     }
 }
 
@@ -142,6 +151,7 @@ impl Fixture {
                     .collect(),
                 primary_key: key.into_iter().map(|(_, place)| place).collect(),
                 reach: reach.clone(),
+                index: index_of(table, reach),
             }
         });
         let manifest = Manifest::new(moved.collect());

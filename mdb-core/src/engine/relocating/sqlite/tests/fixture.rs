@@ -65,6 +65,7 @@ pub(super) fn table(
         columns,
         primary_key: key.to_vec(),
         reach,
+        index: None,
     }
 }
 
