@@ -142,6 +142,7 @@ impl Copying<'_> {
                 self.id,
                 &after,
                 COUNTED_AT_ONCE,
+                self.chunk,
             )
             .await?;
             let Some(last) = counted.last() else {

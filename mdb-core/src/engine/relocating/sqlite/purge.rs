@@ -56,12 +56,15 @@ async fn delete_from(
     let at_once = u32::try_from((limit / FEW_ROWS).clamp(1, COUNTED_AT_ONCE)).unwrap_or(1);
     let mut deleted = 0;
     while deleted < limit {
-        let counted =
-            count_after(connection, "main", manifest, tables, id, cursor, at_once).await?;
+        let left = limit - deleted;
+        let counted = count_after(
+            connection, "main", manifest, tables, id, cursor, at_once, left,
+        )
+        .await?;
         if counted.is_empty() {
             break;
         }
-        let fitting = fitting(&counted, limit - deleted);
+        let fitting = fitting(&counted, left);
         if fitting > 0 {
             let stretch = Stretch::of(&counted, &(0..fitting), cursor);
             deleted += delete_stretch(connection, manifest, tables, id, &stretch).await?;
