@@ -48,7 +48,8 @@ struct Place {
 }
 
 /// What a table's triggers are made of. The functions' names end with a hash of their text, so a
-/// function is never another one all of a sudden.
+/// function is never another one all of a sudden. A change table says in its comment which one writes to it: by its number
+/// alone it may be that of a table which had this place in an earlier manifest.
 struct Wanted<'m> {
     table: &'m MovedTable,
     /// The table and its change table, as SQL names them.
@@ -103,7 +104,7 @@ async fn missing(
 ) -> Result<Vec<i64>, sqlx::Error> {
     let query = "SELECT w.number FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[]) \
             AS w (number, relation, changes, row_function, truncate_function) \
-        WHERE to_regclass(w.changes) IS NULL OR 2 > (SELECT count(*) \
+        WHERE obj_description(to_regclass(w.changes), 'pg_class') IS DISTINCT FROM w.row_function OR 2 > (SELECT count(*) \
             FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid \
             WHERE t.tgrelid = w.relation::regclass AND t.tgenabled = 'A' \
               AND (t.tgname, p.proname) IN (($6, w.row_function), ($7, w.truncate_function)))";
@@ -205,10 +206,11 @@ impl<'m> Wanted<'m> {
             )
         };
         format!(
-            "{} AND {} AND to_regclass({}) IS NOT NULL",
+            "{} AND {} AND coalesce(obj_description(to_regclass({}), 'pg_class') = '{}', false)",
             are(TRIGGER, &self.row_function),
             are(&format!("{TRIGGER}{TRUNCATE}"), &self.truncate_function),
             literal(&self.changes),
+            self.row_function,
         )
     }
 
@@ -225,12 +227,14 @@ impl<'m> Wanted<'m> {
         let mut steps = format!(
             "CREATE OR REPLACE FUNCTION {schema}.{}() {}; CREATE OR REPLACE FUNCTION {schema}.{}() {}; \
              DROP TABLE IF EXISTS {changes}; \
-             CREATE TABLE {changes} AS SELECT ''::bytea AS gdid, false AS deep, {} FROM {table} AS t WITH NO DATA; ",
+             CREATE TABLE {changes} AS SELECT ''::bytea AS gdid, false AS deep, {} FROM {table} AS t WITH NO DATA; \
+             COMMENT ON TABLE {changes} IS '{}'; ",
             self.row_function,
             self.row_body,
             self.truncate_function,
             self.truncate_body,
             keys.join(", "),
+            self.row_function,
         );
         for (trigger, event, function) in [
             (

@@ -73,6 +73,34 @@ async fn triggers_that_were_disabled_are_enabled_again() {
 }
 
 #[tokio::test]
+async fn a_change_table_that_was_made_for_another_table_is_made_anew() {
+    let mut f = Fixture::new().await;
+    f.arm().await;
+    Postgres::disarm(&mut f.pair.source, LIMIT).await.unwrap();
+    // As a mover leaves it who was killed while he armed for an order in which the first and the last have changed places.
+    let mut tables = f.manifest.tables().to_vec();
+    let last = tables.len() - 1;
+    tables.swap(0, last);
+    for (number, table) in tables.iter_mut().enumerate() {
+        table.number = number;
+    }
+    f.client("BEGIN; LOCK TABLE account IN ROW EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let swapped = Manifest::new(tables);
+    let armed = Postgres::arm(&mut f.pair.source, &swapped, LIMIT).await;
+    assert!(matches!(armed, Err(StepError::Busy)), "{armed:?}");
+    f.client("ROLLBACK").await.unwrap();
+
+    f.capture().await;
+    f.copy().await;
+    let update = format!("UPDATE account SET extra = 7 WHERE g_user = {}", hex(1));
+    f.client(&update).await.unwrap();
+    f.catch_up().await;
+    f.assert_equal().await;
+}
+
+#[tokio::test]
 async fn arming_notices_what_has_changed() {
     let mut f = Fixture::new().await;
     f.arm().await;
