@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use mdb_gdid::Gdid;
 
-use super::{Engine, Value};
+use super::Engine;
 
 pub(crate) use installed::{Installed, TriggerState};
 use manifest::joined;
 pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
+pub(crate) use mover::{MoveId, OwnerToken};
 #[cfg(test)]
 pub(crate) use neighbours::check_neighbours;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub(crate) use turn::{COUNT_FLIP, Turn, take};
 
 mod installed;
 mod manifest;
+mod mover;
 mod mysql;
 #[cfg(test)]
 mod neighbours;
@@ -45,46 +47,6 @@ mod span;
 mod sqlite;
 mod taken;
 mod turn;
-
-/// The id of a move: 32 hexadecimal digits, made at random.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct MoveId(String);
-
-impl MoveId {
-    pub(crate) fn random() -> Self {
-        Self(format!("{:032x}", fastrand::u128(..)))
-    }
-
-    /// An id as it was stored.
-    pub(crate) fn stored(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&MoveId> for Value {
-    fn from(id: &MoveId) -> Self {
-        Self::Text(id.0.clone())
-    }
-}
-
-/// Who runs a move just now: a random number, written on both shards. Whoever takes a move over
-/// writes another one first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OwnerToken(i64);
-
-impl OwnerToken {
-    pub(crate) fn random() -> Self {
-        Self(fastrand::i64(1..))
-    }
-
-    pub(crate) fn get(self) -> i64 {
-        self.0
-    }
-}
 
 /// The row of `mdb_stripe` that stands for a briefcase: the last byte of its id.
 pub(crate) fn stripe(id: Gdid) -> i64 {
@@ -188,6 +150,14 @@ pub(crate) trait Pace: Send + Sync {
 pub(crate) enum Side {
     Source,
     Target,
+}
+
+/// Whether commits wait for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Commits {
+    Forced,
+    /// A loss of power may take them back, the last ones first.
+    Unforced,
 }
 
 /// The engine's part of moving briefcases.
@@ -394,6 +364,15 @@ pub(crate) trait Relocating: Engine {
         id: &MoveId,
         limit: u32,
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+
+    /// Whether this session's commits wait for the disk from now on, where that costs much and some are of no use by
+    /// themselves. Before [`Commits::Forced`] returns, all earlier ones are on the disk.
+    fn set_commits(
+        _: &mut Self::Connection,
+        _: Commits,
+    ) -> impl Future<Output = Result<(), StepError>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// Ends all sessions on this server that the router of that name has open.
     fn end_sessions(

@@ -7,7 +7,7 @@ use super::record::MovePhase;
 use super::side::forget_mover;
 use crate::catalog::Epoch;
 use crate::config::Capture;
-use crate::engine::relocating::{Pace, Relocating, Side, rest};
+use crate::engine::relocating::{Commits, Pace, Relocating, Side, rest};
 use crate::engine::{Lanes, Value};
 
 /// How many rows one transaction deletes. Where there is one writer at a time, others wait for it.
@@ -155,6 +155,8 @@ impl<DB: Relocating> Batch<'_, DB> {
         let pace = BatchPace::new(self.progress, self.options);
         let (manifest, id, ids) = (self.manifest, self.record.id.clone(), self.ids.clone());
         let limit = deleted_at_once::<DB>(&pace);
+        // What a loss of power brings back is deleted again.
+        self.set_commits_at_source(Commits::Unforced).await?;
         loop {
             let mut source = self.side(Side::Source);
             let is_empty = source.owned_patiently("delete rows", async |connection| {
@@ -171,11 +173,20 @@ impl<DB: Relocating> Batch<'_, DB> {
                 Ok(true)
             });
             if is_empty.await? {
-                return Ok(());
+                // Before the journal forgets it.
+                return self.set_commits_at_source(Commits::Forced).await;
             }
             self.keep_going()?;
             rest(pace.deleted(limit), DB::LANES).await;
         }
+    }
+
+    async fn set_commits_at_source(&mut self, commits: Commits) -> Result<(), MoveError> {
+        let mut patience = self.patience("force deletions to the disk");
+        while let Err(error) = DB::set_commits(&mut self.pair.source, commits).await {
+            patience.after::<DB>(error).await?;
+        }
+        Ok(())
     }
 
     /// Deletes the half copy.

@@ -250,6 +250,15 @@ fn error_number(error: &sqlx::Error) -> Option<u16> {
     Some(error.try_downcast_ref::<MySqlDatabaseError>()?.number())
 }
 
+/// The id that a row begins with.
+fn id_of(row: &MySqlRow) -> Result<Gdid, sqlx::Error> {
+    let bytes: &[u8] = row.try_get_unchecked(0)?;
+    let bytes: [u8; 12] = bytes
+        .try_into()
+        .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    Ok(Gdid::from_bytes(bytes))
+}
+
 /// The ids of a move, as a query.
 fn ids(id: &MoveId) -> String {
     format!(

@@ -24,7 +24,7 @@ use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
 use super::{
-    Amount, Installed, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair,
+    Amount, Commits, Installed, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair,
     Relocating, Span, StepError, TableSum, Taken, joined,
 };
 use crate::engine::{Engine, ErrorClass, Value};
@@ -180,6 +180,13 @@ impl Relocating for Sqlite {
         limit: u32,
     ) -> Result<u64, sqlx::Error> {
         purge::delete_some(connection, manifest, id, limit.into()).await
+    }
+
+    async fn set_commits(
+        connection: &mut SqliteConnection,
+        commits: Commits,
+    ) -> Result<(), StepError> {
+        transactions::set_commits(connection, commits).await
     }
 
     async fn end_sessions(_: &mut SqliteConnection, _: &str) -> Result<(), sqlx::Error> {

@@ -1,17 +1,21 @@
 //! Deleting the rows of a move, some at a time.
 
+use mdb_gdid::Gdid;
 use sqlx::mysql::MySqlConnection;
 use sqlx::{Executor, MySql, Row};
 
-use super::{from_keys, ids, keys_as_numbered, quoted, rows_of, run, same_key};
+use super::{from_keys, id_of, ids, keys_as_numbered, quoted, rows_of, run, same_key};
 use crate::engine::Engine;
-use crate::engine::relocating::{Manifest, MoveId, MovedReach, MovedTable, Relocating};
+use crate::engine::relocating::{Manifest, MoveId, MovedReach, MovedTable, Relocating, Span};
 
 /// How many briefcases are looked for at once.
 const FOUND_AT_ONCE: u32 = 64;
 
 /// How many of them are counted together, when it is not known how many rows they are likely to have.
-const COUNTED_AT_ONCE: usize = 16;
+const COUNTED_AT_ONCE: u64 = 16;
+
+/// How many rows one is taken to have then.
+const FEW_ROWS: u64 = 64;
 
 /// Whole briefcases, as many as fit; of one that has more rows than that, children first.
 ///
@@ -26,10 +30,10 @@ pub(super) async fn delete_some(
         return Ok(0);
     };
     let limit = u64::from(limit);
-    let (mut deleted, mut emptied) = (0, 0_usize);
+    let (mut deleted, mut emptied) = (0, 0);
     while deleted < limit {
         let found = run(connection, &find).await?;
-        let found: Result<Vec<Vec<u8>>, _> = found.iter().map(|row| row.try_get(0)).collect();
+        let found: Result<Vec<Gdid>, _> = found.iter().map(id_of).collect();
         let found = found?;
         let before = deleted;
         let mut rest = found.as_slice();
@@ -48,7 +52,7 @@ pub(super) async fn delete_some(
             if !delete.is_empty() {
                 deleted += connection.execute(delete.as_str()).await?.rows_affected();
             }
-            emptied += many;
+            emptied += many as u64;
             rest = &rest[many..];
         }
         // Nothing is left, or a trigger of the user's keeps what is left.
@@ -59,13 +63,13 @@ pub(super) async fn delete_some(
     Ok(deleted)
 }
 
-/// How many briefcases are likely to have no more than `left` rows, as others had.
-fn likely(left: u64, deleted: u64, emptied: usize) -> usize {
-    if deleted == 0 {
-        return COUNTED_AT_ONCE;
-    }
-    usize::try_from(left).unwrap_or(usize::MAX)
-        / (usize::try_from(deleted).unwrap_or(usize::MAX) / emptied.max(1)).max(1)
+/// How many briefcases are likely to have no more than `left` rows, as those had that were emptied.
+fn likely(left: u64, deleted: u64, emptied: u64) -> usize {
+    let many = match deleted {
+        0 => (left / FEW_ROWS).min(COUNTED_AT_ONCE),
+        _ => left.saturating_mul(emptied) / deleted,
+    };
+    usize::try_from(many).unwrap_or(usize::MAX)
 }
 
 /// A query of briefcases that have rows left, in the order of their ids. Rows below others go before those.
@@ -95,17 +99,10 @@ pub(super) fn find(manifest: &Manifest, id: &MoveId) -> Option<String> {
 }
 
 /// The move's briefcases from the first to the last of `found`, as a query.
-fn stretch(id: &MoveId, found: &[Vec<u8>]) -> String {
-    let digits = |found: Option<&Vec<u8>>| {
-        let bytes = found.into_iter().flatten();
-        bytes.map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
-    format!(
-        "{} AND gdid BETWEEN x'{}' AND x'{}'",
-        ids(id),
-        digits(found.first()),
-        digits(found.last())
-    )
+fn stretch(id: &MoveId, found: &[Gdid]) -> String {
+    let span = Span::split(found, 1).pop().unwrap_or(Span::ALL);
+    let [first, last] = span.digits();
+    format!("{} AND gdid BETWEEN x'{first}' AND x'{last}'", ids(id))
 }
 
 /// How many rows each table has of the briefcases that `keys` selects; more than `left` are not told apart.

@@ -7,13 +7,12 @@ use std::cmp::Ordering;
 
 use futures_core::stream::BoxStream;
 use futures_util::StreamExt;
-use mdb_gdid::Gdid;
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{Either, Executor, MySql, Row};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::values::{AS_STORED, key_text, sum_list};
-use super::{from_keys, ids, rows_of, run};
+use super::{from_keys, id_of, ids, rows_of, run};
 use crate::engine::relocating::{Manifest, MoveId, MovedTable, Pair, Span, TableSum};
 
 /// Table by table. Each is read by itself: in a span in which nobody writes that makes no difference, and another one
@@ -135,19 +134,13 @@ impl RowHash {
 
     /// The span of a row that begins with an id.
     fn span_of(&mut self, row: &MySqlRow, spans: &[Span]) -> Result<usize, sqlx::Error> {
-        let bytes: &[u8] = row.try_get_unchecked(0)?;
-        let bytes: [u8; 12] = bytes.try_into().map_err(decode)?;
-        let id = Gdid::from_bytes(bytes);
+        let id = id_of(row)?;
         if !spans.get(self.last).is_some_and(|span| span.contains(id)) {
             let found = spans.iter().position(|span| span.contains(id));
             self.last = found.ok_or(sqlx::Error::RowNotFound)?;
         }
         Ok(self.last)
     }
-}
-
-fn decode(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
-    sqlx::Error::Decode(error.into())
 }
 
 /// Both sides in the order of their keys, side by side.

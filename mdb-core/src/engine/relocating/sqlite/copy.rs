@@ -9,7 +9,8 @@ use super::handle::set_triggers;
 use super::pieces::{Piece, Stretch, count_after, has_rows, is_indexed, pieces, stretch_ids};
 use super::{at_once, begin_as_mover, end, parent_is_here, run};
 use crate::engine::relocating::{
-    Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError, rest,
+    Amount, Commits, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError,
+    rest,
 };
 use crate::engine::{Engine, Value};
 
@@ -65,22 +66,15 @@ pub(super) async fn copy(
     copying.clear().await?;
     // A chunk needs not be on the disk before the next one begins: what a loss of power takes away is copied
     // again, unless the last transaction was forced to the disk, and with it all before it.
-    synchronous(copying.target, "NORMAL").await?;
+    Sqlite::set_commits(copying.target, Commits::Unforced).await?;
     let result = copying.all().await;
-    synchronous(copying.target, "FULL").await?;
+    let forced = Sqlite::set_commits(copying.target, Commits::Forced).await;
     result?;
-    begin_as_mover(copying.target, id, owner).await?;
-    end(copying.target, id, Ok(())).await?;
+    forced?;
     Ok(Amount {
         rows: copying.copied,
         bytes: 0,
     })
-}
-
-/// Whether commits on the target wait for the disk (`FULL`) or not.
-async fn synchronous(target: &mut SqliteConnection, level: &str) -> Result<(), StepError> {
-    let pragma = format!("PRAGMA main.synchronous = {level}");
-    run(target, &pragma, &[]).await.map(drop)
 }
 
 /// Copying, under way.

@@ -4,9 +4,9 @@
 use sqlx::sqlite::{SqliteConnection, SqliteTransactionManager};
 use sqlx::{Sqlite, TransactionManager};
 
-use super::busy;
 use super::handle::with_handle;
-use crate::engine::relocating::{MoveId, OwnerToken, Relocating, StepError, Tries};
+use super::{busy, run};
+use crate::engine::relocating::{Commits, MoveId, OwnerToken, Relocating, StepError, Tries, begin};
 use crate::engine::{Engine, Value};
 
 /// SQLite's code for a value that may not be NULL: <https://sqlite.org/rescode.html>.
@@ -117,4 +117,37 @@ pub(super) async fn end<T>(
             Err(error)
         }
     }
+}
+
+/// In the journal mode that MDB's files have, `NORMAL` waits for the disk only when the journal is merged into the file,
+/// and a commit that waits takes all before it along.
+pub(super) async fn set_commits(
+    connection: &mut SqliteConnection,
+    commits: Commits,
+) -> Result<(), StepError> {
+    let level = match commits {
+        Commits::Forced => "FULL",
+        Commits::Unforced => "NORMAL",
+    };
+    run(
+        connection,
+        &format!("PRAGMA main.synchronous = {level}"),
+        &[],
+    )
+    .await?;
+    if commits == Commits::Forced {
+        begin::<Sqlite>(connection).await?;
+        let written = run(
+            connection,
+            "UPDATE mdb_shard SET least_epoch = least_epoch",
+            &[],
+        )
+        .await;
+        if written.is_err() {
+            Sqlite::rollback(connection).await?;
+        }
+        written?;
+        Sqlite::commit(connection).await.map_err(busy)?;
+    }
+    Ok(())
 }
