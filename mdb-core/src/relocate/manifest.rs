@@ -78,12 +78,8 @@ fn moved(number: usize, table: &Table, reach: MovedReach, index: Option<String>)
 
 /// An index that both have under the same name, by which the rows of a briefcase, or those below a parent, are found.
 fn common_index(source: &Table, target: &Table, reach: &MovedReach) -> Option<String> {
-    let columns: Vec<&String> = match reach {
-        MovedReach::Key { column } => vec![column],
-        MovedReach::Parent { on, .. } => on.iter().map(|(own, _)| own).collect(),
-    };
     let index = |table: &Table, column: &str| table.column(column)?.first_in.clone();
-    let mut indexes = columns.iter().filter_map(|column| {
+    let mut indexes = reach.columns().into_iter().filter_map(|column| {
         let here = index(source, column)?;
         (index(target, column)? == here).then_some(here)
     });
@@ -229,5 +225,44 @@ fn left_behind(area: &AreaConfig, tables: &[Table], refusals: &mut Vec<Refusal>)
             );
             refuse(refusals, table.name(), reason);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Column;
+    use crate::engine::schema::{Nullability, Numbering, Origin};
+
+    fn table(indexes: &[(&str, Option<&str>)]) -> Table {
+        let columns = indexes.iter().map(|(name, first_in)| Column {
+            name: (*name).to_owned(),
+            data_type: "binary(12)".to_owned(),
+            nullability: Nullability::NotNull,
+            key_position: None,
+            numbering: Numbering::None,
+            origin: Origin::Written,
+            first_in: first_in.map(str::to_owned),
+        });
+        Table {
+            name: "item".to_owned(),
+            columns: columns.collect(),
+        }
+    }
+
+    #[test]
+    fn an_index_is_named_that_both_sides_have() {
+        let on = ["order", "line"].map(|column| (column.to_owned(), column.to_owned()));
+        let reach = MovedReach::Parent {
+            parent: 0,
+            on: on.into(),
+        };
+        let here = table(&[("order", Some("by_order")), ("line", Some("by_line"))]);
+        let other = table(&[("order", Some("orders")), ("line", Some("by_line"))]);
+        let none = table(&[("order", Some("orders")), ("line", None)]);
+        let index = |there| common_index(&here, there, &reach);
+        assert_eq!(index(&here).as_deref(), Some("by_order"));
+        assert_eq!(index(&other).as_deref(), Some("by_line"));
+        assert_eq!(index(&none), None);
     }
 }

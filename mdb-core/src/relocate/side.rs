@@ -230,7 +230,7 @@ impl<DB: Relocating> SideOf<'_, DB> {
                 format!(
                     "SELECT only_row * {} FROM mdb_shard WHERE EXISTS (SELECT 1 FROM mdb_fence f {} WHERE f.move = ?)",
                     table.number,
-                    manifest.joined_to::<DB>(table, "f.gdid")
+                    manifest.joined_to::<DB>(table, "t", "f.gdid")
                 )
             })
             .collect();

@@ -93,13 +93,14 @@ impl Manifest {
         self.condition_on::<DB>(&format!("{}.", DB::quote(schema)), table, alias, keys)
     }
 
-    /// The rows `t` of `table` with those above them, joined to `key`: where an engine would not begin with
+    /// The rows `alias` of `table` with those above them, joined to `key`: where an engine would not begin with
     /// few keys otherwise.
-    pub(crate) fn joined_to<DB: Relocating>(&self, table: &MovedTable, key: &str) -> String {
-        self.joined_as::<DB>(table, "t", key)
-    }
-
-    fn joined_as<DB: Relocating>(&self, table: &MovedTable, alias: &str, key: &str) -> String {
+    pub(crate) fn joined_to<DB: Relocating>(
+        &self,
+        table: &MovedTable,
+        alias: &str,
+        key: &str,
+    ) -> String {
         let (name, join) = (DB::quote(&table.name), DB::JOIN_IN_ORDER);
         let by_index = DB::by_index(table);
         match &table.reach {
@@ -114,7 +115,7 @@ impl Manifest {
                 let above = format!("p{}", parent.number);
                 format!(
                     "{} {join} {name} {alias}{by_index} ON {}",
-                    self.joined_as::<DB>(parent, &above, key),
+                    self.joined_to::<DB>(parent, &above, key),
                     joined::<DB>(on, alias, &above)
                 )
             }
@@ -164,6 +165,16 @@ pub(crate) fn joined<DB: Engine>(on: &[(String, String)], child: &str, parent: &
         })
         .collect();
     pairs.join(" AND ")
+}
+
+impl MovedReach {
+    /// The columns of the table by which rows are found.
+    pub(crate) fn columns(&self) -> Vec<&str> {
+        match self {
+            Self::Key { column } => vec![column],
+            Self::Parent { on, .. } => on.iter().map(|(own, _)| own.as_str()).collect(),
+        }
+    }
 }
 
 impl MovedTable {

@@ -7,7 +7,7 @@
 //! - `delete`: taking them away again.
 //! - `changes`: catching up with what the triggers recorded.
 //! - `records`: counting and removing that.
-//! - `sums`: checksums that the servers compute, and the rows that differ.
+//! - `sums`: checksums of rows that the servers send, and the rows that differ.
 //!
 //! A briefcase takes milliseconds to move and a round trip costs a tenth of one, so most of a step's
 //! statements go out together, as one text. Foreign keys are not checked for a mover, who brings and
@@ -344,26 +344,14 @@ fn rows_of(manifest: &Manifest, table: &MovedTable, alias: &str, keys: &str) -> 
 
 /// The tables from the keys down to `table`, if no row can be found twice on that way.
 fn from_keys(manifest: &Manifest, table: &MovedTable, alias: &str, keys: &str) -> Option<String> {
-    match &table.reach {
-        MovedReach::Key { column } => Some(format!(
-            "({keys}) f STRAIGHT_JOIN {} {alias}{} ON {alias}.{} = f.gdid",
-            quoted(table),
-            MySql::by_index(table),
-            MySql::quote(column)
-        )),
-        MovedReach::Parent { parent, on } => {
-            let parent = &manifest.tables()[*parent];
-            if !parent.is_one_row_by(on) {
-                return None;
-            }
-            let above = format!("p{}", parent.number);
-            let tables = from_keys(manifest, parent, &above, keys)?;
-            Some(format!(
-                "{tables} STRAIGHT_JOIN {} {alias}{} ON {}",
-                quoted(table),
-                MySql::by_index(table),
-                joined::<MySql>(on, alias, &above)
-            ))
+    let mut reach = &table.reach;
+    while let MovedReach::Parent { parent, on } = reach {
+        let parent = &manifest.tables()[*parent];
+        if !parent.is_one_row_by(on) {
+            return None;
         }
+        reach = &parent.reach;
     }
+    let joined = manifest.joined_to::<MySql>(table, alias, "f.gdid");
+    Some(format!("({keys}) f {joined}"))
 }

@@ -33,19 +33,20 @@ pub(super) async fn sums(
         return Ok(sums);
     }
     let texts: Vec<&str> = queries.iter().map(|query| query.sql.as_str()).collect();
-    run(connection, AS_STORED).await?;
-    let sql = texts.join("; ");
+    let sql = format!("{AS_STORED}; {}", texts.join("; "));
     let mut steps = connection.fetch_many(sql.as_str());
     let mut hash = RowHash::default();
-    let mut place = 0;
+    let mut ended = 0;
     while let Some(step) = steps.next().await {
         let row = match step? {
             Either::Left(_) => {
-                place += 1;
+                ended += 1;
                 continue;
             }
             Either::Right(row) => row,
         };
+        // The setting has ended before the first query began.
+        let place = ended - 1;
         let Summing { table, span, .. } = queries[place];
         let (span, first) = match span {
             Some(span) => (span, 0),

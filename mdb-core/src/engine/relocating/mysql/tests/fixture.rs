@@ -52,11 +52,8 @@ pub(super) fn keyed(column: &str) -> MovedReach {
 
 /// The index by which rows are found.
 fn index_of(table: &Table, reach: &MovedReach) -> Option<String> {
-    let first_in = |column: &String| table.column(column)?.first_in.clone();
-    match reach {
-        MovedReach::Key { column } => first_in(column),
-        MovedReach::Parent { on, .. } => on.iter().find_map(|(own, _)| first_in(own)),
-    }
+    let mut columns = reach.columns().into_iter();
+    columns.find_map(|column| table.column(column)?.first_in.clone())
 }
 
 fn below(parent: usize, columns: &[&str]) -> MovedReach {

@@ -107,3 +107,35 @@ async fn assert_keys_are_used(f: &mut Fixture, statements: &[String], beliefs: &
         assert_eq!(scanned, [""; 0], "{beliefs}: {statement}");
     }
 }
+
+#[tokio::test]
+async fn an_index_is_named_that_begins_with_the_column() {
+    let mut f = Fixture::new().await;
+    let find = async |f: &mut Fixture| -> Vec<Option<String>> {
+        let tables = MySql::tables(&mut f.pair.source).await.unwrap();
+        let orders = tables.iter().find(|table| table.name == "orders").unwrap();
+        ["g_order", "g_user", "total"]
+            .map(|name| orders.column(name).unwrap().first_in.clone())
+            .into()
+    };
+    let name = |name: &str| Some(name.to_owned());
+    assert_eq!(find(&mut f).await, [name("PRIMARY"), name("g_user"), None]);
+    // The server does not know an ignored index by its name.
+    f.client("CREATE INDEX a_total ON orders (total, g_user) IGNORED")
+        .await
+        .unwrap();
+    assert_eq!(find(&mut f).await, [name("PRIMARY"), name("g_user"), None]);
+    f.client("ALTER TABLE orders ALTER INDEX a_total NOT IGNORED")
+        .await
+        .unwrap();
+    assert_eq!(
+        find(&mut f).await,
+        [name("PRIMARY"), name("g_user"), name("a_total")]
+    );
+    let orders = &f.manifest.tables()[1];
+    let rows = rows_of(&f.manifest, orders, "t", &ids(&f.id));
+    assert!(
+        rows.contains("`orders` t FORCE INDEX (`g_user`) ON"),
+        "{rows}"
+    );
+}

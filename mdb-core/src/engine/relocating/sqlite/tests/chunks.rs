@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use sqlx::Row;
 
 use super::*;
-use pieces::{Counted, Piece, is_indexed, pieces};
+use crate::engine::relocating::Commits;
+use pieces::{Counted, Piece, count_after, is_indexed, pieces};
 
 proptest! {
     #[test]
@@ -207,5 +208,36 @@ async fn rows_without_a_whole_key_are_caught_up_with() {
         f.client(&change).await.unwrap();
         assert!(f.catch_up().await > 0, "{change}");
         f.assert_equal().await;
+    }
+}
+
+#[tokio::test]
+async fn no_more_rows_are_counted_than_matter() {
+    let mut f = large(true).await;
+    f.capture().await;
+    let tables = f.manifest.tables();
+    let mut counts = Vec::new();
+    for most in [10, 100_000] {
+        let source = &mut f.pair.source;
+        let counted = count_after(source, "main", &f.manifest, tables, &f.id, &[], 1, most).await;
+        counts.extend(counted.unwrap().pop().map(|counted| counted.rows));
+    }
+    let [few, all] = &counts[..] else {
+        panic!("{counts:?}");
+    };
+    assert!(all.iter().any(|rows| *rows > 4_000), "{all:?}");
+    let capped: Vec<u64> = all.iter().map(|rows| (*rows).min(11)).collect();
+    assert_eq!(few, &capped);
+}
+
+#[tokio::test]
+async fn commits_wait_for_the_disk_again_when_they_are_to() {
+    let mut f = Fixture::new().await;
+    let source = &mut f.pair.source;
+    // https://sqlite.org/pragma.html#pragma_synchronous
+    for (commits, level) in [(Commits::Unforced, 1), (Commits::Forced, 2)] {
+        Sqlite::set_commits(source, commits).await.unwrap();
+        let found = Sqlite::query_own(source, "PRAGMA main.synchronous", &[]).await;
+        assert_eq!(found.unwrap()[0].integer(0).unwrap(), level);
     }
 }
