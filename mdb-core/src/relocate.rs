@@ -29,6 +29,7 @@ mod comparing;
 mod error;
 mod fail;
 mod fencing;
+mod groups;
 mod journal;
 mod manifest;
 mod pace;

@@ -21,7 +21,7 @@ use manifest::joined;
 pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
 pub(crate) use mover::{MoveId, OwnerToken};
 #[cfg(test)]
-pub(crate) use neighbours::check_neighbours;
+pub(crate) use neighbours::{check_delete_all, check_neighbours};
 #[cfg(test)]
 pub(crate) use pacing::{Unhurried, checked_copy};
 pub(crate) use reference::Reference;
@@ -364,6 +364,15 @@ pub(crate) trait Relocating: Engine {
         id: &MoveId,
         limit: u32,
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+
+    /// Inside a transaction in which the owner was checked: deletes all rows of some of the move's briefcases, which
+    /// follow each other in the order of their ids. The caller knows that the rows are few.
+    fn delete_all(
+        connection: &mut Self::Connection,
+        manifest: &Manifest,
+        id: &MoveId,
+        briefcases: &[Gdid],
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// Whether this session's commits wait for the disk from now on, where that costs much and some are of no use by
     /// themselves. Before [`Commits::Forced`] returns, all earlier ones are on the disk.

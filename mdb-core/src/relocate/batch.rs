@@ -13,7 +13,7 @@ use super::run::Run;
 use super::side::SideOf;
 use crate::catalog::Home;
 use crate::config::Capture;
-use crate::engine::relocating::{Manifest, OwnerToken, Pair, Relocating, Side, StepError};
+use crate::engine::relocating::{Manifest, OwnerToken, Pair, Relocating, Side, Span, StepError};
 use crate::engine::{Access, ErrorClass, Lanes, Target, Value};
 use crate::servers::{Servers, ShardPool};
 use crate::topology::ShardId;
@@ -33,6 +33,8 @@ pub(super) struct Batch<'m, DB: Relocating> {
     pub(super) ids: Vec<Gdid>,
     /// How many rows the last copy had.
     pub(super) copied: u64,
+    /// How many rows there were in each span when it was verified; none where that is not known. Spans ascend.
+    pub(super) verified: Vec<(Span, u64)>,
     pub(super) manifest: &'m Manifest,
     pub(super) capture: Capture,
     pub(super) pair: Pair<DB>,

@@ -79,21 +79,25 @@ impl<DB: Relocating> Batch<'_, DB> {
         };
         let nothing = TableSum { rows: 0, sum: 0 };
         let mut total = vec![nothing; self.manifest.tables().len()];
-        let mut add = |sums: &[TableSum]| {
+        let mut rows = Vec::new();
+        let mut add = |span: Span, sums: &[TableSum]| {
             for (total, sum) in total.iter_mut().zip(sums) {
                 total.rows += sum.rows;
                 total.sum = total.sum.wrapping_add(sum.sum);
             }
+            rows.push((span, sums.iter().map(|sum| sum.rows).sum()));
         };
-        for (_, sums) in hold {
-            add(sums);
+        for (span, sums) in hold {
+            add(*span, sums);
         }
-        for sums in self.compare(&open).await? {
+        for (span, sums) in open.iter().zip(self.compare(&open).await?) {
             match sums {
-                Some(sums) => add(&sums),
+                Some(sums) => add(*span, &sums),
                 None => return Ok(None),
             }
         }
+        rows.sort_unstable_by_key(|(span, _)| span.places(&self.ids).start);
+        self.verified = rows;
         Ok(Some(total))
     }
 

@@ -2,6 +2,7 @@
 
 use super::batch::{Batch, LOCK_LIMIT};
 use super::error::MoveError;
+use super::groups::groups;
 use super::pace::BatchPace;
 use super::record::MovePhase;
 use super::side::forget_mover;
@@ -155,11 +156,22 @@ impl<DB: Relocating> Batch<'_, DB> {
         let pace = BatchPace::new(self.progress, self.options);
         let (manifest, id, ids) = (self.manifest, self.record.id.clone(), self.ids.clone());
         let limit = deleted_at_once::<DB>(&pace);
+        let groups = groups(&ids, &self.verified, limit.into());
+        let mut groups = groups.into_iter();
+        let mut group = groups.next();
         // What a loss of power brings back is deleted again.
         self.set_commits_at_source(Commits::Unforced).await?;
         loop {
+            let next = groups.next();
             let mut source = self.side(Side::Source);
             let is_empty = source.owned_patiently("delete rows", async |connection| {
+                if let Some(group) = group {
+                    DB::delete_all(connection, manifest, &id, group).await?;
+                }
+                if next.is_some() {
+                    return Ok(false);
+                }
+                // What is left: of briefcases that have many rows, or were not verified by this process.
                 let deleted = DB::delete_some(connection, manifest, &id, limit).await?;
                 if deleted >= u64::from(limit) {
                     return Ok(false);
@@ -178,6 +190,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             }
             self.keep_going()?;
             rest(pace.deleted(limit), DB::LANES).await;
+            group = next;
         }
     }
 

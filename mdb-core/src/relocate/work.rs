@@ -98,6 +98,7 @@ impl Relocator {
             owner: job.owner,
             ids,
             copied: 0,
+            verified: Vec::new(),
             manifest: job.manifest,
             capture: job.capture,
             pair,

@@ -179,6 +179,15 @@ impl Relocating for MySql {
         delete::delete_some(connection, manifest, id, limit).await
     }
 
+    async fn delete_all(
+        connection: &mut MySqlConnection,
+        manifest: &Manifest,
+        id: &MoveId,
+        briefcases: &[Gdid],
+    ) -> Result<(), sqlx::Error> {
+        delete::delete_all(connection, manifest, id, briefcases).await
+    }
+
     async fn end_sessions(
         connection: &mut MySqlConnection,
         application: &str,

@@ -1,6 +1,10 @@
 //! For tests: whatever a move does at the target, the rows of other briefcases stay as they are there.
 
-use super::{Manifest, MoveId, OwnerToken, Pair, Relocating, Span, StepError, Unhurried};
+use std::time::Duration;
+
+use mdb_gdid::Gdid;
+
+use super::{Manifest, MoveId, OwnerToken, Pair, Relocating, Span, StepError, TableSum, Unhurried};
 
 /// Checks that with a move of users 1 and 2 that captures and has not copied yet, on the tables of the engines' fixtures.
 /// `hex` writes an id as SQL.
@@ -19,6 +23,54 @@ pub(crate) async fn check_neighbours<DB: Relocating>(
         hex,
     };
     neighbours.check().await;
+}
+
+/// Checks, with such a move too, that whole briefcases are deleted at the source, and nothing else.
+pub(crate) async fn check_delete_all<DB: Relocating>(
+    pair: &mut Pair<DB>,
+    manifest: &Manifest,
+    id: &MoveId,
+    owner: OwnerToken,
+    briefcases: &[Gdid],
+) {
+    let source = &mut pair.source;
+    let spans = Span::split(briefcases, briefcases.len());
+    let all = all_rows::<DB>(source, manifest).await;
+    let before = DB::sums(source, manifest, id, &spans).await.unwrap();
+    for deleted in 1..=briefcases.len() {
+        DB::begin_as_mover(source, id, owner, Duration::from_secs(1))
+            .await
+            .unwrap();
+        let (these, limit) = (&briefcases[deleted - 1..deleted], 100);
+        DB::delete_all(source, manifest, id, these).await.unwrap();
+        if deleted == briefcases.len() {
+            let left = DB::delete_some(source, manifest, id, limit).await;
+            assert_eq!(left.unwrap(), 0);
+        }
+        DB::leave_as_mover(source, id).await.unwrap();
+        DB::commit(source).await.unwrap();
+        let after = DB::sums(source, manifest, id, &spans).await.unwrap();
+        let rows = |sums: &[TableSum]| sums.iter().map(|sum| sum.rows).sum::<u64>();
+        for (place, (before, after)) in before.iter().zip(&after).enumerate() {
+            if place < deleted {
+                assert_eq!(rows(after), 0);
+            } else {
+                assert_eq!(before, after);
+            }
+        }
+        let gone: u64 = before[..deleted].iter().map(|sums| rows(sums)).sum();
+        assert_eq!(all_rows::<DB>(source, manifest).await, all - gone);
+    }
+}
+
+async fn all_rows<DB: Relocating>(connection: &mut DB::Connection, manifest: &Manifest) -> u64 {
+    let mut rows = 0;
+    for table in manifest.tables() {
+        let query = format!("SELECT count(*) FROM {}", DB::quote(&table.name));
+        let counted = DB::query_own(connection, &query, &[]).await.unwrap();
+        rows += counted[0].integer(0).unwrap().unsigned_abs();
+    }
+    rows
 }
 
 struct Neighbours<'f, DB: Relocating> {

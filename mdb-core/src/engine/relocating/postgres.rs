@@ -207,6 +207,15 @@ impl Relocating for Postgres {
         delete::delete_some(connection, manifest, id, limit).await
     }
 
+    async fn delete_all(
+        connection: &mut PgConnection,
+        manifest: &Manifest,
+        _: &MoveId,
+        briefcases: &[Gdid],
+    ) -> Result<(), sqlx::Error> {
+        delete::delete_all(connection, manifest, briefcases).await
+    }
+
     async fn end_sessions(
         connection: &mut PgConnection,
         application: &str,

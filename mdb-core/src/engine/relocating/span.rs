@@ -1,5 +1,7 @@
 //! Ranges of ids.
 
+use std::ops::Range;
+
 use mdb_gdid::Gdid;
 
 /// A range of ids, both ends included.
@@ -32,6 +34,12 @@ impl Span {
         (self.first..=self.last).contains(&id)
     }
 
+    /// The places of those in it among ids that ascend.
+    pub(crate) fn places(self, ids: &[Gdid]) -> Range<usize> {
+        let start = ids.partition_point(|id| *id < self.first);
+        start..ids.partition_point(|id| *id <= self.last).max(start)
+    }
+
     /// Both ends in hexadecimal digits, as engines read bytes.
     pub(crate) fn digits(self) -> [String; 2] {
         [self.first, self.last].map(|id| format!("{id:x}"))
@@ -50,6 +58,9 @@ mod tests {
                 .collect();
             let spans = Span::split(&ids, 16);
             assert!(spans.len() <= 16);
+            let places = spans.iter().flat_map(|span| span.places(&ids));
+            assert!(places.eq(0..ids.len()));
+            assert_eq!(Span::ALL.places(&ids), 0..ids.len());
             for id in ids {
                 assert_eq!(spans.iter().filter(|span| span.contains(id)).count(), 1);
                 assert!(Span::ALL.contains(id));

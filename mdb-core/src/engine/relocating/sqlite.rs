@@ -182,6 +182,15 @@ impl Relocating for Sqlite {
         purge::delete_some(connection, manifest, id, limit.into()).await
     }
 
+    async fn delete_all(
+        connection: &mut SqliteConnection,
+        manifest: &Manifest,
+        id: &MoveId,
+        briefcases: &[Gdid],
+    ) -> Result<(), sqlx::Error> {
+        purge::delete_all(connection, manifest, id, briefcases).await
+    }
+
     async fn set_commits(
         connection: &mut SqliteConnection,
         commits: Commits,

@@ -63,6 +63,24 @@ pub(super) async fn delete_some(
     Ok(deleted)
 }
 
+/// Whole briefcases, in one text.
+pub(super) async fn delete_all(
+    connection: &mut MySqlConnection,
+    manifest: &Manifest,
+    id: &MoveId,
+    briefcases: &[Gdid],
+) -> Result<(), sqlx::Error> {
+    let keys = stretch(id, briefcases);
+    let tables = manifest.tables().iter().rev();
+    let deletes: Vec<String> = tables
+        .map(|table| delete_table(manifest, table, &keys))
+        .collect();
+    if !deletes.is_empty() {
+        connection.execute(deletes.join("; ").as_str()).await?;
+    }
+    Ok(())
+}
+
 /// How many briefcases are likely to have no more than `left` rows, as those had that were emptied.
 fn likely(left: u64, deleted: u64, emptied: u64) -> usize {
     let many = match deleted {
@@ -133,7 +151,7 @@ fn delete(manifest: &Manifest, keys: &str, counted: &[u64], mut left: u64) -> St
     for (table, rows) in manifest.tables().iter().zip(counted).rev() {
         if *rows > 0 && left > 0 {
             deletes.push(if *rows <= left {
-                delete_all(manifest, table, keys)
+                delete_table(manifest, table, keys)
             } else {
                 delete_rows(manifest, table, keys, left)
             });
@@ -160,7 +178,7 @@ pub(super) fn delete_rows(
 }
 
 /// Without a limit the server deletes the rows as it finds them, in half the time.
-pub(super) fn delete_all(manifest: &Manifest, table: &MovedTable, keys: &str) -> String {
+pub(super) fn delete_table(manifest: &Manifest, table: &MovedTable, keys: &str) -> String {
     match from_keys(manifest, table, "t", keys) {
         Some(tables) => format!("DELETE t FROM {tables}"),
         None => delete_rows(manifest, table, keys, u64::from(u32::MAX)),

@@ -14,7 +14,7 @@ use sqlx::Executor;
 
 use super::*;
 use crate::engine::relocating::{
-    FenceState, Side, Span, Unhurried, check_neighbours, checked_copy,
+    FenceState, Side, Span, Unhurried, check_delete_all, check_neighbours, checked_copy,
 };
 use fixture::{Fixture, LIMIT, hex, id, keyed};
 

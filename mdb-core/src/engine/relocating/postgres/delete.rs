@@ -1,5 +1,6 @@
 //! Deleting the rows of a move, a bounded number at a time.
 
+use mdb_gdid::Gdid;
 use sqlx::Postgres;
 use sqlx::postgres::PgConnection;
 
@@ -59,6 +60,42 @@ pub(super) async fn delete_some(
         run(connection, FORCED).await?;
     }
     Ok(deleted.unsigned_abs())
+}
+
+/// Whole briefcases, without counting their rows.
+pub(super) async fn delete_all(
+    connection: &mut PgConnection,
+    manifest: &Manifest,
+    briefcases: &[Gdid],
+) -> Result<(), sqlx::Error> {
+    let Some(delete) = delete_whole(manifest) else {
+        return Ok(());
+    };
+    run(connection, &format!("{SETTINGS}; {UNFORCED}")).await?;
+    let delete = sqlx::query(&delete).bind(briefcases);
+    delete.execute(connection).await.map(drop)
+}
+
+/// One statement for all tables, with briefcases as its value. Foreign keys are looked at when all of its parts are done.
+pub(super) fn delete_whole(manifest: &Manifest) -> Option<String> {
+    let tables = manifest.tables().iter().rev();
+    let mut deletes: Vec<String> = tables
+        .map(|table| {
+            let condition = belongs(manifest, table, "t", "= ANY ($1)");
+            format!("DELETE FROM {} AS t WHERE {condition}", quoted(table))
+        })
+        .collect();
+    let last = deletes.pop()?;
+    let parts: Vec<String> = deletes
+        .iter()
+        .enumerate()
+        .map(|(n, delete)| format!("d{n} AS ({delete})"))
+        .collect();
+    Some(if parts.is_empty() {
+        last
+    } else {
+        format!("WITH {} {last}", parts.join(", "))
+    })
 }
 
 /// A query of briefcases that have rows left. Rows below others go before those.

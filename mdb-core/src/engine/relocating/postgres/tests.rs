@@ -16,7 +16,8 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::*;
 use crate::engine::relocating::{
-    FenceState, MovedColumn, MovedReach, Unhurried, check_neighbours, checked_copy, checked_round,
+    FenceState, MovedColumn, MovedReach, Unhurried, check_delete_all, check_neighbours,
+    checked_copy, checked_round,
 };
 use crate::engine::{TransactionOptions, mdb_tables};
 

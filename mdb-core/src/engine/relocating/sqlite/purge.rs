@@ -3,6 +3,7 @@
 //! Looking for those that are left, from the beginning each time, would take longer than deleting them. So a
 //! temporary table remembers, as a part of the transaction, up to where they have been deleted.
 
+use mdb_gdid::Gdid;
 use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
@@ -28,6 +29,7 @@ pub(super) async fn delete_some(
 ) -> Result<u64, sqlx::Error> {
     let mut cursor = match load(connection, id).await? {
         Some(cursor) => cursor,
+        None if !has_rows(connection, manifest, id).await? => return Ok(0),
         None if is_indexed(connection, "main", manifest, id).await? => Cursor::default(),
         None => return delete_wherever(connection, manifest, id, limit).await,
     };
@@ -42,6 +44,23 @@ pub(super) async fn delete_some(
     let next = (deleted >= limit).then_some(&cursor);
     store(connection, id, next).await?;
     Ok(deleted)
+}
+
+/// Whole briefcases.
+pub(super) async fn delete_all(
+    connection: &mut SqliteConnection,
+    manifest: &Manifest,
+    id: &MoveId,
+    briefcases: &[Gdid],
+) -> Result<(), sqlx::Error> {
+    let (Some(first), Some(last)) = (briefcases.first(), briefcases.last()) else {
+        return Ok(());
+    };
+    let ids = "SELECT gdid FROM main.mdb_fence WHERE move = ?1 AND gdid >= ?2 AND gdid <= ?3";
+    let values = [id.into(), (*first).into(), (*last).into()];
+    let delete = deletes(manifest, manifest.tables(), ids);
+    Sqlite::execute_own(connection, &delete, &values).await?;
+    Ok(())
 }
 
 /// Deletes up to `limit` rows of the briefcases after `cursor`, which goes along.
@@ -103,6 +122,12 @@ async fn delete_stretch(
     id: &MoveId,
     stretch: &Stretch,
 ) -> Result<u64, sqlx::Error> {
+    let delete = deletes(manifest, tables, &stretch_ids("main"));
+    Sqlite::execute_own(connection, &delete, &stretch.values(id)).await
+}
+
+/// Statements that delete what some tables have of the briefcases that `ids` selects.
+fn deletes(manifest: &Manifest, tables: &[MovedTable], ids: &str) -> String {
     let deletes: Vec<String> = tables
         .iter()
         .rev()
@@ -110,11 +135,11 @@ async fn delete_stretch(
             format!(
                 "DELETE FROM {} AS t WHERE {}",
                 table.quoted("main"),
-                manifest.condition_in::<Sqlite>("main", table, "t", &stretch_ids("main")),
+                manifest.condition_in::<Sqlite>("main", table, "t", ids),
             )
         })
         .collect();
-    Sqlite::execute_own(connection, &deletes.join("; "), &stretch.values(id)).await
+    deletes.join("; ")
 }
 
 /// Deletes up to `limit` rows of a stretch of one briefcase, `counted`, which has more.

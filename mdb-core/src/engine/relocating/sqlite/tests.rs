@@ -11,8 +11,10 @@ use std::time::Duration;
 use sqlx::Executor;
 
 use super::*;
-use crate::engine::relocating::{FenceState, Unhurried, check_neighbours, checked_copy};
-use fixture::{Fixture, hex};
+use crate::engine::relocating::{
+    FenceState, Unhurried, check_delete_all, check_neighbours, checked_copy,
+};
+use fixture::{Fixture, hex, id};
 use handle::{Triggers, set_triggers};
 
 #[tokio::test]
@@ -235,4 +237,12 @@ async fn a_round_says_whose_rows_it_touches() {
         assert_eq!(f.take().await.records, records, "{change}");
     }
     f.assert_equal().await;
+}
+
+#[tokio::test]
+async fn whole_briefcases_are_deleted_and_no_others() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let briefcases = [id(1), id(2)];
+    check_delete_all(&mut f.pair, &f.manifest, &f.id, f.owner, &briefcases).await;
 }

@@ -162,3 +162,11 @@ async fn a_copy_that_fails_can_be_repeated_on_the_same_connections() {
     f.copy().await;
     f.assert_equal().await;
 }
+
+#[tokio::test]
+async fn whole_briefcases_are_deleted_and_no_others() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let briefcases = [id(1), id(2)];
+    check_delete_all(&mut f.pair, &f.manifest, &f.id, f.owner, &briefcases).await;
+}

@@ -62,7 +62,7 @@ async fn rows_are_found_by_keys() {
     for table in f.manifest.tables() {
         let rows = rows_of(&f.manifest, table, "t", &ids);
         statements.push(copy::Reading::of_table(table, &rows).query);
-        statements.push(delete::delete_all(&f.manifest, table, &ids));
+        statements.push(delete::delete_table(&f.manifest, table, &ids));
         statements.push(delete::delete_rows(&f.manifest, table, &ids, 10));
         for spans in [&spans[..], &[Span::ALL]] {
             let queries = sums::queries(&f.manifest, table, &f.id, spans);

@@ -341,3 +341,11 @@ async fn bytes_that_differ_are_told_apart() {
         sums.push(sum);
     }
 }
+
+#[tokio::test]
+async fn whole_briefcases_are_deleted_and_no_others() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let briefcases = [id(1), id(2)];
+    check_delete_all(&mut f.pair, &f.manifest, &f.id, f.owner, &briefcases).await;
+}

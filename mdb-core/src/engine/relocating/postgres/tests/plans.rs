@@ -57,7 +57,12 @@ async fn what_is_deleted_is_found_by_keys() {
         delete::delete(&f.manifest)
     );
     run(source, &delete).await.unwrap();
-    let execute = format!("EXECUTE deleting (ARRAY[{}], 100)", hex(1));
-    let scanned = scanned(source, delete::SETTINGS, &execute).await;
-    assert_eq!(scanned, [""; 0]);
+    let whole = delete::delete_whole(&f.manifest).unwrap();
+    let whole = format!("PREPARE deleting_all (bytea[]) AS {whole}");
+    run(source, &whole).await.unwrap();
+    for execute in ["deleting (ARRAY[{}], 100)", "deleting_all (ARRAY[{}])"] {
+        let execute = format!("EXECUTE {}", execute.replace("{}", &hex(1)));
+        let scanned = scanned(source, delete::SETTINGS, &execute).await;
+        assert_eq!(scanned, [""; 0], "{execute}");
+    }
 }
