@@ -6,16 +6,19 @@
 //! - `copy`: binary COPY out of the one server and into the other, inside one snapshot of the source.
 //! - `delete`: deleting them again, a bounded number at a time.
 //! - `changes`: catching up with what the triggers recorded.
-//! - `sums`: checksums that the servers compute, and the rows that differ.
+//! - `sums`: checksums of rows that the servers send; `canonical`: in which form.
+//! - `differences`: the rows that differ.
 //! - `unchecked`: when foreign keys need not be checked row by row.
 //!
 //! A briefcase takes milliseconds to move and a round trip costs a tenth of one, so most of a step's
 //! statements go out together, as one text.
 
 mod briefcases;
+mod canonical;
 mod changes;
 mod copy;
 mod delete;
+mod differences;
 mod locks;
 mod sums;
 #[cfg(test)]
@@ -195,7 +198,7 @@ impl Relocating for Postgres {
         id: &MoveId,
         limit: u32,
     ) -> Result<Vec<String>, sqlx::Error> {
-        sums::differences(pair, manifest, table, id, limit).await
+        differences::differences(pair, manifest, table, id, limit).await
     }
 
     async fn delete_some(

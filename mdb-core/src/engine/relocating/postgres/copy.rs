@@ -221,7 +221,7 @@ async fn read_all(
             if sender.is_closed() {
                 continue;
             }
-            if holds_row(&message) {
+            if row_in(&message).is_some() {
                 rows += 1;
                 seen = true;
             }
@@ -260,9 +260,8 @@ async fn pause(pace: &dyn Pace, amount: Amount) {
     rest(pace.taken(amount), Postgres::LANES).await;
 }
 
-/// Whether a message of a binary COPY holds a row, as each one does but the trailer. The first one
-/// begins with the header.
-fn holds_row(message: &[u8]) -> bool {
+/// The row in a message of a binary COPY: each has one but the trailer. The first one begins with the header.
+pub(super) fn row_in(message: &[u8]) -> Option<&[u8]> {
     const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
     const HEADER: usize = SIGNATURE.len() + 8;
     const TRAILER: &[u8] = &[0xff, 0xff];
@@ -271,7 +270,7 @@ fn holds_row(message: &[u8]) -> bool {
     } else {
         message
     };
-    !row.is_empty() && row != TRAILER
+    (!row.is_empty() && row != TRAILER).then_some(row)
 }
 
 async fn write_all(

@@ -1,50 +1,21 @@
-//! Checksums of rows, computed by the servers; and the rows that differ.
+//! Counts and checksums.
 //!
-//! The canonical form of a row is the text of all its copied columns as one `ROW`, in which NULL and
-//! the empty text differ, written under settings that the session can't change. Bytes that are many stand in it by
-//! their MD5, after an `m`: in hexadecimal digits they would take more than twice their size. A row's hash is two of
-//! 64 bits, with the seeds 0 and 1, by the function that hash partitions are made with: it takes a third of
-//! MD5's time, and no version may change it. The two are summed apart, as signed numbers.
+//! The servers send their rows in canonical form, and the mover hashes them: that takes less than half of the time of having
+//! the servers write a row's text and hash it.
 
 use futures_util::TryStreamExt;
-use futures_util::stream::BoxStream;
 use mdb_gdid::Gdid;
-use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Executor, Postgres, Row};
+use sqlx::postgres::PgConnection;
+use sqlx::{Postgres, Row};
+use xxhash_rust::xxh3::xxh3_128;
 
-use super::copy::{belongs, condition};
-use super::{Briefcases, LOCK_LIMIT, joined, list, quoted, rollback, run, settings};
+use super::canonical::{self, TEXT};
+use super::copy::{belongs, lock_tables, row_in};
+use super::{Briefcases, LOCK_LIMIT, joined, quoted, rollback, run, settings};
 use crate::engine::Engine;
-use crate::engine::relocating::{Manifest, MoveId, MovedReach, MovedTable, Pair, Span, TableSum};
+use crate::engine::relocating::{Manifest, MoveId, MovedReach, MovedTable, Span, TableSum};
 
-/// What the text of a value depends on.
-const TEXT: &str = "SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = hex; \
-    SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = postgres; SET LOCAL timezone = 'UTC'; \
-    SET LOCAL lc_monetary = 'C'; SET LOCAL xmlbinary = base64; SET LOCAL quote_all_identifiers = off; ";
-
-/// So many bytes are written in digits sooner than their MD5 is computed.
-const FEW_BYTES: u32 = 64;
-
-/// The canonical form of a row.
-fn canonical(table: &MovedTable, alias: &str) -> String {
-    let columns: Vec<String> = table
-        .columns
-        .iter()
-        .map(|column| {
-            let name = format!("{alias}.{}", Postgres::quote(&column.name));
-            if column.data_type == "bytea" {
-                format!(
-                    "CASE WHEN octet_length({name}) <= {FEW_BYTES} THEN encode({name}, 'hex') ELSE 'm' || md5({name}) END"
-                )
-            } else {
-                name
-            }
-        })
-        .collect();
-    format!("ROW({})::text COLLATE \"C\"", columns.join(", "))
-}
-
-fn begin(briefcases: &Briefcases) -> String {
+pub(super) fn begin(briefcases: &Briefcases) -> String {
     format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}{TEXT}{}",
         settings(LOCK_LIMIT),
@@ -76,101 +47,153 @@ async fn sums_at_once(
     id: &MoveId,
     spans: &[Span],
 ) -> Result<Vec<Vec<TableSum>>, sqlx::Error> {
-    let nothing = TableSum { rows: 0, sum: 0 };
-    let mut sums = vec![vec![nothing; manifest.tables().len()]; spans.len()];
+    let mut adding = Adding::new(manifest, spans);
     let briefcases = Briefcases::within(connection, id, spans).await?;
     if manifest.tables().is_empty() {
-        return Ok(sums);
+        return Ok(adding.sums);
     }
-    let begin = begin(&briefcases);
-    let rows = if let (Some(few), [_]) = (&briefcases.few, spans) {
-        kept(connection, &begin, &kept_query(manifest), few).await
-    } else {
-        let query = union(manifest, &briefcases.comparison, spans);
-        run(connection, &format!("{begin}{query}; COMMIT")).await
+    let added = match &briefcases.few {
+        Some(few) => add_few(connection, manifest, &briefcases, few, &mut adding).await,
+        None => add_many(connection, manifest, &briefcases, &mut adding).await,
     };
-    let rows = match rows {
-        Ok(rows) => rows,
-        Err(error) => {
-            rollback(connection).await?;
-            return Err(error);
+    if let Err(error) = added {
+        rollback(connection).await?;
+        return Err(error);
+    }
+    Ok(adding.sums)
+}
+
+/// Sums under way.
+pub(super) struct Adding<'s> {
+    spans: &'s [Span],
+    /// The span of the last row: rows of a briefcase come together.
+    last: usize,
+    pub(super) sums: Vec<Vec<TableSum>>,
+}
+
+impl<'s> Adding<'s> {
+    pub(super) fn new(manifest: &Manifest, spans: &'s [Span]) -> Self {
+        let nothing = TableSum { rows: 0, sum: 0 };
+        Self {
+            spans,
+            last: 0,
+            sums: vec![vec![nothing; manifest.tables().len()]; spans.len()],
         }
-    };
-    for row in rows {
-        let table = usize::try_from(row.try_get::<i64, _>("number")?)
-            .map_err(|error| sqlx::Error::Decode(error.into()))?;
-        let span = match row.try_get("briefcase")? {
-            Some(id) => spans.iter().position(|span| span.contains(id)),
-            None => Some(0),
-        };
-        let total = span
-            .and_then(|span| sums.get_mut(span)?.get_mut(table))
-            .ok_or_else(|| sqlx::Error::Protocol("a sum of no table".to_owned()))?;
-        let sum = sum(&row)?;
-        total.rows += sum.rows;
-        total.sum = total.sum.wrapping_add(sum.sum);
     }
-    Ok(sums)
+
+    /// Adds a row in canonical form. Without an id it belongs to the only span.
+    fn add(&mut self, table: usize, id: Option<Gdid>, canonical: &[u8]) -> Result<(), sqlx::Error> {
+        if let Some(id) = id
+            && !self
+                .spans
+                .get(self.last)
+                .is_some_and(|span| span.contains(id))
+        {
+            let found = self.spans.iter().position(|span| span.contains(id));
+            self.last = found.ok_or(sqlx::Error::RowNotFound)?;
+        }
+        let total = self
+            .sums
+            .get_mut(self.last)
+            .and_then(|sums| sums.get_mut(table));
+        let total = total.ok_or(sqlx::Error::RowNotFound)?;
+        total.rows += 1;
+        total.sum = total.sum.wrapping_add(xxh3_128(canonical));
+        Ok(())
+    }
 }
 
 /// Has the plan of a statement kept that a session keeps.
 pub(super) const KEEP_PLAN: &str = "SET LOCAL plan_cache_mode = force_generic_plan";
 
-/// What sums the briefcases that are its value.
-pub(super) fn kept_query(manifest: &Manifest) -> String {
-    union(manifest, "= ANY ($1)", &[Span::ALL])
-}
-
 /// For a few briefcases: a statement that the session keeps, with them as its value. Services wait for the sums of
 /// these, and planning takes longer than summing.
-async fn kept(
+pub(super) async fn add_few(
     connection: &mut PgConnection,
-    begin: &str,
-    query: &str,
+    manifest: &Manifest,
+    briefcases: &Briefcases,
     few: &[Gdid],
-) -> Result<Vec<PgRow>, sqlx::Error> {
-    run(connection, &format!("{begin}{KEEP_PLAN}")).await?;
-    let rows = sqlx::query(query)
-        .bind(few)
-        .fetch_all(&mut *connection)
-        .await?;
-    run(connection, "COMMIT").await?;
-    Ok(rows)
+    adding: &mut Adding<'_>,
+) -> Result<(), sqlx::Error> {
+    run(connection, &format!("{}{KEEP_PLAN}", begin(briefcases))).await?;
+    let query = kept_query(manifest);
+    let mut rows = sqlx::query(&query).bind(few).fetch(&mut *connection);
+    while let Some(row) = rows.try_next().await? {
+        let table = usize::try_from(row.try_get::<i32, _>(0)?)
+            .map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let array = row.try_get_raw(2)?;
+        let fields = array.as_bytes().ok().and_then(canonical::of_array);
+        let fields = fields.ok_or_else(|| malformed("a row that is no array of fields"))?;
+        adding.add(table, row.try_get(1)?, fields)?;
+    }
+    drop(rows);
+    run(connection, "COMMIT").await.map(drop)
 }
 
-/// The sums of all tables, of briefcases whose key compares so.
-pub(super) fn union(manifest: &Manifest, comparison: &str, spans: &[Span]) -> String {
+/// For more: table by table, as a stream.
+pub(super) async fn add_many(
+    connection: &mut PgConnection,
+    manifest: &Manifest,
+    briefcases: &Briefcases,
+    adding: &mut Adding<'_>,
+) -> Result<(), sqlx::Error> {
+    let begin = format!("{}{}", begin(briefcases), lock_tables(manifest));
+    run(connection, &begin).await?;
+    for table in manifest.tables() {
+        let copy = format!(
+            "COPY ({}) TO STDOUT (FORMAT binary)",
+            query(manifest, table, &briefcases.comparison)
+        );
+        let mut stream = connection.copy_out_raw(&copy).await?;
+        let mut failed = None;
+        // To its end also when something is wrong: sqlx does not recover from a COPY that is left halfway.
+        while let Some(message) = stream.try_next().await? {
+            if let (None, Some(row)) = (&failed, row_in(&message)) {
+                let added = id_and_fields(row)
+                    .and_then(|(id, fields)| adding.add(table.number, id, fields));
+                failed = added.err();
+            }
+        }
+        drop(stream);
+        if let Some(error) = failed {
+            return Err(error);
+        }
+    }
+    run(connection, "COMMIT").await.map(drop)
+}
+
+/// What sums the briefcases that are its value: for each row its table, its briefcase and its fields.
+pub(super) fn kept_query(manifest: &Manifest) -> String {
     let tables = manifest.tables().iter();
     let queries: Vec<String> = tables
-        .map(|table| query(manifest, table, comparison, spans))
+        .map(|table| {
+            let (key, rows) = rows_of(manifest, table, "= ANY ($1)");
+            let fields = canonical::as_array(table, "t");
+            format!("SELECT {}, {key}, {fields} {rows}", table.number)
+        })
         .collect();
     queries.join(" UNION ALL ")
 }
 
-/// The sums of one table: a row for each briefcase that has rows, or one for all when they are not to be told apart.
-fn query(manifest: &Manifest, table: &MovedTable, comparison: &str, spans: &[Span]) -> String {
-    let mut briefcase = "NULL::bytea".to_owned();
-    let (rows, condition) = match from_key(manifest, table, "t") {
+/// The rows of one table, of briefcases whose key compares so: for each its briefcase, and then its fields.
+pub(super) fn query(manifest: &Manifest, table: &MovedTable, comparison: &str) -> String {
+    let (key, rows) = rows_of(manifest, table, comparison);
+    format!("SELECT {key}, {} {rows}", canonical::listed(table, "t"))
+}
+
+/// The key of a row's briefcase, or NULL where that can't be told, and `FROM …`.
+fn rows_of(manifest: &Manifest, table: &MovedTable, comparison: &str) -> (String, String) {
+    match from_key(manifest, table, "t") {
         Some((rows, key)) => {
-            if spans.len() > 1 {
-                briefcase.clone_from(&key);
-            }
-            (rows, format!("{key} {comparison}"))
+            let rows = format!("FROM {rows} WHERE {key} {comparison}");
+            (key, rows)
         }
-        None => (
-            format!("{} AS t", quoted(table)),
-            belongs(manifest, table, "t", comparison),
-        ),
-    };
-    // OFFSET keeps the planner from computing each row's text once for each seed.
-    format!(
-        "SELECT {}::bigint AS number, briefcase, count(*) AS rows, \
-         sum(hashtextextended(canonical, 0))::text AS high, sum(hashtextextended(canonical, 1))::text AS low \
-         FROM (SELECT {briefcase} AS briefcase, {} AS canonical FROM {rows} WHERE {condition} OFFSET 0) AS r \
-         GROUP BY briefcase",
-        table.number,
-        canonical(table, "t"),
-    )
+        None => {
+            let condition = belongs(manifest, table, "t", comparison);
+            let rows = format!("FROM {} AS t WHERE {condition}", quoted(table));
+            ("NULL::bytea".to_owned(), rows)
+        }
+    }
 }
 
 /// The rows `alias` of a table, joined to those above them, and the key of their briefcase; if no row
@@ -197,92 +220,23 @@ fn from_key(manifest: &Manifest, table: &MovedTable, alias: &str) -> Option<(Str
     }
 }
 
-fn sum(row: &PgRow) -> Result<TableSum, sqlx::Error> {
-    let half = |name| {
-        let text: String = row.try_get(name)?;
-        text.parse::<i128>()
-            .map_err(|error| sqlx::Error::Decode(error.into()))
-    };
-    let sum = half("high")?.wrapping_shl(64).wrapping_add(half("low")?);
-    Ok(TableSum {
-        rows: row.try_get::<i64, _>("rows")?.unsigned_abs(),
-        sum: sum.cast_unsigned(),
-    })
-}
-
-/// Compares the keys and hashes of both sides in one order, row by row.
-pub(super) async fn differences(
-    pair: &mut Pair<Postgres>,
-    manifest: &Manifest,
-    table: &MovedTable,
-    id: &MoveId,
-    limit: u32,
-) -> Result<Vec<String>, sqlx::Error> {
-    let key = match table.primary_key.as_slice() {
-        [_] => format!("{}::text", super::keys(table, "t")),
-        _ => format!(
-            "ROW({})::text",
-            list(table.key_columns().map(|column| column.name.as_str()), "t")
-        ),
-    };
-    let briefcases = Briefcases::of(&mut pair.source, id).await?;
-    let query = format!(
-        "SELECT {key} COLLATE \"C\" AS key, md5({}) AS hash FROM {} AS t WHERE {} ORDER BY key",
-        canonical(table, "t"),
-        quoted(table),
-        condition(manifest, table, &briefcases)
-    );
-    let begin = begin(&briefcases);
-    let compared = async {
-        run(&mut pair.source, &begin).await?;
-        run(&mut pair.target, &begin).await?;
-        let source = pair.source.fetch(query.as_str());
-        let target = pair.target.fetch(query.as_str());
-        compare(source, target, limit as usize).await
-    };
-    let result = compared.await;
-    let (source, target) = tokio::join!(rollback(&mut pair.source), rollback(&mut pair.target));
-    source.and(target).and(result)
-}
-
-/// The next key and hash.
-async fn next(
-    rows: &mut BoxStream<'_, Result<PgRow, sqlx::Error>>,
-) -> Result<Option<(String, String)>, sqlx::Error> {
-    let Some(row) = rows.try_next().await? else {
-        return Ok(None);
-    };
-    Ok(Some((row.try_get("key")?, row.try_get("hash")?)))
-}
-
-async fn compare(
-    mut source: BoxStream<'_, Result<PgRow, sqlx::Error>>,
-    mut target: BoxStream<'_, Result<PgRow, sqlx::Error>>,
-    limit: usize,
-) -> Result<Vec<String>, sqlx::Error> {
-    let mut found = Vec::new();
-    let (mut here, mut there) = (next(&mut source).await?, next(&mut target).await?);
-    while found.len() < limit {
-        match (here.take(), there.take()) {
-            (None, None) => break,
-            (Some(a), Some(b)) if a.0 == b.0 => {
-                if a.1 != b.1 {
-                    found.push(a.0);
-                }
-                here = next(&mut source).await?;
-                there = next(&mut target).await?;
+/// Takes a row of a binary COPY apart, whose first field is an id or NULL; the others stay together.
+fn id_and_fields(row: &[u8]) -> Result<(Option<Gdid>, &[u8]), sqlx::Error> {
+    let split = || {
+        let (_fields, rest) = row.split_first_chunk::<2>()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        match i32::from_be_bytes(*length) {
+            -1 => Some((None, rest)),
+            12 => {
+                let (id, rest) = rest.split_first_chunk()?;
+                Some((Some(Gdid::from_bytes(*id)), rest))
             }
-            (Some(a), b) if b.as_ref().is_none_or(|b| a.0 < b.0) => {
-                found.push(a.0);
-                here = next(&mut source).await?;
-                there = b;
-            }
-            (a, b) => {
-                found.extend(b.map(|b| b.0));
-                here = a;
-                there = next(&mut target).await?;
-            }
+            _ => None,
         }
-    }
-    Ok(found)
+    };
+    split().ok_or_else(|| malformed("a row that does not begin with an id"))
+}
+
+fn malformed(what: &str) -> sqlx::Error {
+    sqlx::Error::Protocol(what.to_owned())
 }

@@ -6,6 +6,7 @@ mod copying;
 mod locking;
 mod plans;
 mod racing;
+mod summing;
 mod unchecked;
 
 use std::fmt::Write;
@@ -326,7 +327,13 @@ impl Fixture {
         let (manifest, id) = (&self.manifest, &self.id);
         let here = Postgres::sums(&mut self.pair.source, manifest, id, &[Span::ALL]).await;
         let there = Postgres::sums(&mut self.pair.target, manifest, id, &[Span::ALL]).await;
-        (here.unwrap().concat(), there.unwrap().concat())
+        let sums = (here.unwrap().concat(), there.unwrap().concat());
+        // Few and many briefcases are summed in different ways.
+        let (manifest, id) = (&self.manifest, &self.id);
+        let here = sums_as_many(&mut self.pair.source, manifest, id).await;
+        let there = sums_as_many(&mut self.pair.target, manifest, id).await;
+        assert_eq!((here, there), sums);
+        sums
     }
 
     async fn assert_equal(&mut self) -> Vec<TableSum> {
@@ -345,4 +352,17 @@ impl Fixture {
 
 fn is_refused(error: &sqlx::Error) -> bool {
     Postgres::error_class(error) == ErrorClass::Fenced
+}
+
+async fn sums_as_many(
+    connection: &mut PgConnection,
+    manifest: &Manifest,
+    id: &MoveId,
+) -> Vec<TableSum> {
+    let briefcases = Briefcases::of(connection, id).await.unwrap();
+    let mut adding = sums::Adding::new(manifest, &[Span::ALL]);
+    sums::add_many(connection, manifest, &briefcases, &mut adding)
+        .await
+        .unwrap();
+    adding.sums.concat()
 }

@@ -31,8 +31,8 @@ async fn rows_of_few_briefcases_are_found_by_keys() {
         .into_iter()
         .map(|transfer| transfer.select)
         .collect();
-    let spans = [Span::ALL];
-    queries.push(sums::union(&f.manifest, &briefcases.comparison, &spans));
+    let tables = f.manifest.tables().iter();
+    queries.extend(tables.map(|table| sums::query(&f.manifest, table, &briefcases.comparison)));
     for query in queries {
         let scanned = scanned(source, briefcases.settings, &query).await;
         assert_eq!(scanned, [""; 0], "{query}");
