@@ -8,11 +8,18 @@ use mdb_gdid::Gdid;
 
 use crate::engine::relocating::Span;
 
+/// Briefcases that are deleted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Group<'i> {
+    pub(super) ids: &'i [Gdid],
+    pub(super) rows: u64,
+}
+
 /// Groups of ids whose briefcases have at most `most` rows together, and at least one. Those of a span that has more
 /// are in none of them.
 ///
 /// Both the ids and the spans ascend.
-pub(super) fn groups<'i>(ids: &'i [Gdid], rows: &[(Span, u64)], most: u64) -> Vec<&'i [Gdid]> {
+pub(super) fn groups<'i>(ids: &'i [Gdid], rows: &[(Span, u64)], most: u64) -> Vec<Group<'i>> {
     let mut groups: Vec<(Range<usize>, u64)> = Vec::new();
     let mut is_open = false;
     for (span, rows) in rows {
@@ -31,7 +38,11 @@ pub(super) fn groups<'i>(ids: &'i [Gdid], rows: &[(Span, u64)], most: u64) -> Ve
         }
     }
     let filled = groups.into_iter().filter(|(_, rows)| *rows > 0);
-    filled.map(|(places, _)| &ids[places]).collect()
+    let groups = filled.map(|(places, rows)| Group {
+        ids: &ids[places],
+        rows,
+    });
+    groups.collect()
 }
 
 #[cfg(test)]
@@ -50,10 +61,14 @@ mod tests {
         let ids = ids(6);
         let rows = [4, 0, 6, 99, 0, 7];
         let rows: Vec<_> = Span::split(&ids, 6).into_iter().zip(rows).collect();
-        assert_eq!(groups(&ids, &rows, 10), [&ids[..3], &ids[4..]]);
-        assert_eq!(groups(&ids, &rows, 5), [&ids[..2]]);
-        assert_eq!(groups(&ids, &rows, 99), [&ids[..3], &ids[3..5], &ids[5..]]);
-        assert_eq!(groups(&ids, &[(Span::ALL, 9)], 10), [&ids[..]]);
+        let group = |ids, rows| Group { ids, rows };
+        let (first, last) = (group(&ids[..3], 10), group(&ids[4..], 7));
+        assert_eq!(groups(&ids, &rows, 10), [first, last]);
+        assert_eq!(groups(&ids, &rows, 5), [group(&ids[..2], 4)]);
+        let second = group(&ids[3..5], 99);
+        let last = group(&ids[5..], 7);
+        assert_eq!(groups(&ids, &rows, 99), [first, second, last]);
+        assert_eq!(groups(&ids, &[(Span::ALL, 9)], 10), [group(&ids, 9)]);
         assert!(groups(&ids, &[(Span::ALL, 0)], 10).is_empty());
         assert!(groups(&ids, &[], 10).is_empty());
     }
@@ -74,9 +89,10 @@ mod tests {
                 .collect();
             let groups = groups(&ids, &counted, most);
             for group in &groups {
-                prop_assert!((1..=most).contains(&sum(group)));
+                prop_assert_eq!(sum(group.ids), group.rows);
+                prop_assert!((1..=most).contains(&group.rows));
             }
-            let grouped: u64 = groups.iter().map(|group| sum(group)).sum();
+            let grouped: u64 = groups.iter().map(|group| group.rows).sum();
             let fitting = counted.iter().map(|(_, rows)| rows).filter(|rows| **rows <= most);
             prop_assert_eq!(grouped, fitting.sum::<u64>());
         }

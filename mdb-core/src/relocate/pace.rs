@@ -41,9 +41,9 @@ impl<'p> BatchPace<'p> {
 
 impl BatchPace<'_> {
     /// How long to wait after so many rows were deleted, which nobody counts.
-    pub(super) fn deleted(&self, rows: u32) -> Duration {
+    pub(super) fn deleted(&self, rows: u64) -> Duration {
         self.backed_off(self.limit.map_or(Duration::ZERO, |limit| {
-            Duration::from_micros(u64::from(rows) * 1_000_000 / limit.max(1))
+            Duration::from_micros(rows.saturating_mul(1_000_000) / limit.max(1))
         }))
     }
 

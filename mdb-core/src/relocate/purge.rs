@@ -20,6 +20,9 @@ fn deleted_at_once<DB: Relocating>(pace: &BatchPace<'_>) -> u32 {
     u32::try_from(pace.chunk(most)).unwrap_or(u32::MAX)
 }
 
+/// So many rows of briefcases that go as a whole are deleted at once however slowly rows are to flow.
+const FEW_ROWS: u64 = 300;
+
 /// What becomes of the fences at the source.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fences {
@@ -156,8 +159,9 @@ impl<DB: Relocating> Batch<'_, DB> {
         let pace = BatchPace::new(self.progress, self.options);
         let (manifest, id, ids) = (self.manifest, self.record.id.clone(), self.ids.clone());
         let limit = deleted_at_once::<DB>(&pace);
-        let groups = groups(&ids, &self.verified, limit.into());
-        let mut groups = groups.into_iter();
+        // Whole briefcases go sooner than a part of their rows is found.
+        let most = u64::from(limit).max(FEW_ROWS);
+        let mut groups = groups(&ids, &self.verified, most).into_iter();
         let mut group = groups.next();
         // What a loss of power brings back is deleted again.
         self.set_commits_at_source(Commits::Unforced).await?;
@@ -166,7 +170,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             let mut source = self.side(Side::Source);
             let is_empty = source.owned_patiently("delete rows", async |connection| {
                 if let Some(group) = group {
-                    DB::delete_all(connection, manifest, &id, group).await?;
+                    DB::delete_all(connection, manifest, &id, group.ids).await?;
                 }
                 if next.is_some() {
                     return Ok(false);
@@ -189,7 +193,8 @@ impl<DB: Relocating> Batch<'_, DB> {
                 return self.set_commits_at_source(Commits::Forced).await;
             }
             self.keep_going()?;
-            rest(pace.deleted(limit), DB::LANES).await;
+            let deleted = group.map_or(u64::from(limit), |group| group.rows);
+            rest(pace.deleted(deleted), DB::LANES).await;
             group = next;
         }
     }
@@ -216,7 +221,7 @@ impl<DB: Relocating> Batch<'_, DB> {
                 return Ok(());
             }
             self.keep_going()?;
-            rest(pace.deleted(limit), DB::LANES).await;
+            rest(pace.deleted(limit.into()), DB::LANES).await;
         }
     }
 
