@@ -265,6 +265,12 @@ pub(crate) trait Relocating: Engine {
         limit: Duration,
     ) -> impl Future<Output = Result<(), StepError>> + Send;
 
+    /// Whether [`arm`](Self::arm) would find nothing to do.
+    fn is_armed(
+        connection: &mut Self::Connection,
+        manifest: &Manifest,
+    ) -> impl Future<Output = Result<bool, StepError>> + Send;
+
     /// Has the triggers that [`arm`](Self::arm) created fire no more, in the same careful way: removes everything where
     /// they can't be disabled.
     fn disarm(

@@ -1,6 +1,5 @@
 //! Installing what records changes, for good, before anything is moved.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use sqlx::{MySql, Postgres, Sqlite};
@@ -11,8 +10,11 @@ use super::fail::pass;
 use super::manifest::manifest_of;
 use super::relocator::Relocator;
 use crate::config::{Capture, EngineKind};
-use crate::engine::relocating::{Installed, Manifest, Relocating, TriggerState};
+use crate::engine::relocating::{Installed, Manifest, Relocating};
 use crate::topology::{AreaIndex, ShardId};
+
+/// For how long it is looked again while others change what is looked for.
+const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Relocator {
     /// Installs the triggers and change tables on every shard of an area that keeps them
@@ -77,12 +79,12 @@ impl Relocator {
         Ok(())
     }
 
-    /// Those of `shards` that lack change tables which their area keeps. Shards without the area's own tables are not
+    /// Those of `shards` that lack triggers or change tables which their area keeps, or have other ones. Shards without the area's own tables are not
     /// among them.
     ///
     /// # Errors
     ///
-    /// As [`prepare`](Self::prepare), when a shard could not be asked.
+    /// As [`prepare`](Self::prepare), when a shard could not be asked, or its tables were being changed for seconds.
     ///
     /// # Cancel safety
     ///
@@ -102,16 +104,32 @@ impl Relocator {
                     Err(MoveError::Plan(PlanError::Refused { .. })) => continue,
                     Err(error) => return Err(error),
                 };
-                let installed = self.installed_on(shard).await?;
-                let is_off = installed.state == TriggerState::Disabled;
-                let names: HashSet<String> = installed.names.into_iter().collect();
-                let mut tables = manifest.tables().iter();
-                if is_off || !tables.all(|table| names.contains(&table.change_table())) {
+                let is_armed = match self.servers.config_of(shard).engine() {
+                    EngineKind::Sqlite => self.is_armed::<Sqlite>(shard, &manifest).await,
+                    EngineKind::Postgres => self.is_armed::<Postgres>(shard, &manifest).await,
+                    EngineKind::MySql => self.is_armed::<MySql>(shard, &manifest).await,
+                };
+                if !is_armed? {
                     found.push(shard);
                 }
             }
         }
         Ok(found)
+    }
+
+    async fn is_armed<DB: Relocating>(
+        &self,
+        shard: ShardId,
+        manifest: &Manifest,
+    ) -> Result<bool, MoveError> {
+        let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
+        let mut patience = Patience::new(LOOK_PATIENCE, "look for triggers");
+        loop {
+            match DB::is_armed(&mut connection, manifest).await {
+                Ok(is_armed) => return Ok(is_armed),
+                Err(error) => patience.after::<DB>(error).await?,
+            }
+        }
     }
 
     /// The tables of an area as they are on one of its shards.

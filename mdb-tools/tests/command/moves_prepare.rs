@@ -50,6 +50,11 @@ fn what_is_prepared_stays() {
     "#,
     );
 
+    store.execute("user_a1", "DROP TRIGGER mdb_capture_1_delete");
+    assert_eq!(unprepared(&store), ["user_a1"], "a single one");
+    store.run(["move", "prepare"]).ends_with(status::DONE);
+    assert_eq!(unprepared(&store), [""; 0]);
+
     store.moved("0:0:2", "local/user_b0");
     let ran = store.run(["move", "clean"]).ends_with(status::DONE);
     assert_eq!(ran.err(), "nothing is left of any move\n");

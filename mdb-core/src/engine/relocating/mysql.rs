@@ -111,6 +111,13 @@ impl Relocating for MySql {
         arming::arm(connection, manifest, limit).await
     }
 
+    async fn is_armed(
+        connection: &mut MySqlConnection,
+        manifest: &Manifest,
+    ) -> Result<bool, StepError> {
+        arming::is_armed(connection, manifest).await
+    }
+
     async fn disarm(connection: &mut MySqlConnection, limit: Duration) -> Result<(), StepError> {
         arming::disarm(connection, limit).await
     }

@@ -127,6 +127,13 @@ impl Relocating for Postgres {
         triggers::arm(connection, manifest, limit).await
     }
 
+    async fn is_armed(
+        connection: &mut PgConnection,
+        manifest: &Manifest,
+    ) -> Result<bool, StepError> {
+        triggers::is_armed(connection, manifest).await
+    }
+
     async fn disarm(connection: &mut PgConnection, limit: Duration) -> Result<(), StepError> {
         triggers::disarm(connection, limit).await
     }

@@ -102,6 +102,13 @@ impl Relocating for Sqlite {
         capture::arm(connection, manifest).await
     }
 
+    async fn is_armed(
+        connection: &mut SqliteConnection,
+        manifest: &Manifest,
+    ) -> Result<bool, StepError> {
+        capture::is_armed(connection, manifest).await
+    }
+
     async fn disarm(connection: &mut SqliteConnection, _: Duration) -> Result<(), StepError> {
         capture::disarm(connection).await
     }

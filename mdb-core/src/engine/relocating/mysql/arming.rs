@@ -110,11 +110,18 @@ async fn alone(
     done
 }
 
-async fn install(
+pub(super) async fn is_armed(
     connection: &mut MySqlConnection,
     manifest: &Manifest,
-    limit: Duration,
-) -> Result<(), StepError> {
+) -> Result<bool, StepError> {
+    Ok(missing(connection, manifest).await?.is_empty())
+}
+
+/// What has to be done to have everything installed.
+async fn missing(
+    connection: &mut MySqlConnection,
+    manifest: &Manifest,
+) -> Result<Vec<Change>, StepError> {
     let found = installed(connection).await?;
     let mut is_partial = left_some_out(connection).await?;
     let following = following(connection, manifest).await?;
@@ -123,7 +130,15 @@ async fn install(
         // Somebody changes tables just now.
         return Err(StepError::Busy);
     }
-    let changes = changes(manifest, &found, &following);
+    Ok(changes(manifest, &found, &following))
+}
+
+async fn install(
+    connection: &mut MySqlConnection,
+    manifest: &Manifest,
+    limit: Duration,
+) -> Result<(), StepError> {
+    let changes = missing(connection, manifest).await?;
     if changes.is_empty() {
         return Ok(());
     }
@@ -152,7 +167,7 @@ enum Change {
     Own(String),
 }
 
-/// What has to be done to have everything installed.
+/// How what was found differs from what there has to be.
 fn changes(manifest: &Manifest, found: &[Installed], following: &[Following]) -> Vec<Change> {
     let named = |name: &str| found.iter().find(|object| object.name == name);
     let mut changes = Vec::new();

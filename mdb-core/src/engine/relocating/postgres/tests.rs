@@ -260,6 +260,11 @@ impl Fixture {
         }
     }
 
+    async fn is_armed(&mut self) -> bool {
+        let is_armed = Postgres::is_armed(&mut self.pair.source, &self.manifest);
+        is_armed.await.unwrap()
+    }
+
     async fn try_arm(&mut self) -> Result<(), StepError> {
         Postgres::arm(&mut self.pair.source, &self.manifest, LIMIT).await
     }

@@ -62,11 +62,8 @@ struct Wanted<'m> {
     truncate_body: String,
 }
 
-pub(super) async fn arm(
-    connection: &mut PgConnection,
-    manifest: &Manifest,
-    limit: Duration,
-) -> Result<(), StepError> {
+/// Where names without a schema lead.
+async fn place(connection: &mut PgConnection) -> Result<Place, sqlx::Error> {
     let found = run(
         connection,
         "SELECT current_schema()::text AS schema, \
@@ -74,14 +71,28 @@ pub(super) async fn arm(
     )
     .await?;
     let place = found.first().ok_or(sqlx::Error::RowNotFound)?;
-    let place = Place {
+    Ok(Place {
         schema: Postgres::quote(place.try_get("schema")?),
         path: place.try_get("path")?,
-    };
-    let tables = manifest.tables().iter();
-    let wanted: Vec<Wanted<'_>> = tables
-        .map(|table| Wanted::of(manifest, table, &place))
-        .collect();
+    })
+}
+
+pub(super) async fn is_armed(
+    connection: &mut PgConnection,
+    manifest: &Manifest,
+) -> Result<bool, StepError> {
+    let place = place(connection).await?;
+    let wanted = Wanted::all(manifest, &place);
+    Ok(missing(connection, &wanted).await?.is_empty())
+}
+
+pub(super) async fn arm(
+    connection: &mut PgConnection,
+    manifest: &Manifest,
+    limit: Duration,
+) -> Result<(), StepError> {
+    let place = place(connection).await?;
+    let wanted = Wanted::all(manifest, &place);
     let missing = missing(connection, &wanted).await?;
     if !missing.is_empty() {
         drop_strangers(connection, manifest, limit).await?;
@@ -159,6 +170,13 @@ async fn at_once(
 }
 
 impl<'m> Wanted<'m> {
+    fn all(manifest: &'m Manifest, place: &Place) -> Vec<Self> {
+        let tables = manifest.tables().iter();
+        tables
+            .map(|table| Self::of(manifest, table, place))
+            .collect()
+    }
+
     fn of(manifest: &Manifest, table: &'m MovedTable, place: &Place) -> Self {
         let row_body = functions::row(manifest, table, place);
         let truncate_body = functions::truncate(place);

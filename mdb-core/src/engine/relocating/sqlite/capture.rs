@@ -19,10 +19,18 @@ pub(super) async fn installed(
         .collect()
 }
 
-pub(super) async fn arm(
+pub(super) async fn is_armed(
     connection: &mut SqliteConnection,
     manifest: &Manifest,
-) -> Result<(), StepError> {
+) -> Result<bool, StepError> {
+    Ok(missing(connection, manifest).await?.is_empty())
+}
+
+/// The names and definitions of what is not as it should be.
+async fn missing(
+    connection: &mut SqliteConnection,
+    manifest: &Manifest,
+) -> Result<Vec<(String, String)>, StepError> {
     let mut wanted: Vec<(String, String)> = Vec::new();
     for table in manifest.tables() {
         let name = table.change_table();
@@ -41,6 +49,14 @@ pub(super) async fn arm(
             .any(|row| row.text(0).is_ok_and(|n| n == name) && row.text(1).is_ok_and(|s| s == sql))
     };
     wanted.retain(|(name, sql)| !is_there(name, sql));
+    Ok(wanted)
+}
+
+pub(super) async fn arm(
+    connection: &mut SqliteConnection,
+    manifest: &Manifest,
+) -> Result<(), StepError> {
+    let wanted = missing(connection, manifest).await?;
     if wanted.is_empty() {
         return Ok(());
     }

@@ -185,6 +185,11 @@ impl Fixture {
             .unwrap()
     }
 
+    pub(super) async fn is_armed(&mut self) -> bool {
+        let is_armed = MySql::is_armed(&mut self.pair.source, &self.manifest);
+        is_armed.await.unwrap()
+    }
+
     pub(super) async fn try_arm(&mut self) -> Result<(), StepError> {
         MySql::arm(&mut self.pair.source, &self.manifest, LIMIT).await
     }

@@ -22,9 +22,12 @@ async fn arming_can_be_repeated_and_taken_back() {
     f.arm().await;
     f.client("COMMIT").await.unwrap();
     // A table that came back without its triggers, of which only movers who come later hear.
+    assert!(f.is_armed().await);
     f.client("DROP TRIGGER mdb_capture_1_update").await.unwrap();
+    assert!(!f.is_armed().await);
     f.reconnect().await;
     f.arm().await;
+    assert!(f.is_armed().await);
     assert_eq!(installed(&mut f.pair.source).await.len(), 4 * 4);
     for _ in 0..2 {
         f.disarm().await;

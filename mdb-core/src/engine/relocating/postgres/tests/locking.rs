@@ -25,6 +25,11 @@ async fn arming_can_be_repeated_and_taken_back() {
         .await
         .unwrap();
     assert_eq!(before, after, "nothing was made anew");
+    assert!(f.is_armed().await);
+    f.client("ALTER TABLE item DISABLE TRIGGER mdb_capture_truncate")
+        .await
+        .unwrap();
+    assert!(!f.is_armed().await, "a single one does not fire");
     for _ in 0..2 {
         Postgres::disarm(&mut f.pair.source, LIMIT).await.unwrap();
         let disabled = Postgres::installed(&mut f.pair.source).await.unwrap();
