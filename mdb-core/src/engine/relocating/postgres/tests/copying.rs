@@ -180,21 +180,27 @@ async fn every_type_is_copied_bit_by_bit() {
 
 #[tokio::test]
 async fn values_of_a_hundred_megabytes_are_moved() {
-    let tables = "CREATE TABLE big (g_user bytea PRIMARY KEY, body bytea, words text)";
-    let columns = [("g_user", "bytea"), ("body", "bytea"), ("words", "text")];
+    let tables =
+        "CREATE TABLE big (g_user bytea PRIMARY KEY, body bytea, words text, document jsonb)";
+    let columns = [
+        ("g_user", "bytea"),
+        ("body", "bytea"),
+        ("words", "text"),
+        ("document", "jsonb"),
+    ];
     let manifest = Manifest::new(vec![table(0, "big", &columns, &[0], by_user())]);
     let mut f = Fixture::with(tables, manifest).await;
     f.capture().await;
     f.client(&format!(
         "INSERT INTO big SELECT {}, string_agg(sha256(n::text::bytea), '' ORDER BY n), \
-         (SELECT repeat('äbc\"', 4000000)) FROM generate_series(1, 3200000) AS n",
+         (SELECT repeat('äbc\"', 4000000)), (SELECT to_jsonb(repeat('abcd', 25000000))) FROM generate_series(1, 3200000) AS n",
         hex(1)
     ))
     .await
     .unwrap();
     let amount = f.copy().await;
     assert_eq!(amount.rows, 1);
-    assert!(amount.bytes > 100 << 20);
+    assert!(amount.bytes > 200 << 20);
     f.settle().await;
 }
 
