@@ -70,15 +70,16 @@ pub(super) async fn delete_all(
     id: &MoveId,
     briefcases: &[Gdid],
 ) -> Result<(), sqlx::Error> {
+    if briefcases.is_empty() || manifest.tables().is_empty() {
+        return Ok(());
+    }
     let keys = stretch(id, briefcases);
     let tables = manifest.tables().iter().rev();
     let deletes: Vec<String> = tables
         .map(|table| delete_table(manifest, table, &keys))
         .collect();
-    if !deletes.is_empty() {
-        connection.execute(deletes.join("; ").as_str()).await?;
-    }
-    Ok(())
+    let deletes = deletes.join("; ");
+    connection.execute(deletes.as_str()).await.map(drop)
 }
 
 /// How many briefcases are likely to have no more than `left` rows, as those had that were emptied.

@@ -183,17 +183,13 @@ pub(super) fn query(manifest: &Manifest, table: &MovedTable, comparison: &str) -
 
 /// The key of a row's briefcase, or NULL where that can't be told, and `FROM …`.
 fn rows_of(manifest: &Manifest, table: &MovedTable, comparison: &str) -> (String, String) {
-    match from_key(manifest, table, "t") {
-        Some((rows, key)) => {
-            let rows = format!("FROM {rows} WHERE {key} {comparison}");
-            (key, rows)
-        }
-        None => {
-            let condition = belongs(manifest, table, "t", comparison);
-            let rows = format!("FROM {} AS t WHERE {condition}", quoted(table));
-            ("NULL::bytea".to_owned(), rows)
-        }
+    if let Some((rows, key)) = from_key(manifest, table, "t") {
+        let rows = format!("FROM {rows} WHERE {key} {comparison}");
+        return (key, rows);
     }
+    let condition = belongs(manifest, table, "t", comparison);
+    let rows = format!("FROM {} AS t WHERE {condition}", quoted(table));
+    ("NULL::bytea".to_owned(), rows)
 }
 
 /// The rows `alias` of a table, joined to those above them, and the key of their briefcase; if no row
