@@ -27,6 +27,7 @@ pub(crate) use pacing::{Unhurried, checked_copy};
 pub(crate) use reference::Reference;
 pub(crate) use rest::{Tries, begin, rest};
 pub(crate) use span::Span;
+pub(crate) use summing::{INLINE_BYTES, SpanSums, is_short};
 #[cfg(test)]
 pub(crate) use taken::checked_round;
 pub(crate) use taken::{QUERIES_AT_ONCE, Taken, Touched, changed};
@@ -45,6 +46,7 @@ mod reference;
 mod rest;
 mod span;
 mod sqlite;
+mod summing;
 mod taken;
 mod turn;
 

@@ -1,4 +1,4 @@
-//! For tests: whatever a move does at the target, the rows of other briefcases stay as they are there.
+//! For tests: whatever a move does, the rows of other briefcases stay as they are.
 
 use std::time::Duration;
 

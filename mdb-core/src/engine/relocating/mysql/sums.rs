@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::values::{AS_STORED, key_text, sum_list};
 use super::{from_keys, id_of, ids, rows_of, run};
-use crate::engine::relocating::{Manifest, MoveId, MovedTable, Pair, Span, TableSum};
+use crate::engine::relocating::{Manifest, MoveId, MovedTable, Pair, Span, SpanSums, TableSum};
 
 /// Table by table. Each is read by itself: in a span in which nobody writes that makes no difference, and another one
 /// is summed again.
@@ -23,14 +23,13 @@ pub(super) async fn sums(
     id: &MoveId,
     spans: &[Span],
 ) -> Result<Vec<Vec<TableSum>>, sqlx::Error> {
-    let nothing = TableSum { rows: 0, sum: 0 };
-    let mut sums = vec![vec![nothing; manifest.tables().len()]; spans.len()];
+    let mut sums = SpanSums::new(manifest, spans);
     let tables = manifest.tables().iter();
     let queries: Vec<Summing> = tables
         .flat_map(|table| queries(manifest, table, id, spans))
         .collect();
     if queries.is_empty() {
-        return Ok(sums);
+        return Ok(sums.end());
     }
     let texts: Vec<&str> = queries.iter().map(|query| query.sql.as_str()).collect();
     let sql = format!("{AS_STORED}; {}", texts.join("; "));
@@ -50,13 +49,11 @@ pub(super) async fn sums(
         let Summing { table, span, .. } = queries[place];
         let (span, first) = match span {
             Some(span) => (span, 0),
-            None => (hash.span_of(&row, spans)?, 1),
+            None => (sums.place_of(id_of(&row)?)?, 1),
         };
-        let total = &mut sums[span][table];
-        total.rows += 1;
-        total.sum = total.sum.wrapping_add(hash.of(&row, first)?);
+        sums.add(span, table, hash.of(&row, first)?)?;
     }
-    Ok(sums)
+    Ok(sums.end())
 }
 
 /// A query for the rows of one table.
@@ -111,8 +108,6 @@ pub(super) fn queries(
 #[derive(Default)]
 struct RowHash {
     canonical: Vec<u8>,
-    /// The span of the last row: rows of a briefcase come together.
-    last: usize,
 }
 
 impl RowHash {
@@ -131,16 +126,6 @@ impl RowHash {
             }
         }
         Ok(xxh3_128(&self.canonical))
-    }
-
-    /// The span of a row that begins with an id.
-    fn span_of(&mut self, row: &MySqlRow, spans: &[Span]) -> Result<usize, sqlx::Error> {
-        let id = id_of(row)?;
-        if !spans.get(self.last).is_some_and(|span| span.contains(id)) {
-            let found = spans.iter().position(|span| span.contains(id));
-            self.last = found.ok_or(sqlx::Error::RowNotFound)?;
-        }
-        Ok(self.last)
     }
 }
 

@@ -6,11 +6,7 @@
 use sqlx::MySql;
 
 use crate::engine::Engine;
-use crate::engine::relocating::MovedColumn;
-
-/// Up to this length the server sends a value to be summed itself, and of a longer one its MD5: large documents travel
-/// once, when they are copied.
-const INLINE_BYTES: usize = 16 << 10;
+use crate::engine::relocating::{INLINE_BYTES, MovedColumn, is_short};
 
 /// Has a session get texts in the character sets in which they are stored.
 pub(super) const AS_STORED: &str = "SET SESSION character_set_results = NULL";
@@ -106,15 +102,6 @@ impl Kind {
             _ => self.read(name),
         }
     }
-}
-
-/// Whether a type's values have at the most [`INLINE_BYTES`], whatever their character set: `varchar(80)`.
-fn is_short(data_type: &str) -> bool {
-    let length = data_type
-        .split_once('(')
-        .and_then(|(_, rest)| rest.split_once(')'))
-        .and_then(|(length, _)| length.trim().parse::<usize>().ok());
-    length.is_some_and(|length| length <= INLINE_BYTES / 4)
 }
 
 /// A string of bytes: as text where it is UTF-8, since statements are.

@@ -10,15 +10,12 @@ use std::borrow::Cow;
 use sqlx::Postgres;
 
 use crate::engine::Engine;
-use crate::engine::relocating::{MovedColumn, MovedTable};
+use crate::engine::relocating::{INLINE_BYTES, MovedColumn, MovedTable, is_short};
 
 /// What the text of a value depends on.
 pub(super) const TEXT: &str = "SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = hex; \
     SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = postgres; SET LOCAL timezone = 'UTC'; \
     SET LOCAL lc_monetary = 'C'; SET LOCAL xmlbinary = base64; SET LOCAL quote_all_identifiers = off; ";
-
-/// So many bytes are sent sooner than their hash.
-const FEW_BYTES: usize = 16 << 10;
 
 /// A part of the canonical form.
 struct Field {
@@ -78,7 +75,7 @@ fn fields(column: &MovedColumn, alias: &str) -> Vec<Field> {
         _ => return vec![Field { value: name, send }],
     };
     // Two fields: no value is taken for another one's hash.
-    let is_long = format!("octet_length({name}) > {FEW_BYTES}");
+    let is_long = format!("octet_length({name}) > {INLINE_BYTES}");
     vec![
         Field {
             value: format!("CASE WHEN {is_long} THEN NULL ELSE {name} END"),
@@ -99,16 +96,6 @@ fn unmodified(data_type: &str) -> Cow<'_, str> {
         }
         _ => Cow::Borrowed(data_type),
     }
-}
-
-/// Whether values have at the most so many bytes: `character varying(80)`.
-fn is_short(data_type: &str) -> bool {
-    const BYTES_OF_A_CHARACTER: usize = 4;
-    let length = data_type
-        .split_once('(')
-        .and_then(|(_, rest)| rest.split_once(')'))
-        .and_then(|(length, _)| length.parse::<usize>().ok());
-    length.is_some_and(|length| length <= FEW_BYTES / BYTES_OF_A_CHARACTER)
 }
 
 /// The function by which PostgreSQL sends a type of its own; arrays of these are sent by one that names their elements' type,

@@ -1,4 +1,4 @@
-//! Deleting the rows of a move, a bounded number at a time.
+//! Deleting the rows of a move: whole briefcases, or a bounded number at a time.
 
 use mdb_gdid::Gdid;
 use sqlx::Postgres;

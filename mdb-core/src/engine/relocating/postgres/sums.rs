@@ -13,7 +13,9 @@ use super::canonical::{self, TEXT};
 use super::copy::{belongs, lock_tables, row_in};
 use super::{Briefcases, LOCK_LIMIT, joined, quoted, rollback, run, settings};
 use crate::engine::Engine;
-use crate::engine::relocating::{Manifest, MoveId, MovedReach, MovedTable, Span, TableSum};
+use crate::engine::relocating::{
+    Manifest, MoveId, MovedReach, MovedTable, Span, SpanSums, TableSum,
+};
 
 pub(super) fn begin(briefcases: &Briefcases) -> String {
     format!(
@@ -47,60 +49,31 @@ async fn sums_at_once(
     id: &MoveId,
     spans: &[Span],
 ) -> Result<Vec<Vec<TableSum>>, sqlx::Error> {
-    let mut adding = Adding::new(manifest, spans);
+    let mut sums = SpanSums::new(manifest, spans);
     let briefcases = Briefcases::within(connection, id, spans).await?;
     if manifest.tables().is_empty() {
-        return Ok(adding.sums);
+        return Ok(sums.end());
     }
     let added = match &briefcases.few {
-        Some(few) => add_few(connection, manifest, &briefcases, few, &mut adding).await,
-        None => add_many(connection, manifest, &briefcases, &mut adding).await,
+        Some(few) => add_few(connection, manifest, &briefcases, few, &mut sums).await,
+        None => add_many(connection, manifest, &briefcases, &mut sums).await,
     };
     if let Err(error) = added {
         rollback(connection).await?;
         return Err(error);
     }
-    Ok(adding.sums)
+    Ok(sums.end())
 }
 
-/// Sums under way.
-pub(super) struct Adding<'s> {
-    spans: &'s [Span],
-    /// The span of the last row: rows of a briefcase come together.
-    last: usize,
-    pub(super) sums: Vec<Vec<TableSum>>,
-}
-
-impl<'s> Adding<'s> {
-    pub(super) fn new(manifest: &Manifest, spans: &'s [Span]) -> Self {
-        let nothing = TableSum { rows: 0, sum: 0 };
-        Self {
-            spans,
-            last: 0,
-            sums: vec![vec![nothing; manifest.tables().len()]; spans.len()],
-        }
-    }
-
-    /// Adds a row in canonical form. Without an id it belongs to the only span.
-    fn add(&mut self, table: usize, id: Option<Gdid>, canonical: &[u8]) -> Result<(), sqlx::Error> {
-        if let Some(id) = id
-            && !self
-                .spans
-                .get(self.last)
-                .is_some_and(|span| span.contains(id))
-        {
-            let found = self.spans.iter().position(|span| span.contains(id));
-            self.last = found.ok_or(sqlx::Error::RowNotFound)?;
-        }
-        let total = self
-            .sums
-            .get_mut(self.last)
-            .and_then(|sums| sums.get_mut(table));
-        let total = total.ok_or(sqlx::Error::RowNotFound)?;
-        total.rows += 1;
-        total.sum = total.sum.wrapping_add(xxh3_128(canonical));
-        Ok(())
-    }
+/// Adds a row in canonical form. Without an id it belongs to the only span.
+fn add(
+    sums: &mut SpanSums<'_>,
+    table: usize,
+    id: Option<Gdid>,
+    canonical: &[u8],
+) -> Result<(), sqlx::Error> {
+    let span = id.map_or(Ok(0), |id| sums.place_of(id))?;
+    sums.add(span, table, xxh3_128(canonical))
 }
 
 /// Has the plan of a statement kept that a session keeps.
@@ -113,7 +86,7 @@ pub(super) async fn add_few(
     manifest: &Manifest,
     briefcases: &Briefcases,
     few: &[Gdid],
-    adding: &mut Adding<'_>,
+    sums: &mut SpanSums<'_>,
 ) -> Result<(), sqlx::Error> {
     run(connection, &format!("{}{KEEP_PLAN}", begin(briefcases))).await?;
     let query = kept_query(manifest);
@@ -124,7 +97,7 @@ pub(super) async fn add_few(
         let array = row.try_get_raw(2)?;
         let fields = array.as_bytes().ok().and_then(canonical::of_array);
         let fields = fields.ok_or_else(|| malformed("a row that is no array of fields"))?;
-        adding.add(table, row.try_get(1)?, fields)?;
+        add(sums, table, row.try_get(1)?, fields)?;
     }
     drop(rows);
     run(connection, "COMMIT").await.map(drop)
@@ -135,7 +108,7 @@ pub(super) async fn add_many(
     connection: &mut PgConnection,
     manifest: &Manifest,
     briefcases: &Briefcases,
-    adding: &mut Adding<'_>,
+    sums: &mut SpanSums<'_>,
 ) -> Result<(), sqlx::Error> {
     let begin = format!("{}{}", begin(briefcases), lock_tables(manifest));
     run(connection, &begin).await?;
@@ -149,8 +122,8 @@ pub(super) async fn add_many(
         // To its end also when something is wrong: sqlx does not recover from a COPY that is left halfway.
         while let Some(message) = stream.try_next().await? {
             if let (None, Some(row)) = (&failed, row_in(&message)) {
-                let added = id_and_fields(row)
-                    .and_then(|(id, fields)| adding.add(table.number, id, fields));
+                let added =
+                    id_and_fields(row).and_then(|(id, fields)| add(sums, table.number, id, fields));
                 failed = added.err();
             }
         }

@@ -17,7 +17,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::*;
 use crate::engine::relocating::{
-    FenceState, MovedColumn, MovedReach, Unhurried, check_delete_all, check_neighbours,
+    FenceState, MovedColumn, MovedReach, SpanSums, Unhurried, check_delete_all, check_neighbours,
     checked_copy, checked_round,
 };
 use crate::engine::{TransactionOptions, mdb_tables};
@@ -365,9 +365,9 @@ async fn sums_as_many(
     id: &MoveId,
 ) -> Vec<TableSum> {
     let briefcases = Briefcases::of(connection, id).await.unwrap();
-    let mut adding = sums::Adding::new(manifest, &[Span::ALL]);
-    sums::add_many(connection, manifest, &briefcases, &mut adding)
+    let mut sums = SpanSums::new(manifest, &[Span::ALL]);
+    sums::add_many(connection, manifest, &briefcases, &mut sums)
         .await
         .unwrap();
-    adding.sums.concat()
+    sums.end().concat()
 }
