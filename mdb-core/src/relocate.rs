@@ -23,6 +23,7 @@
 //! takes a move over from whoever ran it: it writes a new owner's token on both shards first, and
 //! every transaction of a mover checks that token.
 
+mod announce;
 mod batch;
 mod cleaning;
 mod comparing;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use mdb_gdid::Gdid;
+
 use crate::engine::relocating::{Relocating, StepError};
 use crate::servers::{AcquireError, is_transient};
 
@@ -127,10 +129,28 @@ pub enum MoveError {
     /// Another process runs the move, or has taken it over.
     #[error("another process runs the move")]
     NotOwner,
-    /// One of the briefcases is being moved by another move.
+    /// A briefcase is being moved by another move.
     #[error(
-        "one of the briefcases is in motion already, or has changed its place since the plan was made"
+        "briefcase {id} is being moved already, by move {by}: wait for that, or resume or abort it"
     )]
+    InMotion {
+        /// The briefcase.
+        id: Gdid,
+        /// The other move.
+        by: String,
+    },
+    /// A briefcase has gone elsewhere since the plan was made.
+    #[error("briefcase {id} is on shard {home} by now, not on {planned}: plan the move again")]
+    Displaced {
+        /// The briefcase.
+        id: Gdid,
+        /// Where it is.
+        home: String,
+        /// Where the plan has it.
+        planned: String,
+    },
+    /// Fences of another move stand where the briefcases are, or where they go.
+    #[error("another move's fences are in the way: see `mdb check`")]
     Conflict,
     /// Rows of the briefcases are on the target already.
     #[error(
@@ -195,6 +215,14 @@ pub enum MoveError {
 }
 
 impl MoveError {
+    /// Whether what is asked for can't be done as things are, and nothing was copied for it.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::InMotion { .. } | Self::Displaced { .. } | Self::Conflict | Self::Strays { .. }
+        )
+    }
+
     /// Whether resuming the move may succeed later with no change by a person.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -208,6 +236,8 @@ impl MoveError {
             Self::Plan(error) => error.is_transient(),
             Self::Unknown { .. }
             | Self::NotOwner
+            | Self::InMotion { .. }
+            | Self::Displaced { .. }
             | Self::Conflict
             | Self::Strays { .. }
             | Self::Taken(_)

@@ -125,8 +125,7 @@ impl<DB: Relocating> Batch<'_, DB> {
                 )
                 .await?;
             self.record.published = published;
-            self.record.phase = MovePhase::Purging;
-            self.progress.set_phase(MovePhase::Purging);
+            self.entered(MovePhase::Purging);
         }
         let all_know = self.nobody_comes_late().await?;
         // Where sessions can't be ended, whoever comes late is turned away by the fence, for good.
@@ -136,7 +135,6 @@ impl<DB: Relocating> Batch<'_, DB> {
             Fences::Keep
         };
         self.delete_at_source(fences).await?;
-        self.side(Side::Target).forget_mover().await?;
         let ending = self.run.ending(self.source).await;
         let others_need_them = ending.is_last() && !self.disarm_if_idle().await?;
         self.enter(MovePhase::Done).await?;
