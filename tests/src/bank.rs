@@ -290,6 +290,18 @@ impl<DB: TestEngine> Bank<DB> {
         }
     }
 
+    /// The URL of the catalog's home.
+    pub fn catalog_url(&self) -> String {
+        let database = format!("{}_central", self.prefix);
+        match self.servers.get(2).or(self.servers.first()) {
+            None => format!(
+                "sqlite:{}/catalog/{database}.db",
+                self.directory().display()
+            ),
+            Some(server) => server.url(&database),
+        }
+    }
+
     /// The single number that a query answers with on the shard of that number, past MDB.
     ///
     /// # Panics
