@@ -11,6 +11,7 @@ use mdb_core::{Gdid, Mdb};
 use mdb_tests::bank::{Bank, SUM, Teller};
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
+use sqlx::Postgres;
 
 on_all_engines!(
     who_has_gone_elsewhere_is_not_moved_by_an_old_plan,
@@ -141,4 +142,31 @@ async fn who_is_in_motion_is_not_moved<DB: TestEngine>() {
     relocator.abort(&by, &options).await.unwrap();
     nothing_stands(&bank).await;
     run(&mdb, &other).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_journal_whose_commit_fails_can_be_written_again() {
+    let bank = Bank::<Postgres>::with_third().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 1).await;
+    let there = plan(&bank, &mdb, &ids, 1).await;
+    let fail = [
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$",
+        "CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON mdb_move DEFERRABLE INITIALLY DEFERRED \
+         FOR EACH ROW EXECUTE FUNCTION fail()",
+    ];
+    Postgres::run_at(&bank.catalog_url(), &fail.map(str::to_owned))
+        .await
+        .unwrap();
+    assert!(matches!(
+        run(&mdb, &there).await,
+        Err(MoveError::Database(_) | MoveError::Catalog(_))
+    ));
+    let mend = "DROP FUNCTION fail CASCADE".to_owned();
+    Postgres::run_at(&bank.catalog_url(), &[mend])
+        .await
+        .unwrap();
+    run(&mdb, &there)
+        .await
+        .unwrap_or_else(|error| panic!("{}", chain(&error)));
 }

@@ -50,10 +50,7 @@ impl<DB: Relocating> SideOf<'_, DB> {
             Ok(value)
         };
         match done.await {
-            Ok(value) => {
-                pass(DB::commit(connection)).await.map_err(busy::<DB>)?;
-                Ok(value)
-            }
+            Ok(value) => commit::<DB>(connection).await.map(|()| value),
             Err(error) => {
                 DB::rollback(connection).await?;
                 Err(match error {
@@ -97,14 +94,14 @@ impl<DB: Relocating> SideOf<'_, DB> {
                     DB::execute_own(connection, update, &turned).await
                 };
                 match claimed.await {
-                    Ok(_) => DB::commit(connection).await.map_err(busy::<DB>),
+                    Ok(_) => commit::<DB>(connection).await,
                     Err(error) => {
                         DB::rollback(connection).await?;
                         Err(busy::<DB>(error))
                     }
                 }
             };
-            match pass(claimed).await {
+            match claimed.await {
                 Ok(()) => return Ok(()),
                 Err(error) => patience.after::<DB>(error).await?,
             }
@@ -248,6 +245,15 @@ impl<DB: Relocating> SideOf<'_, DB> {
         }
         Ok(())
     }
+}
+
+/// Ends a transaction; one that can't be committed is rolled back, for the driver counts it as open, and in SQLite it is.
+async fn commit<DB: Relocating>(connection: &mut DB::Connection) -> Result<(), StepError> {
+    let committed = pass(DB::commit(connection)).await;
+    if committed.is_err() {
+        DB::rollback(connection).await?;
+    }
+    committed.map_err(busy::<DB>)
 }
 
 /// Inside a transaction: removes the move's mark.
