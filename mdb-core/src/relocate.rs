@@ -30,6 +30,7 @@ mod comparing;
 mod error;
 mod fail;
 mod fencing;
+mod gone;
 mod groups;
 mod journal;
 mod manifest;

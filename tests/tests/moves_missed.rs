@@ -4,8 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection};
 use mdb_core::{Gdid, Isolation, Mdb, TransactionOptions};
 use mdb_tests::bank::{Bank, SUM, Teller, literal, sum_of};
 use mdb_tests::kit::wait_for;
@@ -14,7 +15,10 @@ use mdb_tests::{on_all_engines, on_engines_with_servers};
 use sqlx::Postgres;
 
 on_all_engines!(what_began_before_a_missed_move_holds_up_its_acknowledgement);
-on_engines_with_servers!(a_snapshot_from_before_a_missed_move_is_not_committed);
+on_engines_with_servers!(
+    a_snapshot_from_before_a_missed_move_is_not_committed,
+    who_has_died_is_forgotten_after_a_day,
+);
 
 /// Until a wait is taken for one that never ends.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -118,6 +122,43 @@ async fn a_snapshot_from_before_a_missed_move_is_not_committed<DB: TestEngine>()
     .await;
     for (transaction, is_good) in transactions.into_iter().zip([false, true]) {
         assert_eq!(transaction.commit().await.is_ok(), is_good);
+    }
+}
+
+async fn who_has_died_is_forgotten_after_a_day<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 1).await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let dead = |name: &str, ago: Duration| {
+        let lease = (now - ago).as_millis();
+        format!(
+            "INSERT INTO mdb_router (router, acknowledged, lease_until, waits_for, place) \
+             VALUES ('{name}', 0, {lease}, '', 'nowhere')"
+        )
+    };
+    let routers = [
+        dead("mdb-long-dead", Duration::from_hours(25)),
+        dead("mdb-dead", Duration::from_hours(23)),
+    ];
+    let catalog = bank.catalog_url();
+    DB::run_at(&catalog, &routers).await.unwrap();
+
+    let relocator = mdb.relocator();
+    let request = MoveRequest::new("user", Selection::Briefcases(ids), bank.shard(&mdb, 1));
+    let plan = relocator.plan(&request).await.unwrap();
+    let (options, progress) = (MoveOptions::new(), MoveProgress::new());
+    relocator.run(&plan, &options, &progress).await.unwrap();
+    for (condition, rows) in [
+        ("router = 'mdb-long-dead'", 0),
+        ("router = 'mdb-dead' AND acknowledged = -1", 1),
+    ] {
+        let count = format!("SELECT count(*) FROM mdb_router WHERE {condition}");
+        assert_eq!(
+            DB::number_at(&catalog, &count).await.unwrap(),
+            rows,
+            "{condition}"
+        );
     }
 }
 

@@ -155,6 +155,9 @@ impl Relocator {
             never = spreading => never,
         };
         spread_copies(&self.servers).await;
+        if let Err(error) = self.forget_gone().await {
+            tracing::debug!(error = %crate::error::chain(&error), "who has gone is forgotten another time");
+        }
         end
     }
 
