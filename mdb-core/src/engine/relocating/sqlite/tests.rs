@@ -3,6 +3,7 @@
 mod chunks;
 mod clashes;
 mod fixture;
+mod forcing;
 mod hashes;
 mod sparing;
 
