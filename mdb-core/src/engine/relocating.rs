@@ -180,6 +180,14 @@ pub(crate) trait Relocating: Engine {
         String::new()
     }
 
+    /// Sets a mover's new session up: it reads all rows, and as text the same on both shards, or fails, whatever the
+    /// server or the user's URL has set.
+    fn begin_session(
+        _: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Inside a transaction: waits for nobody longer than `limit` from now on in it, and lets it
     /// pass MDB's own triggers as the mover of `id`.
     fn enter_as_mover(

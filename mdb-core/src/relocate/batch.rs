@@ -191,7 +191,9 @@ pub(super) async fn open<DB: Relocating>(
     spec.application = "mdb-mover";
     spec.statement_timeout = STATEMENT_LIMIT;
     spec.busy_timeout = LOCK_LIMIT;
-    Ok(source.connect_checked::<DB>(&spec).await?)
+    let mut connection = source.connect_checked::<DB>(&spec).await?;
+    DB::begin_session(&mut connection).await?;
+    Ok(connection)
 }
 
 /// Tries again for some time, with growing pauses.

@@ -154,6 +154,13 @@ async fn connect(server: &SharedServer, database: &str) -> PgConnection {
     options.disable_statement_logging().connect().await.unwrap()
 }
 
+/// A connection as movers have them.
+async fn connect_mover(server: &SharedServer, database: &str) -> PgConnection {
+    let mut connection = connect(server, database).await;
+    Postgres::begin_session(&mut connection).await.unwrap();
+    connection
+}
+
 impl Fixture {
     async fn new() -> Self {
         let mut fixture = Self::with(TABLES, manifest()).await;
@@ -185,8 +192,8 @@ impl Fixture {
         let source = server.create_database("source").await.unwrap();
         let target = server.create_database("target").await.unwrap();
         let mut pair = Pair {
-            source: connect(&server, &source).await,
-            target: connect(&server, &target).await,
+            source: connect_mover(&server, &source).await,
+            target: connect_mover(&server, &target).await,
             source_file: None,
         };
         for connection in [&mut pair.source, &mut pair.target] {
@@ -278,6 +285,10 @@ impl Fixture {
 
     async fn capture(&mut self) {
         self.arm().await;
+        self.put_fences().await;
+    }
+
+    async fn put_fences(&mut self) {
         for (connection, state) in [
             (&mut self.pair.source, FenceState::Capturing),
             (&mut self.pair.target, FenceState::Receiving),
