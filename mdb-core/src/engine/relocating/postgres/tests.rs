@@ -1,5 +1,6 @@
 //! Each step between two databases, with writers that know nothing of moves.
 
+mod arming;
 mod capturing;
 mod catching_up;
 mod copying;

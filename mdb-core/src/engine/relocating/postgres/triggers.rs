@@ -19,6 +19,7 @@
 //!   leaves, who may have looked it up there.
 
 mod functions;
+mod removal;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -29,13 +30,16 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{busy, literal, quoted, rollback, run};
 use crate::engine::Engine;
-use crate::engine::relocating::{
-    ADVISORY_CLASS, Installed, Manifest, MovedTable, StepError, TriggerState,
-};
+use crate::engine::relocating::{ADVISORY_CLASS, Manifest, MovedTable, StepError};
+use removal::objects;
+pub(super) use removal::{disarm, installed, uninstall};
 
 /// The name of the row triggers, and what those against TRUNCATE add to it.
 const TRIGGER: &str = "mdb_capture";
 const TRUNCATE: &str = "_truncate";
+
+/// The second number of the advisory lock under which triggers change: no briefcase's.
+const ARMING: i32 = -1;
 
 /// From how many bytes on a change table is emptied by making its file anew.
 const EMPTIED: u32 = 1 << 20;
@@ -93,6 +97,7 @@ pub(super) async fn arm(
 ) -> Result<(), StepError> {
     let place = place(connection).await?;
     let wanted = Wanted::all(manifest, &place);
+    let_others_end(connection, limit).await?;
     let missing = missing(connection, &wanted).await?;
     if !missing.is_empty() {
         drop_strangers(connection, manifest, limit).await?;
@@ -149,16 +154,34 @@ async fn drop_strangers(
     Ok(())
 }
 
-/// A whole transaction as one text: the server does not wait for us while it holds locks.
+/// Waits until nobody disables or removes triggers who has looked for fences before now: he may have seen none, and yet
+/// wait for a table. A statement that begins afterwards sees what he did; and whoever comes later sees the fences of now.
+async fn let_others_end(connection: &mut PgConnection, limit: Duration) -> Result<(), StepError> {
+    let wait = format!("SELECT pg_advisory_xact_lock_shared({ADVISORY_CLASS}, {ARMING})");
+    bounded(connection, &wait, limit).await
+}
+
+/// A whole transaction as one text: the server does not wait for us while it holds locks. Others change no triggers
+/// meanwhile.
 async fn at_once(
+    connection: &mut PgConnection,
+    statements: &str,
+    limit: Duration,
+) -> Result<(), StepError> {
+    let alone = format!("SELECT pg_advisory_xact_lock({ADVISORY_CLASS}, {ARMING}); {statements}");
+    bounded(connection, &alone, limit).await
+}
+
+/// Each statement sees what was committed before it, whatever the database's default is.
+async fn bounded(
     connection: &mut PgConnection,
     statements: &str,
     limit: Duration,
 ) -> Result<(), StepError> {
     let limit = limit.as_millis().max(1);
     let sql = format!(
-        "BEGIN; SET LOCAL lock_timeout = {limit}; SET LOCAL statement_timeout = {limit}; \
-         SELECT pg_advisory_xact_lock({ADVISORY_CLASS}, -1); {statements}; COMMIT"
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {limit}; \
+         SET LOCAL statement_timeout = {limit}; {statements}; COMMIT"
     );
     match run(connection, &sql).await {
         Ok(_) => Ok(()),
@@ -290,101 +313,4 @@ impl<'m> Wanted<'m> {
             ))
         )
     }
-}
-
-/// Something that [`arm`] made.
-struct Object {
-    /// The table, of a trigger.
-    table: Option<String>,
-    /// Whether it is a trigger that fires.
-    fires: bool,
-    /// The statements that remove it, and that have a trigger fire no more.
-    remove: String,
-    disable: String,
-    name: String,
-}
-
-/// Triggers come first, table by table.
-async fn objects(connection: &mut PgConnection) -> Result<Vec<Object>, sqlx::Error> {
-    let sql = "SELECT c.relname::text AS on_table, t.tgenabled <> 'D' AS fires, \
-            format('DROP TRIGGER %I ON %s', t.tgname, c.oid::regclass) AS remove, \
-            format('ALTER TABLE %s DISABLE TRIGGER %I', c.oid::regclass, t.tgname) AS disable, \
-            t.tgname || ' on ' || c.relname AS name \
-        FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid \
-        WHERE t.tgname IN ('mdb_capture', 'mdb_capture_truncate') AND t.tgparentid = 0 \
-          AND c.relnamespace = current_schema()::regnamespace \
-        UNION ALL \
-        SELECT NULL, false, format('DROP TABLE IF EXISTS %I', c.relname), '', c.relname::text FROM pg_class c \
-        WHERE c.relname ~ '^mdb_change_[0-9]+$' AND c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace \
-        UNION ALL \
-        SELECT NULL, false, format('DROP FUNCTION IF EXISTS %I()', p.proname), '', p.proname::text FROM pg_proc p \
-        WHERE p.proname ~ '^mdb_capture_[0-9]+_' AND p.pronamespace = current_schema()::regnamespace \
-        ORDER BY on_table, name";
-    let rows = run(connection, sql).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Object {
-                table: row.try_get("on_table")?,
-                fires: row.try_get("fires")?,
-                remove: row.try_get("remove")?,
-                disable: row.try_get("disable")?,
-                name: row.try_get("name")?,
-            })
-        })
-        .collect()
-}
-
-pub(super) async fn installed(connection: &mut PgConnection) -> Result<Installed, sqlx::Error> {
-    let objects = objects(connection).await?;
-    let has_triggers = objects.iter().any(|object| object.table.is_some());
-    let lies_still = has_triggers && !objects.iter().any(|object| object.fires);
-    Ok(Installed {
-        names: objects.into_iter().map(|object| object.name).collect(),
-        state: if lies_still {
-            TriggerState::Disabled
-        } else {
-            TriggerState::Enabled
-        },
-    })
-}
-
-/// Has the triggers fire no more, where no fence needs them: a transaction for each table.
-pub(super) async fn disarm(
-    connection: &mut PgConnection,
-    limit: Duration,
-) -> Result<(), StepError> {
-    let mut objects = objects(connection).await?;
-    objects.retain(|object| object.fires);
-    for group in objects.chunk_by(|a, b| a.table == b.table) {
-        let disable = group.iter().map(|object| object.disable.as_str());
-        unless_fenced(connection, disable, limit).await?;
-    }
-    Ok(())
-}
-
-/// Removes everything: a transaction for each table, and one for all that no trigger needs any more.
-pub(super) async fn uninstall(
-    connection: &mut PgConnection,
-    limit: Duration,
-) -> Result<(), StepError> {
-    let objects = objects(connection).await?;
-    for group in objects.chunk_by(|a, b| a.table == b.table) {
-        let remove = group.iter().map(|object| object.remove.as_str());
-        unless_fenced(connection, remove, limit).await?;
-    }
-    Ok(())
-}
-
-/// Another move may have fenced briefcases since somebody looked, and rely on its triggers.
-async fn unless_fenced<'s>(
-    connection: &mut PgConnection,
-    statements: impl Iterator<Item = &'s str>,
-    limit: Duration,
-) -> Result<(), StepError> {
-    let statements: Vec<&str> = statements.collect();
-    let sql = format!(
-        "DO $mdb$ BEGIN IF NOT EXISTS (SELECT FROM mdb_fence) THEN {}; END IF; END $mdb$",
-        statements.join("; ")
-    );
-    at_once(connection, &sql, limit).await
 }
