@@ -21,7 +21,7 @@ use manifest::joined;
 pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
 pub(crate) use mover::{MoveId, OwnerToken};
 #[cfg(test)]
-pub(crate) use neighbours::{check_delete_all, check_neighbours};
+pub(crate) use neighbours::{check_delete_all, check_forget_some, check_neighbours};
 #[cfg(test)]
 pub(crate) use pacing::{Unhurried, checked_copy};
 pub(crate) use reference::Reference;
@@ -349,6 +349,15 @@ pub(crate) trait Relocating: Engine {
         connection: &mut Self::Connection,
         manifest: &Manifest,
         id: &MoveId,
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+
+    /// Inside a transaction in which the owner was checked: removes at most `limit` of the move's changes that are recorded
+    /// of a table. Returns how many; fewer than `limit` only when no others are left but those that are just being made.
+    fn forget_some(
+        connection: &mut Self::Connection,
+        table: &MovedTable,
+        id: &MoveId,
+        limit: u32,
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
 
     /// Count and checksum of the rows of the move's briefcases in each span, table by table in the

@@ -158,6 +158,15 @@ impl Relocating for MySql {
         Ok(recorded.iter().map(|table| table.all).sum())
     }
 
+    async fn forget_some(
+        connection: &mut MySqlConnection,
+        table: &MovedTable,
+        id: &MoveId,
+        limit: u32,
+    ) -> Result<u64, sqlx::Error> {
+        records::forget_some(connection, table, id, limit).await
+    }
+
     async fn sums(
         connection: &mut MySqlConnection,
         manifest: &Manifest,

@@ -194,6 +194,15 @@ impl Relocating for Postgres {
         Ok(records.count())
     }
 
+    async fn forget_some(
+        connection: &mut PgConnection,
+        table: &MovedTable,
+        id: &MoveId,
+        limit: u32,
+    ) -> Result<u64, sqlx::Error> {
+        changes::forget_some(connection, table, id, limit).await
+    }
+
     async fn sums(
         connection: &mut PgConnection,
         manifest: &Manifest,

@@ -156,6 +156,15 @@ impl Relocating for Sqlite {
         changes::pending(connection, manifest, id).await
     }
 
+    async fn forget_some(
+        connection: &mut SqliteConnection,
+        table: &MovedTable,
+        id: &MoveId,
+        limit: u32,
+    ) -> Result<u64, sqlx::Error> {
+        changes::forget_some(connection, table, id, limit).await
+    }
+
     async fn sums(
         connection: &mut SqliteConnection,
         manifest: &Manifest,

@@ -18,8 +18,8 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::*;
 use crate::engine::relocating::{
-    FenceState, MovedColumn, MovedReach, SpanSums, Unhurried, check_delete_all, check_neighbours,
-    checked_copy, checked_round,
+    FenceState, MovedColumn, MovedReach, SpanSums, Unhurried, check_delete_all, check_forget_some,
+    check_neighbours, checked_copy, checked_round,
 };
 use crate::engine::{TransactionOptions, mdb_tables};
 

@@ -13,7 +13,7 @@ use sqlx::Executor;
 
 use super::*;
 use crate::engine::relocating::{
-    FenceState, Unhurried, check_delete_all, check_neighbours, checked_copy,
+    FenceState, Unhurried, check_delete_all, check_forget_some, check_neighbours, checked_copy,
 };
 use fixture::{Fixture, hex, id};
 use handle::{Triggers, set_triggers};
@@ -246,4 +246,12 @@ async fn whole_briefcases_are_deleted_and_no_others() {
     f.capture().await;
     let briefcases = [id(1), id(2)];
     check_delete_all(&mut f.pair, &f.manifest, &f.id, f.owner, &briefcases).await;
+}
+
+#[tokio::test]
+async fn so_many_records_are_removed_at_once() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let source = &mut f.pair.source;
+    check_forget_some::<Sqlite>(source, &f.manifest, &f.id, f.owner, hex).await;
 }

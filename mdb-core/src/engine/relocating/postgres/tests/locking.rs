@@ -318,3 +318,11 @@ async fn the_sessions_of_a_name_end() {
     assert!(run(&mut theirs, "SELECT 1").await.is_err());
     run(&mut others, "SELECT 1").await.unwrap();
 }
+
+#[tokio::test]
+async fn so_many_records_are_removed_at_once() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let source = &mut f.pair.source;
+    check_forget_some::<Postgres>(source, &f.manifest, &f.id, f.owner, hex).await;
+}
