@@ -165,6 +165,12 @@ pub enum MoveError {
         "another briefcase at the target has a key or unique value of the briefcases: abort the move, change the value on one of the two, and move again"
     )]
     Taken(#[source] sqlx::Error),
+    /// Another move records changes on one of the shards by triggers that this one would have to replace.
+    #[error(
+        "another move is under way on one of the shards, with other tables or another version of MDB: \
+         let it end as it began, or abort it"
+    )]
+    OtherTables,
     /// The plan could not be made again.
     #[error("the move can't be planned again")]
     Plan(#[from] PlanError),
@@ -241,6 +247,7 @@ impl MoveError {
             | Self::Conflict
             | Self::Strays { .. }
             | Self::Taken(_)
+            | Self::OtherTables
             | Self::Mismatch { .. }
             | Self::WrongPhase { .. } => false,
         }
@@ -276,6 +283,7 @@ impl Trouble {
         match error {
             StepError::Busy => Self::Busy,
             StepError::NotOwner => Self::Failed(MoveError::NotOwner),
+            StepError::OtherTables => Self::Failed(MoveError::OtherTables),
             // A conflict with another transaction, not a lost connection.
             StepError::Database(error)
                 if is_transient::<DB>(&error)

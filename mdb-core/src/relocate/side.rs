@@ -131,7 +131,14 @@ impl<DB: Relocating> SideOf<'_, DB> {
     /// Installs the triggers.
     pub(super) async fn arm(&mut self, manifest: &Manifest) -> Result<(), MoveError> {
         let mut patience = self.patience("install triggers");
-        while let Err(error) = pass(DB::arm(self.connection, manifest, LOCK_LIMIT)).await {
+        while let Err(error) = pass(DB::arm(
+            self.connection,
+            manifest,
+            Some(self.id),
+            LOCK_LIMIT,
+        ))
+        .await
+        {
             patience.after::<DB>(error).await?;
             self.progress.keep_going()?;
         }
@@ -186,6 +193,8 @@ impl<DB: Relocating> SideOf<'_, DB> {
         manifest: &Manifest,
         ids: &[Gdid],
     ) -> Result<(), MoveError> {
+        // Before the fences, as at the source: what an earlier move has left is replaced while nobody relies on it.
+        self.arm(manifest).await?;
         let id = self.id;
         self.owned_patiently("reserve the target", async |connection| {
             for ids in ids.chunks(NAMED_AT_ONCE) {

@@ -106,9 +106,10 @@ impl Relocating for MySql {
     async fn arm(
         connection: &mut MySqlConnection,
         manifest: &Manifest,
+        by: Option<&MoveId>,
         limit: Duration,
     ) -> Result<(), StepError> {
-        arming::arm(connection, manifest, limit).await
+        arming::arm(connection, manifest, by, limit).await
     }
 
     async fn is_armed(

@@ -127,9 +127,10 @@ impl Relocating for Postgres {
     async fn arm(
         connection: &mut PgConnection,
         manifest: &Manifest,
+        by: Option<&MoveId>,
         limit: Duration,
     ) -> Result<(), StepError> {
-        triggers::arm(connection, manifest, limit).await
+        triggers::arm(connection, manifest, by, limit).await
     }
 
     async fn is_armed(

@@ -97,9 +97,10 @@ impl Relocating for Sqlite {
     async fn arm(
         connection: &mut SqliteConnection,
         manifest: &Manifest,
+        by: Option<&MoveId>,
         _: Duration,
     ) -> Result<(), StepError> {
-        capture::arm(connection, manifest).await
+        capture::arm(connection, manifest, by).await
     }
 
     async fn is_armed(

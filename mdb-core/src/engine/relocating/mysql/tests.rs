@@ -15,7 +15,7 @@ use sqlx::Executor;
 use super::*;
 use crate::engine::relocating::{
     FenceState, Side, Span, Unhurried, check_delete_all, check_forget_some, check_neighbours,
-    checked_copy,
+    check_other_tables, checked_copy,
 };
 use fixture::{Fixture, LIMIT, hex, id, keyed};
 

@@ -19,7 +19,7 @@ use sqlx::postgres::PgConnectOptions;
 use super::*;
 use crate::engine::relocating::{
     FenceState, MovedColumn, MovedReach, SpanSums, Unhurried, check_delete_all, check_forget_some,
-    check_neighbours, checked_copy, checked_round,
+    check_neighbours, check_other_tables, checked_copy, checked_round,
 };
 use crate::engine::{TransactionOptions, mdb_tables};
 
@@ -274,7 +274,7 @@ impl Fixture {
     }
 
     async fn try_arm(&mut self) -> Result<(), StepError> {
-        Postgres::arm(&mut self.pair.source, &self.manifest, LIMIT).await
+        Postgres::arm(&mut self.pair.source, &self.manifest, None, LIMIT).await
     }
 
     /// As movers do: on a machine that has much to do, it takes longer than the limit.

@@ -28,9 +28,11 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Postgres, Row};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{busy, literal, quoted, rollback, run};
+use super::{busy, is_code, literal, quoted, rollback, run};
 use crate::engine::Engine;
-use crate::engine::relocating::{ADVISORY_CLASS, Manifest, MovedTable, StepError};
+use crate::engine::relocating::{
+    ADVISORY_CLASS, Manifest, MoveId, MovedTable, StepError, others_rely,
+};
 use removal::objects;
 pub(super) use removal::{disarm, installed, uninstall};
 
@@ -40,6 +42,9 @@ const TRUNCATE: &str = "_truncate";
 
 /// The second number of the advisory lock under which triggers change: no briefcase's.
 const ARMING: i32 = -1;
+
+/// What [`refuse`] fails with.
+const OTHERS: &str = "MDB02";
 
 /// From how many bytes on a change table is emptied by making its file anew.
 const EMPTIED: u32 = 1 << 20;
@@ -93,6 +98,7 @@ pub(super) async fn is_armed(
 pub(super) async fn arm(
     connection: &mut PgConnection,
     manifest: &Manifest,
+    by: Option<&MoveId>,
     limit: Duration,
 ) -> Result<(), StepError> {
     let place = place(connection).await?;
@@ -100,11 +106,11 @@ pub(super) async fn arm(
     let_others_end(connection, limit).await?;
     let missing = missing(connection, &wanted).await?;
     if !missing.is_empty() {
-        drop_strangers(connection, manifest, limit).await?;
+        drop_strangers(connection, manifest, by, limit).await?;
     }
     for table in &wanted {
         if missing.contains(&table.number()) {
-            at_once(connection, &table.install(&place), limit).await?;
+            at_once(connection, &table.install(&place, by), limit).await?;
         }
     }
     Ok(())
@@ -142,13 +148,19 @@ async fn missing(
 async fn drop_strangers(
     connection: &mut PgConnection,
     manifest: &Manifest,
+    by: Option<&MoveId>,
     limit: Duration,
 ) -> Result<(), StepError> {
     for object in objects(connection).await? {
         if let Some(name) = &object.table
             && !manifest.tables().iter().any(|table| table.name == *name)
         {
-            at_once(connection, &object.remove, limit).await?;
+            let remove = literal(&format!(
+                "BEGIN {} {}; END",
+                refuse(&object.in_force, by),
+                object.remove
+            ));
+            at_once(connection, &format!("DO {remove}"), limit).await?;
         }
     }
     Ok(())
@@ -187,9 +199,22 @@ async fn bounded(
         Ok(_) => Ok(()),
         Err(error) => {
             rollback(connection).await?;
-            Err(busy(error))
+            Err(if is_code(&error, OTHERS) {
+                StepError::OtherTables
+            } else {
+                busy(error)
+            })
         }
     }
+}
+
+/// In PL/pgSQL: fails with [`OTHERS`] where `condition` is true and other moves than `by` rely on what is there.
+fn refuse(condition: &str, by: Option<&MoveId>) -> String {
+    format!(
+        "IF {condition} AND {} THEN RAISE EXCEPTION 'another move relies on other triggers' USING ERRCODE = '{OTHERS}'; \
+         END IF;",
+        others_rely(by)
+    )
 }
 
 impl<'m> Wanted<'m> {
@@ -238,6 +263,30 @@ impl<'m> Wanted<'m> {
         self.triggers_are(" AND t.tgenabled = 'A'")
     }
 
+    /// A condition: triggers fire which are not those that are wanted, on this table or into its change table.
+    fn is_other(&self, place: &Place) -> String {
+        format!(
+            "EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid \
+             WHERE t.tgname IN ('{TRIGGER}', '{TRIGGER}{TRUNCATE}') AND t.tgenabled <> 'D' \
+             AND p.pronamespace = {}::regnamespace AND p.proname NOT IN ('{}', '{}') \
+             AND (t.tgrelid = {}::regclass OR p.proname ~ '^{TRIGGER}_{}_'))",
+            literal(&place.schema),
+            self.row_function,
+            self.truncate_function,
+            literal(&self.relation),
+            self.table.number,
+        )
+    }
+
+    /// A condition: the change table is the one that the triggers write to.
+    fn is_kept(&self) -> String {
+        format!(
+            "coalesce(obj_description(to_regclass({}), 'pg_class') = '{}', false)",
+            literal(&self.changes),
+            self.row_function,
+        )
+    }
+
     fn triggers_are(&self, enabled: &str) -> String {
         let table = literal(&self.relation);
         let are = |name: &str, function: &str| {
@@ -247,16 +296,15 @@ impl<'m> Wanted<'m> {
             )
         };
         format!(
-            "{} AND {} AND coalesce(obj_description(to_regclass({}), 'pg_class') = '{}', false)",
+            "{} AND {} AND {}",
             are(TRIGGER, &self.row_function),
             are(&format!("{TRIGGER}{TRUNCATE}"), &self.truncate_function),
-            literal(&self.changes),
-            self.row_function,
+            self.is_kept(),
         )
     }
 
     /// Statements that change nothing when another mover was faster. Locks on the table come last.
-    fn install(&self, place: &Place) -> String {
+    fn install(&self, place: &Place, by: Option<&MoveId>) -> String {
         let schema = &place.schema;
         let (table, changes) = (&self.relation, &self.changes);
         let keys: Vec<String> = self
@@ -265,17 +313,16 @@ impl<'m> Wanted<'m> {
             .zip(1..)
             .map(|(column, place)| format!("t.{} AS k{place}", Postgres::quote(&column.name)))
             .collect();
-        let mut steps = format!(
-            "CREATE OR REPLACE FUNCTION {schema}.{}() {}; CREATE OR REPLACE FUNCTION {schema}.{}() {}; \
-             DROP TABLE IF EXISTS {changes}; \
+        let make_changes = format!(
+            "DROP TABLE IF EXISTS {changes}; \
              CREATE TABLE {changes} AS SELECT ''::bytea AS gdid, false AS deep, {} FROM {table} AS t WITH NO DATA; \
-             COMMENT ON TABLE {changes} IS '{}'; ",
-            self.row_function,
-            self.row_body,
-            self.truncate_function,
-            self.truncate_body,
+             COMMENT ON TABLE {changes} IS '{}';",
             keys.join(", "),
             self.row_function,
+        );
+        let mut steps = format!(
+            "CREATE OR REPLACE FUNCTION {schema}.{}() {}; CREATE OR REPLACE FUNCTION {schema}.{}() {}; ",
+            self.row_function, self.row_body, self.truncate_function, self.truncate_body,
         );
         for (trigger, event, function) in [
             (
@@ -300,16 +347,20 @@ impl<'m> Wanted<'m> {
         format!(
             "DO {} ",
             literal(&format!(
-                "BEGIN IF NOT ({}) THEN \
-                 IF NOT ({}) THEN {steps} \
-                 ELSIF EXISTS (SELECT FROM {changes}) OR pg_relation_size({}) > {EMPTIED} THEN \
+                "BEGIN IF NOT ({}) THEN {} \
+                 IF NOT ({}) THEN {make_changes} \
+                 ELSIF NOT {others} AND (EXISTS (SELECT FROM {changes}) OR pg_relation_size({}) > {EMPTIED}) THEN \
                  TRUNCATE {changes}; END IF; \
+                 IF NOT ({}) THEN {steps} END IF; \
                  UPDATE {schema}.mdb_stripe SET version = version + 1; \
                  ALTER TABLE {table} ENABLE ALWAYS TRIGGER {TRIGGER}, ENABLE ALWAYS TRIGGER {TRIGGER}{TRUNCATE}; \
                  END IF; END",
                 self.is_installed(),
-                self.is_there(),
+                refuse(&self.is_other(place), by),
+                self.is_kept(),
                 literal(changes),
+                self.is_there(),
+                others = others_rely(by),
             ))
         )
     }

@@ -40,7 +40,7 @@ async fn triggers_that_a_mover_has_found_in_place_are_not_taken_from_him() {
         });
         until_lock_is_awaited(&mut watcher, "relation").await;
         f.put_fences().await;
-        let arm = Postgres::arm(&mut f.pair.source, &f.manifest, LONG);
+        let arm = Postgres::arm(&mut f.pair.source, &f.manifest, None, LONG);
         let (armed, ()) = tokio::join!(arm, async {
             until_lock_is_awaited(&mut watcher, "advisory").await;
             run(&mut writer, "COMMIT").await.unwrap();
@@ -51,4 +51,11 @@ async fn triggers_that_a_mover_has_found_in_place_are_not_taken_from_him() {
         f.client("UPDATE item SET what = 'x'").await.unwrap();
         assert_eq!(f.number("SELECT count(*) FROM mdb_change_2").await, 6);
     }
+}
+
+#[tokio::test]
+async fn what_another_move_relies_on_is_not_replaced() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    check_other_tables::<Postgres>(&mut f.pair.source, &f.manifest, &f.id, hex).await;
 }

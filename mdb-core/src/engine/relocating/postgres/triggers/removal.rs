@@ -15,6 +15,8 @@ pub(super) struct Object {
     pub(super) table: Option<String>,
     /// Whether it is a trigger that fires.
     fires: bool,
+    /// A condition: it is a trigger that fires.
+    pub(super) in_force: String,
     /// The statements that remove it, and that have a trigger fire no more.
     pub(super) remove: String,
     disable: String,
@@ -26,15 +28,16 @@ pub(super) async fn objects(connection: &mut PgConnection) -> Result<Vec<Object>
     let sql = "SELECT c.relname::text AS on_table, t.tgenabled <> 'D' AS fires, \
             format('DROP TRIGGER %I ON %s', t.tgname, c.oid::regclass) AS remove, \
             format('ALTER TABLE %s DISABLE TRIGGER %I', c.oid::regclass, t.tgname) AS disable, \
+            format('EXISTS (SELECT FROM pg_trigger WHERE tgrelid = %s AND tgname = %L AND tgenabled <> ''D'')', c.oid, t.tgname) AS in_force, \
             t.tgname || ' on ' || c.relname AS name \
         FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid \
         WHERE t.tgname IN ('mdb_capture', 'mdb_capture_truncate') AND t.tgparentid = 0 \
           AND c.relnamespace = current_schema()::regnamespace \
         UNION ALL \
-        SELECT NULL, false, format('DROP TABLE IF EXISTS %I', c.relname), '', c.relname::text FROM pg_class c \
+        SELECT NULL, false, format('DROP TABLE IF EXISTS %I', c.relname), '', 'false', c.relname::text FROM pg_class c \
         WHERE c.relname ~ '^mdb_change_[0-9]+$' AND c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace \
         UNION ALL \
-        SELECT NULL, false, format('DROP FUNCTION IF EXISTS %I()', p.proname), '', p.proname::text FROM pg_proc p \
+        SELECT NULL, false, format('DROP FUNCTION IF EXISTS %I()', p.proname), '', 'false', p.proname::text FROM pg_proc p \
         WHERE p.proname ~ '^mdb_capture_[0-9]+_' AND p.pronamespace = current_schema()::regnamespace \
         ORDER BY on_table, name";
     let rows = run(connection, sql).await?;
@@ -45,6 +48,7 @@ pub(super) async fn objects(connection: &mut PgConnection) -> Result<Vec<Object>
                 fires: row.try_get("fires")?,
                 remove: row.try_get("remove")?,
                 disable: row.try_get("disable")?,
+                in_force: row.try_get("in_force")?,
                 name: row.try_get("name")?,
             })
         })

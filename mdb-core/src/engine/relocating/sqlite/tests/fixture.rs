@@ -182,7 +182,7 @@ impl Fixture {
 
     pub(super) async fn capture(&mut self) {
         let limit = Duration::from_millis(100);
-        Sqlite::arm(&mut self.pair.source, &self.manifest, limit)
+        Sqlite::arm(&mut self.pair.source, &self.manifest, None, limit)
             .await
             .unwrap();
         for (connection, state) in [
