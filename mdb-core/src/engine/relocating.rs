@@ -24,7 +24,7 @@ pub(crate) use mover::{MoveId, OwnerToken};
 pub(crate) use neighbours::{check_delete_all, check_neighbours};
 #[cfg(test)]
 pub(crate) use pacing::{Unhurried, checked_copy};
-pub(crate) use reference::Reference;
+pub(crate) use reference::{Reference, Standing};
 pub(crate) use rest::{Tries, begin, rest};
 pub(crate) use span::Span;
 pub(crate) use summing::{INLINE_BYTES, SpanSums, is_short};

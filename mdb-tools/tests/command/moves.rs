@@ -51,6 +51,7 @@ fn a_plan_says_what_would_be_done_and_does_nothing() {
             "source",
             "tables",
             "target",
+            "warnings",
             "worst_pause_ms",
         ];
         assert_eq!(keys(line), expected);

@@ -30,6 +30,8 @@ pub(crate) struct MovedColumn {
     pub(crate) name: String,
     /// Its type, in the engine's words.
     pub(crate) data_type: String,
+    /// How its texts are compared, which the engine may not say in the type.
+    pub(crate) collation: Option<String>,
 }
 
 /// How a table's rows are found from the briefcase's key.

@@ -144,6 +144,7 @@ impl Fixture {
                     .map(|column| MovedColumn {
                         name: column.name.clone(),
                         data_type: column.data_type.clone(),
+                        collation: column.collation.clone(),
                     })
                     .collect(),
                 primary_key: key.into_iter().map(|(_, place)| place).collect(),

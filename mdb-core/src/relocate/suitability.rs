@@ -1,0 +1,152 @@
+//! What moves have to refuse, or to warn of, by what binds an area's tables together and acts on their rows.
+
+use super::error::Refusal;
+use super::manifest::{manifest_of, refuse};
+use super::relocator::Relocator;
+use crate::config::{AreaConfig, BriefcaseConfig, TableConfig};
+use crate::engine::Schema;
+use crate::engine::relocating::{Manifest, Standing};
+use crate::engine::schema::ForeignKey;
+use crate::topology::{Home, ShardId};
+
+use super::error::PlanError;
+
+/// Something that a move does and that somebody may not expect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    place: String,
+    reason: String,
+}
+
+impl Warning {
+    fn about(table: &str, reason: impl Into<String>) -> Self {
+        Self {
+            place: format!("table `{table}`"),
+            reason: reason.into(),
+        }
+    }
+
+    /// What it is about: a table.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// What would happen, and what to do.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+/// Whether the rows of a shard's tables can be moved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Suitability {
+    refusals: Vec<Refusal>,
+    warnings: Vec<Warning>,
+}
+
+impl Suitability {
+    /// Because of what moves are refused. What a table lacks to be moved at all is not among it.
+    pub fn refusals(&self) -> &[Refusal] {
+        &self.refusals
+    }
+
+    /// What moves do besides.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+}
+
+impl Relocator {
+    /// Looks for what binds the tables of a shard to others, hides rows of them, or acts when they are moved.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::Database`]: the shard could not be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed.
+    pub async fn suitability(&self, shard: ShardId) -> Result<Suitability, PlanError> {
+        let mut found = Suitability::default();
+        if let Home::Partition { area, .. } = self.servers.topology().shard(shard).home() {
+            let config = &self.config.areas()[area.get()];
+            if !config.briefcases().is_empty() {
+                let schema = self.servers.pool(shard).schema().await?;
+                let manifest = manifest_of(config, &schema, &schema).ok();
+                found.look(config, manifest.as_ref(), &schema);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The tables of `area`, which can be moved from `source` to `target`; or everything that is in the way.
+pub(super) fn examine(
+    area: &AreaConfig,
+    source: &Schema,
+    target: &Schema,
+) -> Result<(Manifest, Vec<Warning>), Vec<Refusal>> {
+    let manifest = manifest_of(area, source, target);
+    let mut found = Suitability::default();
+    for schema in [source, target] {
+        found.look(area, manifest.as_ref().ok(), schema);
+    }
+    match manifest {
+        Ok(manifest) if found.refusals.is_empty() => Ok((manifest, found.warnings)),
+        Ok(_) => Err(found.refusals),
+        Err(refusals) => Err(refusals.into_iter().chain(found.refusals).collect()),
+    }
+}
+
+fn listed(area: &AreaConfig) -> impl Iterator<Item = &TableConfig> {
+    area.briefcases().iter().flat_map(BriefcaseConfig::tables)
+}
+
+impl Suitability {
+    fn look(&mut self, area: &AreaConfig, manifest: Option<&Manifest>, schema: &Schema) {
+        let mut seen = Self::default();
+        if let Some(manifest) = manifest {
+            for key in &schema.foreign_keys {
+                seen.look_at_reference(key, &Standing::of(key, manifest, schema.names));
+            }
+        }
+        // What both sides have is said once.
+        seen.refusals.retain(|found| !self.refusals.contains(found));
+        seen.warnings.retain(|found| !self.warnings.contains(found));
+        self.refusals.append(&mut seen.refusals);
+        self.warnings.append(&mut seen.warnings);
+    }
+
+    fn look_at_reference(&mut self, key: &ForeignKey, standing: &Standing) {
+        match standing {
+            Standing::Apart | Standing::Inside(_) | Standing::Outwards(_) => {}
+            Standing::Inwards => {
+                let then = if key.follows_deletes {
+                    "its rows would go, or change, with those at the source, and not come to the target"
+                } else {
+                    "its rows would keep those at the source from being deleted, or refer to nothing"
+                };
+                let reason = format!(
+                    "its {key} refers to `{}`, whose rows move, but it is in no briefcase type: {then}; \
+                     add it to the configuration, or drop the key",
+                    key.referred
+                );
+                refuse(&mut self.refusals, &key.table, reason);
+            }
+            Standing::Across(_) if key.follows_deletes => {
+                let reason = format!(
+                    "by its {key} rows of one briefcase may go, or change, when another one leaves: \
+                     have it carry the briefcase's key along, or drop it"
+                );
+                refuse(&mut self.refusals, &key.table, reason);
+            }
+            Standing::Across(_) => {
+                let reason = format!(
+                    "its {key} may refer to rows of other briefcases, which could then not be deleted after their \
+                     move, or would be missing: have it carry the briefcase's key along"
+                );
+                self.warnings.push(Warning::about(&key.table, reason));
+            }
+        }
+    }
+}

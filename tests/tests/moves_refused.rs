@@ -1,0 +1,77 @@
+//! What a move has to refuse, or to warn of, by the schemas of its shards.
+
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
+use mdb_tests::bank::{Place, id, word};
+use mdb_tests::on_all_engines;
+use mdb_tests::store::TestEngine;
+
+on_all_engines!(
+    tables_that_refer_to_a_briefcase_have_to_move,
+    rows_that_go_with_another_briefcases_rows_are_refused,
+    rows_that_may_refer_to_another_briefcase_are_warned_of,
+);
+
+async fn tables_that_refer_to_a_briefcase_have_to_move<DB: TestEngine>() {
+    let place = Place::<DB>::new().await;
+    for (number, rule, then) in [
+        (0, "ON DELETE CASCADE", "would go"),
+        (0, "", "keep those"),
+        (1, "ON DELETE SET NULL", "would go"),
+    ] {
+        let create = format!(
+            "CREATE TABLE audit (id INTEGER PRIMARY KEY, of_transfer {}, \
+             CONSTRAINT to_transfer FOREIGN KEY (of_transfer) REFERENCES transfer (g_transfer) {rule})",
+            id::<DB>()
+        );
+        place.at(number, &create).await;
+        place
+            .refused("audit", &["(of_transfer)", "`transfer`", then, "add it"])
+            .await;
+        if DB::SERVER.is_some() {
+            place.refused("audit", &["`to_transfer`"]).await;
+        }
+        place.at(number, "DROP TABLE audit").await;
+    }
+    // What briefcases refer to needs not move, nor what has nothing to do with them.
+    let country = "CREATE TABLE country (code INTEGER PRIMARY KEY)";
+    place.on_both(country).await;
+    let town = "CREATE TABLE town (n INTEGER PRIMARY KEY, code INTEGER, \
+                FOREIGN KEY (code) REFERENCES country (code) ON DELETE CASCADE)";
+    place.on_both(town).await;
+    let lives = word::<DB>([
+        "ALTER TABLE customer ADD COLUMN code INTEGER REFERENCES country (code)",
+        "ALTER TABLE customer ADD COLUMN code INTEGER REFERENCES country (code)",
+        "ALTER TABLE customer ADD COLUMN code INTEGER, ADD FOREIGN KEY (code) REFERENCES country (code)",
+    ]);
+    place.on_both(lives).await;
+    place.warned(&[]).await;
+}
+
+async fn rows_that_go_with_another_briefcases_rows_are_refused<DB: TestEngine>() {
+    let place = Place::<DB>::new().await;
+    place.on_both(&befriend::<DB>("ON DELETE SET NULL")).await;
+    place
+        .refused("customer", &["(friend)", "another one leaves", "drop it"])
+        .await;
+}
+
+async fn rows_that_may_refer_to_another_briefcase_are_warned_of<DB: TestEngine>() {
+    let place = Place::<DB>::new().await;
+    place.on_both(&befriend::<DB>("")).await;
+    place.warned(&[("customer", "(friend)")]).await;
+}
+
+/// A customer may have a friend.
+fn befriend<DB: TestEngine>(rule: &str) -> String {
+    let id = id::<DB>();
+    match DB::SERVER {
+        None => format!(
+            "ALTER TABLE customer ADD COLUMN friend {id} REFERENCES customer (g_user) {rule}"
+        ),
+        Some(_) => format!(
+            "ALTER TABLE customer ADD COLUMN friend {id}, \
+             ADD FOREIGN KEY (friend) REFERENCES customer (g_user) {rule}"
+        ),
+    }
+}
