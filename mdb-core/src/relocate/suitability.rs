@@ -3,10 +3,10 @@
 use super::error::Refusal;
 use super::manifest::{manifest_of, refuse};
 use super::relocator::Relocator;
-use crate::config::{AreaConfig, BriefcaseConfig, TableConfig};
-use crate::engine::Schema;
+use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
 use crate::engine::relocating::{Manifest, Standing};
 use crate::engine::schema::ForeignKey;
+use crate::engine::{Schema, Table};
 use crate::topology::{Home, ShardId};
 
 use super::error::PlanError;
@@ -91,6 +91,16 @@ pub(super) fn examine(
     for schema in [source, target] {
         found.look(area, manifest.as_ref().ok(), schema);
     }
+    for table in listed(area) {
+        if let (Some(here), Some(there)) = (source.table(table.name()), target.table(table.name()))
+        {
+            compare(
+                table,
+                [(source, here), (target, there)],
+                &mut found.refusals,
+            );
+        }
+    }
     match manifest {
         Ok(manifest) if found.refusals.is_empty() => Ok((manifest, found.warnings)),
         Ok(_) => Err(found.refusals),
@@ -149,4 +159,47 @@ impl Suitability {
             }
         }
     }
+}
+
+/// Whether the same bytes mean the same on both sides, and are found and told apart in the same way.
+fn compare(listed: &TableConfig, sides: [(&Schema, &Table); 2], refusals: &mut Vec<Refusal>) {
+    let [(_, here), (_, there)] = sides;
+    for column in here.columns() {
+        let name = column.name();
+        let Some(other) = there.column(name) else {
+            continue;
+        };
+        let said = |said: Option<&str>| said.unwrap_or("none").to_owned();
+        if column.stored_as() != other.stored_as() {
+            let reason = format!(
+                "column `{name}` is kept as {} on the source and {} on the target: the same bytes would mean something else",
+                said(column.stored_as()),
+                said(other.stored_as())
+            );
+            refuse(refusals, listed.name(), reason);
+        } else if column.collation() != other.collation()
+            && sides
+                .iter()
+                .any(|(schema, table)| is_compared(listed, schema, table, name))
+        {
+            let reason = format!(
+                "column `{name}`, by which rows are told apart or found, is compared by {} on the source and {} on the target",
+                said(column.collation()),
+                said(other.collation())
+            );
+            refuse(refusals, listed.name(), reason);
+        }
+    }
+}
+
+/// Whether rows are told apart or found by a column.
+fn is_compared(listed: &TableConfig, schema: &Schema, table: &Table, column: &str) -> bool {
+    let is_reach = match listed.reach() {
+        Reach::Key { column: key } => key == column,
+        Reach::Parent { on, .. } => on.iter().any(|(own, _)| own == column),
+    };
+    let mut keys = schema.unique.iter().filter(|key| key.table == table.name());
+    is_reach
+        || table.primary_key().iter().any(|key| key.name() == column)
+        || keys.any(|key| key.columns.iter().any(|c| schema.names.same(c, column)))
 }
