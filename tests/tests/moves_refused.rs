@@ -10,6 +10,7 @@ on_all_engines!(
     tables_that_refer_to_a_briefcase_have_to_move,
     rows_that_go_with_another_briefcases_rows_are_refused,
     rows_that_may_refer_to_another_briefcase_are_warned_of,
+    a_parents_columns_have_to_tell_briefcases_apart,
 );
 
 async fn tables_that_refer_to_a_briefcase_have_to_move<DB: TestEngine>() {
@@ -74,4 +75,51 @@ fn befriend<DB: TestEngine>(rule: &str) -> String {
              ADD FOREIGN KEY (friend) REFERENCES customer (g_user) {rule}"
         ),
     }
+}
+
+async fn a_parents_columns_have_to_tell_briefcases_apart<DB: TestEngine>() {
+    let mut place = Place::<DB>::new().await;
+    place
+        .on_both("ALTER TABLE customer ADD COLUMN team INTEGER")
+        .await;
+    let setting = "CREATE TABLE team_setting (team INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (team, n))";
+    place.on_both(setting).await;
+    let below = |on: &str| {
+        format!(
+            "[[area.briefcase.table]]\nname = \"team_setting\"\nparent = \"customer\"\non = {{ {on} }}\n"
+        )
+    };
+    let by_team = below("team = \"team\"");
+    place.mdb = place.bank.open_with(&by_team);
+    place
+        .refused("team_setting", &["`customer`", "(team)", "unique"])
+        .await;
+    // On one side is not enough.
+    place
+        .at(0, "CREATE UNIQUE INDEX team ON customer (team)")
+        .await;
+    place.refused("team_setting", &["(team)"]).await;
+    place
+        .at(1, "CREATE UNIQUE INDEX team ON customer (team)")
+        .await;
+    place.warned(&[]).await;
+    place
+        .on_both(word::<DB>([
+            "DROP INDEX team",
+            "DROP INDEX team",
+            "DROP INDEX team ON customer",
+        ]))
+        .await;
+    place.refused("team_setting", &["(team)"]).await;
+    // Rows that agree in the briefcase's key are of one briefcase, however many they are.
+    place
+        .on_both(&format!(
+            "ALTER TABLE team_setting ADD COLUMN of {}",
+            id::<DB>()
+        ))
+        .await;
+    place.mdb = place
+        .bank
+        .open_with(&below("of = \"g_user\", team = \"team\""));
+    place.warned(&[]).await;
 }

@@ -115,6 +115,11 @@ fn listed(area: &AreaConfig) -> impl Iterator<Item = &TableConfig> {
 impl Suitability {
     fn look(&mut self, area: &AreaConfig, manifest: Option<&Manifest>, schema: &Schema) {
         let mut seen = Self::default();
+        for briefcase in area.briefcases() {
+            for table in briefcase.tables() {
+                seen.look_at_parent(briefcase, table, schema);
+            }
+        }
         if let Some(manifest) = manifest {
             for key in &schema.foreign_keys {
                 seen.look_at_reference(key, &Standing::of(key, manifest, schema.names));
@@ -125,6 +130,39 @@ impl Suitability {
         seen.warnings.retain(|found| !self.warnings.contains(found));
         self.refusals.append(&mut seen.refusals);
         self.warnings.append(&mut seen.warnings);
+    }
+
+    /// A row below two rows of different briefcases would be copied with the one, and be missing to the other.
+    fn look_at_parent(
+        &mut self,
+        briefcase: &BriefcaseConfig,
+        table: &TableConfig,
+        schema: &Schema,
+    ) {
+        let Reach::Parent { table: name, on } = table.reach() else {
+            return;
+        };
+        let parent = briefcase
+            .tables()
+            .iter()
+            .find(|table| table.name() == *name);
+        let (Some(parent), Some(found)) = (parent, schema.table(name)) else {
+            return;
+        };
+        let columns: Vec<&str> = on.iter().map(|(_, parents)| parents.as_str()).collect();
+        // Rows that agree in that are of one briefcase, however many they are.
+        let is_of_one_briefcase = match parent.reach() {
+            Reach::Key { column } => columns.contains(&column.as_str()),
+            Reach::Parent { on, .. } => on.iter().all(|(own, _)| columns.contains(&own.as_str())),
+        };
+        if !is_of_one_briefcase && !schema.is_unique(found, &columns) {
+            let reason = format!(
+                "it is reached by columns of `{name}` that rows of several briefcases may share ({}): \
+                 reach it by the parent's primary key or another unique key, or by the briefcase's own",
+                columns.join(", ")
+            );
+            refuse(&mut self.refusals, table.name(), reason);
+        }
     }
 
     fn look_at_reference(&mut self, key: &ForeignKey, standing: &Standing) {
