@@ -115,6 +115,12 @@ fn listed(area: &AreaConfig) -> impl Iterator<Item = &TableConfig> {
 impl Suitability {
     fn look(&mut self, area: &AreaConfig, manifest: Option<&Manifest>, schema: &Schema) {
         let mut seen = Self::default();
+        let is_listed = |name: &str| listed(area).any(|table| table.name() == name);
+        for (table, obstacle) in &schema.obstacles {
+            if is_listed(table) {
+                refuse(&mut seen.refusals, table, obstacle.to_string());
+            }
+        }
         for briefcase in area.briefcases() {
             for table in briefcase.tables() {
                 seen.look_at_parent(briefcase, table, schema);
