@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
 use mdb_tests::bank::{Place, id, word};
+use mdb_tests::kit::Kind;
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
 
@@ -11,6 +12,7 @@ on_all_engines!(
     rows_that_go_with_another_briefcases_rows_are_refused,
     rows_that_may_refer_to_another_briefcase_are_warned_of,
     a_parents_columns_have_to_tell_briefcases_apart,
+    own_triggers_are_warned_of_unless_they_look_for_the_mover,
 );
 
 async fn tables_that_refer_to_a_briefcase_have_to_move<DB: TestEngine>() {
@@ -122,4 +124,59 @@ async fn a_parents_columns_have_to_tell_briefcases_apart<DB: TestEngine>() {
         .bank
         .open_with(&below("of = \"g_user\", team = \"team\""));
     place.warned(&[]).await;
+}
+
+async fn own_triggers_are_warned_of_unless_they_look_for_the_mover<DB: TestEngine>() {
+    let place = Place::<DB>::new().await;
+    place.on_both("CREATE TABLE seen (n INTEGER)").await;
+    let function = "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS \
+        'BEGIN INSERT INTO seen VALUES (1); RETURN NULL; END'";
+    if DB::SERVER == Some(Kind::Postgres) {
+        place.on_both(function).await;
+    }
+    let create = word::<DB>([
+        "CREATE TRIGGER see AFTER INSERT ON account BEGIN INSERT INTO seen VALUES (1); END",
+        "CREATE TRIGGER see AFTER INSERT ON account FOR EACH ROW EXECUTE FUNCTION see()",
+        "CREATE TRIGGER see AFTER INSERT ON account FOR EACH ROW INSERT INTO seen VALUES (1)",
+    ]);
+    place.on_both(create).await;
+    place.warned(&[("account", "`see`")]).await;
+    let suitability = place
+        .mdb
+        .relocator()
+        .suitability(place.bank.shard(&place.mdb, 0))
+        .await;
+    assert_eq!(suitability.unwrap().warnings().len(), 1);
+
+    let drop = word::<DB>([
+        "DROP TRIGGER see",
+        "DROP TRIGGER see ON account",
+        "DROP TRIGGER see",
+    ]);
+    place.on_both(drop).await;
+    let create = word::<DB>([
+        "CREATE TRIGGER see AFTER INSERT ON account WHEN NOT EXISTS (SELECT 1 FROM mdb_guest) \
+         BEGIN INSERT INTO seen VALUES (1); END",
+        "CREATE TRIGGER see AFTER INSERT ON account FOR EACH ROW \
+         WHEN (coalesce(current_setting('mdb.mover', true), '') = '') EXECUTE FUNCTION see()",
+        "CREATE TRIGGER see AFTER INSERT ON account FOR EACH ROW \
+         IF @mdb_mover IS NULL THEN INSERT INTO seen VALUES (1); END IF",
+    ]);
+    place.on_both(create).await;
+    place.warned(&[]).await;
+    // It sees what others write, and not what the mover does.
+    let row = |n: u64| {
+        let user = mdb_tests::bank::literal::<DB>(place.ids[0]);
+        format!("INSERT INTO account VALUES ({user}, {n}, 0)")
+    };
+    place.at(0, &row(100)).await;
+    assert_eq!(place.bank.count(0, "SELECT count(*) FROM seen").await, 1);
+    place.carry_to(1).await;
+    assert_eq!(place.bank.count(1, "SELECT count(*) FROM account").await, 5);
+    for (number, seen) in [(0, 1), (1, 0)] {
+        let count = place.bank.count(number, "SELECT count(*) FROM seen").await;
+        assert_eq!(count, seen);
+    }
+    place.at(1, &row(101)).await;
+    assert_eq!(place.bank.count(1, "SELECT count(*) FROM seen").await, 1);
 }

@@ -5,7 +5,7 @@ use super::manifest::{manifest_of, refuse};
 use super::relocator::Relocator;
 use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
 use crate::engine::relocating::{Manifest, Standing};
-use crate::engine::schema::ForeignKey;
+use crate::engine::schema::{ForeignKey, Trigger};
 use crate::engine::{Schema, Table};
 use crate::topology::{Home, ShardId};
 
@@ -131,6 +131,11 @@ impl Suitability {
                 seen.look_at_reference(key, &Standing::of(key, manifest, schema.names));
             }
         }
+        for trigger in &schema.triggers {
+            if is_listed(&trigger.table) {
+                seen.warnings.extend(warning_of(trigger));
+            }
+        }
         // What both sides have is said once.
         seen.refusals.retain(|found| !self.refusals.contains(found));
         seen.warnings.retain(|found| !self.warnings.contains(found));
@@ -203,6 +208,21 @@ impl Suitability {
             }
         }
     }
+}
+
+/// How triggers tell movers from others; see the README.
+const GUARDS: [&str; 3] = ["mdb.mover", "@mdb_mover", "mdb_guest"];
+
+fn warning_of(trigger: &Trigger) -> Option<Warning> {
+    let text = trigger.text.to_ascii_lowercase();
+    if GUARDS.iter().any(|guard| text.contains(guard)) {
+        return None;
+    }
+    let reason = format!(
+        "its trigger `{}` fires for rows that a move brings or takes away, too: have it look for the mover, if it should not",
+        trigger.name
+    );
+    Some(Warning::about(&trigger.table, reason))
 }
 
 /// Whether the same bytes mean the same on both sides, and are found and told apart in the same way.
