@@ -5,12 +5,16 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mdb_core::error::chain;
+use mdb_core::relocate::MoveError;
 use mdb_tests::bank::{Place, id, literal};
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
 use sqlx::{MySql, Postgres};
 
-on_all_engines!(capitals_of_a_key_column_are_not_told_apart,);
+on_all_engines!(
+    capitals_of_a_key_column_are_not_told_apart,
+    a_column_that_only_the_target_has_keeps_its_default,
+);
 
 /// A table `note` of the briefcase, in a configuration.
 const NOTE: &str = "[[area.briefcase.table]]\nname = \"note\"\nkey = \"g_user\"\n";
@@ -35,6 +39,65 @@ async fn capitals_of_a_key_column_are_not_told_apart<DB: TestEngine>() {
     );
     place.at(0, &note).await;
     place.refused("note", &["left behind"]).await;
+}
+
+/// As in the middle of a change of the schema, shard by shard.
+async fn a_column_that_only_the_target_has_keeps_its_default<DB: TestEngine>() {
+    let place = Place::<DB>::new().await;
+    let user = place.ids[0];
+    let key = literal::<DB>(user);
+    place
+        .at(1, "ALTER TABLE transfer ADD COLUMN state BIGINT DEFAULT 7")
+        .await;
+    place
+        .at(1, "ALTER TABLE entry ADD COLUMN state BIGINT")
+        .await;
+    let area = place.mdb.area::<DB>("user").unwrap();
+    let over = AtomicBool::new(false);
+    let works = async {
+        let mut done = 0;
+        while !over.load(Ordering::Relaxed) {
+            let transfer = literal::<DB>(place.bank.transfer());
+            let statements = [
+                format!(
+                    "INSERT INTO transfer (g_transfer, g_user, cents) VALUES ({transfer}, {key}, 1)"
+                ),
+                format!(
+                    "INSERT INTO entry (g_transfer, side, n, cents) VALUES ({transfer}, 0, 0, 1)"
+                ),
+                format!("UPDATE transfer SET cents = cents + 1 WHERE g_user = {key}"),
+            ];
+            let statements = &statements;
+            let briefcase = area.briefcase(user).unwrap();
+            let wrote = briefcase.transact(async |tx| {
+                for statement in statements {
+                    DB::run(&tx, statement).await?;
+                }
+                Ok(())
+            });
+            wrote.await.unwrap_or_else(|e| panic!("{}", chain(&e)));
+            done += 1;
+            tokio::task::yield_now().await;
+        }
+        done
+    };
+    let moves = async {
+        place.carry_to(1).await;
+        over.store(true, Ordering::Relaxed);
+    };
+    let (done, ()) = tokio::join!(works, moves);
+    for (rows, expected) in [
+        ("transfer", done),
+        ("transfer WHERE state = 7", done),
+        ("entry WHERE state IS NULL", done),
+    ] {
+        let rows = format!("SELECT count(*) FROM {rows}");
+        assert_eq!(place.bank.count(1, &rows).await, expected, "{rows}");
+    }
+    assert!(done > 0);
+    // There it would lose what only that side has.
+    let back = place.try_carry_to(0).await;
+    assert!(matches!(&back, Err(MoveError::Plan(_))), "{back:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
