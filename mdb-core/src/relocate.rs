@@ -26,6 +26,7 @@
 mod batch;
 mod cleaning;
 mod comparing;
+mod dangling;
 mod error;
 mod fail;
 mod fencing;

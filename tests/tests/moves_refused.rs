@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
-use mdb_tests::bank::{Place, id, word};
+use mdb_core::Gdid;
+use mdb_core::relocate::{MoveError, MoveOptions, MoveProgress};
+use mdb_tests::bank::{Place, id, literal, word};
 use mdb_tests::kit::Kind;
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
@@ -11,6 +13,7 @@ on_all_engines!(
     tables_that_refer_to_a_briefcase_have_to_move,
     rows_that_go_with_another_briefcases_rows_are_refused,
     rows_that_may_refer_to_another_briefcase_are_warned_of,
+    rows_that_the_target_lacks_are_not_referred_to,
     a_parents_columns_have_to_tell_briefcases_apart,
     own_triggers_are_warned_of_unless_they_look_for_the_mover,
 );
@@ -77,6 +80,67 @@ fn befriend<DB: TestEngine>(rule: &str) -> String {
              ADD FOREIGN KEY (friend) REFERENCES customer (g_user) {rule}"
         ),
     }
+}
+
+async fn rows_that_the_target_lacks_are_not_referred_to<DB: TestEngine>() {
+    let place = Place::<DB>::new().await;
+    let country = "CREATE TABLE country (code INTEGER PRIMARY KEY)";
+    place.on_both(country).await;
+    let born = word::<DB>([
+        "ALTER TABLE account ADD COLUMN born INTEGER REFERENCES country (code)",
+        "ALTER TABLE account ADD COLUMN born INTEGER REFERENCES country (code)",
+        "ALTER TABLE account ADD COLUMN born INTEGER, ADD FOREIGN KEY (born) REFERENCES country (code)",
+    ]);
+    place.on_both(born).await;
+    place.on_both(&befriend::<DB>("")).await;
+    place.at(0, "INSERT INTO country VALUES (1), (2)").await;
+    place.at(1, "INSERT INTO country VALUES (1)").await;
+    place
+        .at(0, "UPDATE account SET born = n WHERE n > 0 AND n < 3")
+        .await;
+    let dangles = |moved: Result<(), MoveError>, [table, column, referred]: [&str; 3]| match moved {
+        Err(error @ MoveError::Dangling { .. }) => {
+            let error = error.to_string();
+            for word in [table, column, referred] {
+                assert!(error.contains(word), "{error}");
+            }
+        }
+        // The server itself refuses the row.
+        Err(MoveError::Database(error)) if DB::SERVER == Some(Kind::Postgres) => {
+            let error = error.to_string();
+            assert!(error.contains("violates foreign key"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    };
+    let moved = place.try_carry_to(1).await;
+    dangles(moved, ["`account`", "(born)", "`country`"]);
+    let relocator = place.mdb.relocator();
+    let begun = relocator.list().await.unwrap();
+    let resume = async || {
+        let (options, progress) = (MoveOptions::new(), MoveProgress::new());
+        let resumed = relocator.resume(begun[0].id(), &options, &progress).await;
+        resumed.map(drop)
+    };
+    place.at(1, "INSERT INTO country VALUES (2)").await;
+    let friend = "INSERT INTO customer (g_user, name) VALUES";
+    let hers = literal::<DB>(Gdid::new(0, 0, 5_000).unwrap());
+    place.at(0, &format!("{friend} ({hers}, 'bo')")).await;
+    place
+        .at(
+            0,
+            &format!("UPDATE customer SET friend = {hers} WHERE name = 'ann'"),
+        )
+        .await;
+    dangles(resume().await, ["`customer`", "(friend)", "`customer`"]);
+    place.at(0, "UPDATE customer SET friend = NULL").await;
+    resume().await.unwrap();
+    assert_eq!(
+        place
+            .bank
+            .count(1, "SELECT count(*) FROM account WHERE born > 0")
+            .await,
+        2
+    );
 }
 
 async fn a_parents_columns_have_to_tell_briefcases_apart<DB: TestEngine>() {
@@ -166,7 +230,7 @@ async fn own_triggers_are_warned_of_unless_they_look_for_the_mover<DB: TestEngin
     place.warned(&[]).await;
     // It sees what others write, and not what the mover does.
     let row = |n: u64| {
-        let user = mdb_tests::bank::literal::<DB>(place.ids[0]);
+        let user = literal::<DB>(place.ids[0]);
         format!("INSERT INTO account VALUES ({user}, {n}, 0)")
     };
     place.at(0, &row(100)).await;

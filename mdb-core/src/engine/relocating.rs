@@ -18,7 +18,7 @@ use super::Engine;
 
 pub(crate) use installed::{Installed, TriggerState};
 use manifest::joined;
-pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
+pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable, OutwardKey};
 pub(crate) use mover::{MoveId, OwnerToken};
 #[cfg(test)]
 pub(crate) use neighbours::{check_delete_all, check_neighbours};
@@ -171,6 +171,9 @@ pub(crate) trait Relocating: Engine {
     /// Into how many spans a batch is divided at the most when it is verified: for a write one of them is verified
     /// again.
     const SPANS: usize = 128;
+
+    /// Whether the server looks at what the rows refer to that a mover brings.
+    const CHECKS_OUTWARD: bool = false;
 
     /// An inner join that looks the right table up by the left one, where the engine can be told to.
     const JOIN_IN_ORDER: &'static str = "JOIN";

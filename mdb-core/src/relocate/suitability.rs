@@ -4,7 +4,7 @@ use super::error::Refusal;
 use super::manifest::{manifest_of, refuse};
 use super::relocator::Relocator;
 use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
-use crate::engine::relocating::{Manifest, Standing};
+use crate::engine::relocating::{Manifest, OutwardKey, Standing};
 use crate::engine::schema::{ForeignKey, Trigger};
 use crate::engine::{Schema, Table};
 use crate::topology::{Home, ShardId};
@@ -102,10 +102,32 @@ pub(super) fn examine(
         }
     }
     match manifest {
-        Ok(manifest) if found.refusals.is_empty() => Ok((manifest, found.warnings)),
+        Ok(manifest) if found.refusals.is_empty() => {
+            let outward = outward_keys(&manifest, target);
+            Ok((manifest.with_outward(outward), found.warnings))
+        }
         Ok(_) => Err(found.refusals),
         Err(refusals) => Err(refusals.into_iter().chain(found.refusals).collect()),
     }
+}
+
+/// The foreign keys of the tables to rows that need not be at the target. (Those to another database are left to the
+/// server.)
+fn outward_keys(manifest: &Manifest, target: &Schema) -> Vec<OutwardKey> {
+    let mut outward = Vec::new();
+    for key in &target.foreign_keys {
+        let table = match Standing::of(key, manifest, target.names) {
+            Standing::Outwards(table) => table,
+            Standing::Across(reference) => reference.child,
+            Standing::Apart | Standing::Inside(_) | Standing::Inwards => continue,
+        };
+        let is_here = |table: &Table| target.names.same(table.name(), &key.referred);
+        if target.tables.iter().any(is_here) {
+            let key = key.clone();
+            outward.push(OutwardKey { table, key });
+        }
+    }
+    outward
 }
 
 fn listed(area: &AreaConfig) -> impl Iterator<Item = &TableConfig> {

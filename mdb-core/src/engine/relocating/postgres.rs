@@ -48,6 +48,8 @@ const LOCK_LIMIT: Duration = Duration::from_millis(150);
 const DIVISION_BY_ZERO: &str = "22012";
 
 impl Relocating for Postgres {
+    const CHECKS_OUTWARD: bool = true;
+
     async fn enter_as_mover(
         connection: &mut PgConnection,
         id: &MoveId,
