@@ -218,15 +218,14 @@ async fn own_triggers_are_warned_of_unless_they_look_for_the_mover<DB: TestEngin
         "DROP TRIGGER see",
     ]);
     place.on_both(drop).await;
-    let create = word::<DB>([
-        "CREATE TRIGGER see AFTER INSERT ON account WHEN NOT EXISTS (SELECT 1 FROM mdb_guest) \
-         BEGIN INSERT INTO seen VALUES (1); END",
-        "CREATE TRIGGER see AFTER INSERT ON account FOR EACH ROW \
-         WHEN (coalesce(current_setting('mdb.mover', true), '') = '') EXECUTE FUNCTION see()",
-        "CREATE TRIGGER see AFTER INSERT ON account FOR EACH ROW \
-         IF @mdb_mover IS NULL THEN INSERT INTO seen VALUES (1); END IF",
-    ]);
-    place.on_both(create).await;
+    for event in ["INSERT", "UPDATE", "DELETE"] {
+        let fires = format!("CREATE TRIGGER see_{event} AFTER {event} ON account FOR EACH ROW");
+        place.on_both(&format!("{fires} {}", word::<DB>([
+            "WHEN NOT EXISTS (SELECT 1 FROM mdb_guest) BEGIN INSERT INTO seen VALUES (1); END",
+            "WHEN (coalesce(current_setting('mdb.mover', true), '') = '') EXECUTE FUNCTION see()",
+            "IF @mdb_mover IS NULL THEN INSERT INTO seen VALUES (1); END IF",
+        ]))).await;
+    }
     place.warned(&[]).await;
     // It sees what others write, and not what the mover does.
     let row = |n: u64| {
