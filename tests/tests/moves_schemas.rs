@@ -47,7 +47,10 @@ async fn a_column_that_only_the_target_has_keeps_its_default<DB: TestEngine>() {
     let user = place.ids[0];
     let key = literal::<DB>(user);
     place
-        .at(1, "ALTER TABLE transfer ADD COLUMN state BIGINT DEFAULT 7")
+        .at(
+            1,
+            "ALTER TABLE transfer ADD COLUMN state BIGINT NOT NULL DEFAULT 7",
+        )
         .await;
     place
         .at(1, "ALTER TABLE entry ADD COLUMN state BIGINT")

@@ -50,6 +50,7 @@ pub struct Column {
     pub(crate) key_position: Option<u32>,
     pub(crate) numbering: Numbering,
     pub(crate) origin: Origin,
+    pub(crate) unnamed: Unnamed,
     /// An index that begins with it, where statements have to name those.
     pub(crate) first_in: Option<String>,
     /// What its bytes mean besides the type: a character set, or a currency's locale.
@@ -77,6 +78,14 @@ impl Column {
     /// Whether the server computes its values from other columns.
     pub fn is_generated(&self) -> bool {
         self.origin == Origin::Generated
+    }
+
+    /// Whether a row has to be given a value for it.
+    pub fn is_required(&self) -> bool {
+        self.nullability == Nullability::NotNull
+            && self.origin == Origin::Written
+            && self.numbering == Numbering::None
+            && self.unnamed == Unnamed::Null
     }
 
     /// What its bytes mean besides the type: its character set, or the locale of its currency.
@@ -112,6 +121,13 @@ pub(crate) enum Origin {
     Written,
     /// The server computes them from other columns.
     Generated,
+}
+
+/// What a new row has in a column that its statement does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unnamed {
+    Null,
+    Default,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -183,7 +183,7 @@ fn compare(source: &Table, target: &Table, refusals: &mut Vec<Refusal>) {
         }
     }
     for column in target.columns() {
-        let is_needed = !column.is_nullable() && !column.is_generated();
+        let is_needed = column.is_required() || column.key_position().is_some();
         if source.column(column.name()).is_none() && is_needed {
             let reason = format!(
                 "the target's has a column `{}` that must have a value",
@@ -212,7 +212,7 @@ fn left_behind(area: &AreaConfig, schema: &Schema, refusals: &mut Vec<Refusal>) 
     for table in &schema.tables {
         let is_key = |column: &&Column| keys.iter().any(|key| names.same(key, column.name()));
         let key = table.columns().iter().find(is_key);
-        let is_listed = |listed: &TableConfig| names.same(listed.name(), table.name());
+        let is_listed = |listed: &TableConfig| listed.name() == table.name();
         if let Some(key) = key
             && !listed.iter().copied().any(is_listed)
         {
@@ -228,7 +228,7 @@ fn left_behind(area: &AreaConfig, schema: &Schema, refusals: &mut Vec<Refusal>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::schema::{Nullability, Numbering, Origin};
+    use crate::engine::schema::{Nullability, Numbering, Origin, Unnamed};
 
     fn table(indexes: &[(&str, Option<&str>)]) -> Table {
         let columns = indexes.iter().map(|(name, first_in)| Column {
@@ -238,6 +238,7 @@ mod tests {
             key_position: None,
             numbering: Numbering::None,
             origin: Origin::Written,
+            unnamed: Unnamed::Null,
             first_in: first_in.map(str::to_owned),
             stored_as: None,
             collation: None,

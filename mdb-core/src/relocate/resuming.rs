@@ -2,7 +2,7 @@
 
 use super::error::{MoveError, PlanError};
 use super::manifest::manifest_of;
-use super::record::MoveRecord;
+use super::record::{MovePhase, MoveRecord};
 use super::relocator::Relocator;
 use super::report::{MoveOptions, MoveProgress, MoveReport};
 use super::run::Run;
@@ -17,12 +17,17 @@ impl Relocator {
         &self,
         area: AreaIndex,
         [source, target]: [ShardId; 2],
+        phase: MovePhase,
         aim: &Aim,
     ) -> Result<Manifest, PlanError> {
         let config = &self.config.areas()[area.get()];
         let here = self.servers.pool(source).schema().await?;
         let there = self.servers.pool(target).schema().await?;
         let manifest = match aim {
+            // What is left to do is done at the source.
+            Aim::Complete if phase == MovePhase::Purging => {
+                examine(config, &here, &here).map(|(manifest, _)| manifest)
+            }
             Aim::Complete => examine(config, &here, &there).map(|(manifest, _)| manifest),
             // What is in the way of a move need not be in the way of undoing it.
             Aim::Abort => manifest_of(config, &here, &there),
@@ -40,7 +45,9 @@ impl Relocator {
         let area = self.area(&record)?;
         let source = self.shard(&record, area, record.source())?;
         let target = self.shard(&record, area, record.target())?;
-        let manifest = self.tables_of(area, [source, target], &aim).await?;
+        let manifest = self
+            .tables_of(area, [source, target], record.phase, &aim)
+            .await?;
         let owner = OwnerToken::random();
         self.journal()
             .take_over(record.id(), owner, options.takes_over())

@@ -137,7 +137,8 @@ fn listed(area: &AreaConfig) -> impl Iterator<Item = &TableConfig> {
 impl Suitability {
     fn look(&mut self, area: &AreaConfig, manifest: Option<&Manifest>, schema: &Schema) {
         let mut seen = Self::default();
-        let is_listed = |name: &str| listed(area).any(|table| table.name() == name);
+        let is_listed =
+            |name: &str| listed(area).any(|table| schema.names.same(table.name(), name));
         for (table, obstacle) in &schema.obstacles {
             if is_listed(table) {
                 refuse(&mut seen.refusals, table, obstacle.to_string());

@@ -6,7 +6,7 @@ use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{Executor, Row};
 
 use crate::engine::schema::{
-    ForeignKey, Nullability, Numbering, Origin, foreign_keys_of, tables_of,
+    ForeignKey, Nullability, Numbering, Origin, Unnamed, foreign_keys_of, tables_of,
 };
 use crate::engine::{Catalogue, Column, Table};
 
@@ -23,7 +23,8 @@ const LEFT_OUT: u64 = 1684;
 const QUERY: &str = "SELECT CAST(t.table_name AS CHAR), CAST(c.column_name AS CHAR), CAST(c.column_type AS CHAR), \
      CAST(c.is_nullable AS CHAR), CAST(c.extra AS CHAR), CAST(coalesce(k.place, 0) AS SIGNED), \
      CAST(IF(k.place = 1, 'PRIMARY', k.first_in) AS CHAR), \
-     CAST(c.character_set_name AS CHAR), CAST(c.collation_name AS CHAR) \
+     CAST(c.character_set_name AS CHAR), CAST(c.collation_name AS CHAR), \
+     CAST(c.column_default IS NOT NULL AS SIGNED) \
      FROM information_schema.tables t \
      JOIN information_schema.columns c ON c.table_schema = DATABASE() AND c.table_name = t.table_name \
      LEFT JOIN (SELECT s.table_name AS in_table, s.column_name AS of_column, \
@@ -83,6 +84,11 @@ pub(super) async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table
                 Origin::Generated
             } else {
                 Origin::Written
+            },
+            unnamed: if row.try_get::<i64, _>(9)? == 1 {
+                Unnamed::Default
+            } else {
+                Unnamed::Null
             },
             first_in: row.try_get(6)?,
             stored_as: row.try_get(7)?,

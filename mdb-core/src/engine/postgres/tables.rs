@@ -5,14 +5,14 @@
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
-use crate::engine::schema::{Nullability, Numbering, Origin, tables_of};
+use crate::engine::schema::{Nullability, Numbering, Origin, Unnamed, tables_of};
 use crate::engine::{Catalogue, Column, Table};
 
 /// What an amount of money is worth hangs on the database's locale.
 const QUERY: &str = "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
             array_position(i.indkey::int2[], a.attnum), \
             a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false), \
-            a.attgenerated <> '', \
+            a.attgenerated <> '', a.atthasdef, \
             CASE WHEN a.atttypid IN ('money'::regtype, 'money[]'::regtype) THEN current_setting('lc_monetary') END \
      FROM pg_class c \
      JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -92,8 +92,13 @@ pub(super) async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, 
             } else {
                 Origin::Written
             },
+            unnamed: if row.try_get::<bool, _>(7)? {
+                Unnamed::Default
+            } else {
+                Unnamed::Null
+            },
             first_in: None,
-            stored_as: row.try_get(7)?,
+            stored_as: row.try_get(8)?,
             collation: None,
         };
         Ok((name, column))

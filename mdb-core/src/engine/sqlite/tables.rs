@@ -3,7 +3,7 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use crate::engine::schema::{Nullability, Numbering, Origin};
+use crate::engine::schema::{Nullability, Numbering, Origin, Unnamed};
 use crate::engine::{Catalogue, Column, Table};
 
 pub(super) const CATALOGUE: Catalogue = Catalogue {
@@ -30,7 +30,8 @@ pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Tabl
     let mut tables = Vec::with_capacity(names.len());
     for (name, definition) in names {
         let rows = sqlx::query(
-            "SELECT name, type, \"notnull\", pk, hidden FROM pragma_table_xinfo(?) ORDER BY cid",
+            "SELECT name, type, \"notnull\", pk, hidden, dflt_value IS NOT NULL \
+             FROM pragma_table_xinfo(?) ORDER BY cid",
         )
         .bind(&name)
         .fetch_all(&mut *connection)
@@ -66,6 +67,11 @@ pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Tabl
                         Origin::Generated
                     } else {
                         Origin::Written
+                    },
+                    unnamed: if row.get::<i64, _>(5) != 0 {
+                        Unnamed::Default
+                    } else {
+                        Unnamed::Null
                     },
                     first_in: None,
                     stored_as: None,

@@ -51,7 +51,7 @@ fn check_shard(area: &AreaConfig, place: &Place, tables: &[Table], findings: &mu
     for table in tables {
         let is_listed = manifest
             .iter()
-            .any(|expected| is_same(expected.name(), table.name()));
+            .any(|expected| expected.name() == table.name());
         let Some(key) = table
             .columns()
             .iter()
@@ -201,7 +201,7 @@ fn difference(a: &Table, b: &Table) -> String {
             }
             Some(here) if here != column => {
                 return format!(
-                    "column `{}` differs in NULL, key or numbering",
+                    "column `{}` differs in NULL, default, key or numbering",
                     column.name()
                 );
             }
