@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
 use mdb_core::Gdid;
-use mdb_core::relocate::{MoveError, MoveOptions, MoveProgress};
+use mdb_core::relocate::{MoveError, MoveOptions, MoveProgress, PlanError};
 use mdb_tests::bank::{Place, id, literal, word};
 use mdb_tests::kit::Kind;
 use mdb_tests::on_all_engines;
@@ -14,6 +14,7 @@ on_all_engines!(
     rows_that_go_with_another_briefcases_rows_are_refused,
     rows_that_may_refer_to_another_briefcase_are_warned_of,
     rows_that_the_target_lacks_are_not_referred_to,
+    a_move_that_may_not_go_on_can_be_undone,
     a_parents_columns_have_to_tell_briefcases_apart,
     own_triggers_are_warned_of_unless_they_look_for_the_mover,
 );
@@ -141,6 +142,37 @@ async fn rows_that_the_target_lacks_are_not_referred_to<DB: TestEngine>() {
             .await,
         2
     );
+}
+
+async fn a_move_that_may_not_go_on_can_be_undone<DB: TestEngine>() {
+    let place = Place::<DB>::new().await;
+    place.on_both(&befriend::<DB>("")).await;
+    let hers = literal::<DB>(Gdid::new(0, 0, 5_000).unwrap());
+    for statement in [
+        format!("INSERT INTO customer (g_user, name) VALUES ({hers}, 'bo')"),
+        format!("UPDATE customer SET friend = {hers} WHERE name = 'ann'"),
+    ] {
+        place.at(0, &statement).await;
+    }
+    assert!(place.try_carry_to(1).await.is_err(), "bo stays");
+    let audit = format!(
+        "CREATE TABLE audit (id INTEGER PRIMARY KEY, g_transfer {}, \
+         FOREIGN KEY (g_transfer) REFERENCES transfer (g_transfer) ON DELETE CASCADE)",
+        id::<DB>()
+    );
+    place.at(0, &audit).await;
+    let relocator = place.mdb.relocator();
+    let begun = relocator.list().await.unwrap();
+    let (options, progress) = (MoveOptions::new(), MoveProgress::new());
+    let resumed = relocator.resume(begun[0].id(), &options, &progress).await;
+    let Err(MoveError::Plan(PlanError::Refused { refusals })) = resumed else {
+        panic!("{resumed:?}");
+    };
+    assert_eq!(refusals[0].place(), "table `audit`");
+    relocator.abort(begun[0].id(), &options).await.unwrap();
+    let rows = "SELECT count(*) FROM account";
+    assert_eq!(place.bank.count(0, rows).await, 4);
+    assert_eq!(place.bank.count(1, rows).await, 0);
 }
 
 async fn a_parents_columns_have_to_tell_briefcases_apart<DB: TestEngine>() {
