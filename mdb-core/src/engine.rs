@@ -27,7 +27,7 @@ pub(crate) use begin::Writes;
 pub use begin::{Isolation, TransactionOptions};
 pub(crate) use error_class::ErrorClass;
 pub(crate) use own_tables::{ColumnTypes, Indexes, mdb_tables};
-pub(crate) use schema::TableSize;
+pub(crate) use schema::{Catalogue, Names, Schema, TableSize};
 pub use schema::{Column, Table};
 pub(crate) use shared::{bind_values, shared_methods};
 pub(crate) use step::Step;
@@ -124,6 +124,14 @@ pub trait Engine: Database + sealed::Sealed {
     /// The function of the greater of two values.
     #[doc(hidden)]
     const GREATEST: &'static str;
+
+    /// How names of tables and columns are told apart.
+    #[doc(hidden)]
+    const NAMES: Names;
+
+    /// What is asked about tables besides their columns.
+    #[doc(hidden)]
+    const CATALOGUE: Catalogue;
 
     #[doc(hidden)]
     fn fetch_many<'c, 'q: 'c, E>(connection: &'c mut Self::Connection, query: E) -> Steps<'c, Self>
@@ -286,6 +294,18 @@ pub trait Engine: Database + sealed::Sealed {
     fn tables(
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<Vec<Table>, sqlx::Error>> + Send;
+
+    /// The rows of one of the [`CATALOGUE`](Self::CATALOGUE)'s queries.
+    #[doc(hidden)]
+    fn texts<'c>(
+        connection: &'c mut Self::Connection,
+        query: &'static str,
+    ) -> BoxFuture<'c, Result<Vec<Vec<Option<String>>>, sqlx::Error>> {
+        Box::pin(async move {
+            let rows = Self::query_own(connection, query, &[]).await?;
+            rows.iter().map(Values::optional_texts).collect()
+        })
+    }
 
     /// Rows and bytes of a table; bytes where the engine knows them.
     #[doc(hidden)]

@@ -101,8 +101,9 @@ pub(crate) enum Command {
     ///
     /// Tables are held against the briefcase types: missing tables and key columns, missing primary
     /// keys, auto-increment columns (forbidden, because rows move between databases), tables that
-    /// carry a key column but are in no briefcase type, schemas that differ between shards. Also named
-    /// are moves that have stopped, and what moves have left behind.
+    /// carry a key column but are in no briefcase type, foreign keys by which others' rows would go with
+    /// a briefcase, schemas that differ between shards. Also named are triggers of your own that moves
+    /// fire, moves that have stopped, and what moves have left behind.
     ///
     /// JSON: {"severity","check","area","server","database","table","message"}.
     Check,

@@ -9,6 +9,7 @@
 mod audit;
 mod configuration;
 mod ledger;
+mod place;
 mod statements;
 mod teller;
 mod workers;
@@ -29,6 +30,7 @@ use crate::store::TestEngine;
 
 pub use audit::Audit;
 pub use ledger::{Known, Ledger, LedgerWriter};
+pub use place::{Place, id, word};
 pub use statements::{literal, sum_of, transfer_of, transfer_statements, transfers_of};
 pub use teller::Teller;
 pub use workers::{Worker, Workers};
@@ -200,6 +202,15 @@ impl<DB: TestEngine> Bank<DB> {
         assert!(self.text.contains(area));
         let always = format!("{area}capture = \"always\"\n");
         self.open_text(&self.text.replace(area, &always))
+    }
+
+    /// Opens the store as a process does whose configuration has more tables of a briefcase.
+    ///
+    /// # Panics
+    ///
+    /// When the configuration has a fault.
+    pub fn open_with(&self, tables: &str) -> Mdb {
+        self.open_text(&format!("{}{tables}", self.text))
     }
 
     fn open_text(&self, text: &str) -> Mdb {

@@ -10,12 +10,12 @@ use sqlx::{ConnectOptions, Executor, MySql, Row, TransactionManager, TypeInfo, V
 
 use super::begin::Writes;
 use super::{
-    Access, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Isolation, Lanes, Session,
-    Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
+    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Isolation, Lanes,
+    Names, Session, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
-pub(super) use tables::left_some_out;
+pub(super) use tables::{foreign_keys, left_some_out};
 
 mod tables;
 
@@ -84,6 +84,9 @@ impl Engine for MySql {
     const LANES: Lanes = Lanes::One;
     const TIMEOUT: TimeoutScope = TimeoutScope::Session;
     const GREATEST: &'static str = "GREATEST";
+    // A server may keep tables' names in lower case.
+    const NAMES: Names = Names::AnyCase;
+    const CATALOGUE: Catalogue = tables::CATALOGUE;
 
     super::shared_methods!();
 
@@ -274,6 +277,13 @@ impl Engine for MySql {
 
     async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table>, sqlx::Error> {
         tables::tables(connection).await
+    }
+
+    fn texts<'c>(
+        connection: &'c mut MySqlConnection,
+        query: &'static str,
+    ) -> BoxFuture<'c, Result<Vec<Vec<Option<String>>>, sqlx::Error>> {
+        Box::pin(tables::all_texts(connection, query))
     }
 
     fn table_size<'c>(

@@ -1,5 +1,7 @@
 //! PostgreSQL, 14 or newer.
 
+mod tables;
+
 use std::fmt::Write;
 use std::str::FromStr;
 
@@ -9,10 +11,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions, 
 use sqlx::{ConnectOptions, Postgres, Row, TransactionManager, TypeInfo, ValueRef};
 
 use super::begin::Writes;
-use super::schema::{Nullability, Numbering, Origin, tables_of};
 use super::{
-    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Session, Table,
-    TableSize, Target, TimeoutScope, TransactionOptions, Value,
+    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Names,
+    Session, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -42,6 +43,8 @@ impl Engine for Postgres {
     const LANES: Lanes = Lanes::One;
     const TIMEOUT: TimeoutScope = TimeoutScope::Transaction;
     const GREATEST: &'static str = "GREATEST";
+    const NAMES: Names = Names::Exact;
+    const CATALOGUE: Catalogue = tables::CATALOGUE;
 
     super::shared_methods!();
 
@@ -221,49 +224,7 @@ impl Engine for Postgres {
     }
 
     async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, sqlx::Error> {
-        let rows = sqlx::query(
-            "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
-                    array_position(i.indkey::int2[], a.attnum), \
-                    a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false), \
-                    a.attgenerated <> '' \
-             FROM pg_class c \
-             JOIN pg_namespace n ON n.oid = c.relnamespace \
-             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
-             LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary \
-             LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum \
-             WHERE c.relkind IN ('r', 'p') AND n.nspname = current_schema() AND c.relname NOT LIKE 'mdb\\_%' \
-             ORDER BY c.relname, a.attnum",
-        )
-        .persistent(false)
-        .fetch_all(connection)
-        .await?;
-        tables_of(rows.iter().map(|row| {
-            let name: String = row.try_get(0)?;
-            // `int2vector` counts from 0, unlike other arrays.
-            let key: Option<i32> = row.try_get(4)?;
-            let column = Column {
-                name: row.try_get(1)?,
-                data_type: row.try_get(2)?,
-                nullability: if row.try_get::<bool, _>(3)? {
-                    Nullability::NotNull
-                } else {
-                    Nullability::Nullable
-                },
-                key_position: key.and_then(|place| u32::try_from(place + 1).ok()),
-                numbering: if row.try_get::<bool, _>(5)? {
-                    Numbering::ByServer
-                } else {
-                    Numbering::None
-                },
-                origin: if row.try_get::<bool, _>(6)? {
-                    Origin::Generated
-                } else {
-                    Origin::Written
-                },
-                first_in: None,
-            };
-            Ok((name, column))
-        }))
+        tables::tables(connection).await
     }
 
     fn table_size<'c>(

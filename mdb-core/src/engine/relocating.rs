@@ -20,7 +20,7 @@ pub(crate) use fence::FenceState;
 pub(crate) use installed::{Installed, TriggerState, others_rely};
 pub(crate) use locked::{ADVISORY_CLASS, ADVISORY_SLOTS, advisory_key, stripe};
 use manifest::joined;
-pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
+pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable, OutwardKey};
 pub(crate) use mover::{MoveId, OwnerToken};
 #[cfg(test)]
 pub(crate) use neighbours::{check_delete_all, check_forget_some, check_neighbours};
@@ -28,7 +28,7 @@ pub(crate) use neighbours::{check_delete_all, check_forget_some, check_neighbour
 pub(crate) use others::check_other_tables;
 #[cfg(test)]
 pub(crate) use pacing::{Unhurried, checked_copy};
-pub(crate) use reference::Reference;
+pub(crate) use reference::{Reference, Standing};
 pub(crate) use rest::{Tries, begin, rest};
 pub(crate) use span::Span;
 pub(crate) use summing::{INLINE_BYTES, SpanSums, is_short};
@@ -134,6 +134,9 @@ pub(crate) trait Relocating: Engine {
     /// Into how many spans a batch is divided at the most when it is verified: for a write one of them is verified
     /// again.
     const SPANS: usize = 128;
+
+    /// Whether the server looks at what the rows refer to that a mover brings.
+    const CHECKS_OUTWARD: bool = false;
 
     /// An inner join that looks the right table up by the left one, where the engine can be told to.
     const JOIN_IN_ORDER: &'static str = "JOIN";

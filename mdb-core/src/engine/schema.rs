@@ -1,5 +1,11 @@
 //! What a database's catalogue says about tables.
 
+mod facts;
+mod reading;
+
+pub(crate) use facts::{ForeignKey, Names, Obstacle, Schema, Trigger, UniqueKey};
+pub(crate) use reading::{Catalogue, foreign_keys, foreign_keys_of, read};
+
 /// One of the user's tables, as the server's catalogue describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
@@ -44,8 +50,13 @@ pub struct Column {
     pub(crate) key_position: Option<u32>,
     pub(crate) numbering: Numbering,
     pub(crate) origin: Origin,
+    pub(crate) unnamed: Unnamed,
     /// An index that begins with it, where statements have to name those.
     pub(crate) first_in: Option<String>,
+    /// What its bytes mean besides the type: a character set, or a currency's locale.
+    pub(crate) stored_as: Option<String>,
+    /// How its texts are compared, where that may be another way than by their bytes.
+    pub(crate) collation: Option<String>,
 }
 
 impl Column {
@@ -67,6 +78,24 @@ impl Column {
     /// Whether the server computes its values from other columns.
     pub fn is_generated(&self) -> bool {
         self.origin == Origin::Generated
+    }
+
+    /// Whether a row has to be given a value for it.
+    pub fn is_required(&self) -> bool {
+        self.nullability == Nullability::NotNull
+            && self.origin == Origin::Written
+            && self.numbering == Numbering::None
+            && self.unnamed == Unnamed::Null
+    }
+
+    /// What its bytes mean besides the type: its character set, or the locale of its currency.
+    pub fn stored_as(&self) -> Option<&str> {
+        self.stored_as.as_deref()
+    }
+
+    /// How its texts are compared, where that may be another way than by their bytes.
+    pub fn collation(&self) -> Option<&str> {
+        self.collation.as_deref()
     }
 
     /// Its place in the primary key, from 1.
@@ -92,6 +121,13 @@ pub(crate) enum Origin {
     Written,
     /// The server computes them from other columns.
     Generated,
+}
+
+/// What a new row has in a column that its statement does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unnamed {
+    Null,
+    Default,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! SQLite: a database is a file; one connection writes, the others read.
 
 mod busy;
+mod tables;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +16,9 @@ use sqlx::{ConnectOptions, Row, Sqlite, TransactionManager, TypeInfo, ValueRef};
 
 use self::busy::wait_for_locks;
 use super::begin::Writes;
-use super::schema::{Nullability, Numbering, Origin};
 use super::{
-    Access, Column, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Session, Table,
-    TableSize, Target, TimeoutScope, TransactionOptions, Value,
+    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Names,
+    Session, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -34,6 +34,8 @@ impl Engine for Sqlite {
     const LANES: Lanes = Lanes::WriterAndReaders;
     const TIMEOUT: TimeoutScope = TimeoutScope::Transaction;
     const GREATEST: &'static str = "max";
+    const NAMES: Names = Names::AnyCase;
+    const CATALOGUE: Catalogue = tables::CATALOGUE;
 
     super::shared_methods!();
 
@@ -162,60 +164,7 @@ impl Engine for Sqlite {
     }
 
     async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Table>, sqlx::Error> {
-        let names: Vec<(String, String)> = sqlx::query_as(
-            "SELECT name, sql FROM sqlite_schema WHERE type = 'table' \
-             AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE 'mdb\\_%' ESCAPE '\\' ORDER BY name",
-        )
-        .fetch_all(&mut *connection)
-        .await?;
-        let mut tables = Vec::with_capacity(names.len());
-        for (name, definition) in names {
-            let rows = sqlx::query(
-                "SELECT name, type, \"notnull\", pk, hidden FROM pragma_table_xinfo(?) ORDER BY cid",
-            )
-            .bind(&name)
-            .fetch_all(&mut *connection)
-            .await?;
-            let numbered_by_keyword = definition.to_ascii_uppercase().contains("AUTOINCREMENT");
-            let without_rowid = definition.to_ascii_uppercase().contains("WITHOUT ROWID");
-            let keys = rows.iter().filter(|row| row.get::<i64, _>(3) > 0).count();
-            let columns = rows
-                .iter()
-                .map(|row| {
-                    let data_type: String = row.get(1);
-                    let key = row.get::<i64, _>(3);
-                    // The only column that SQLite numbers is a lone INTEGER PRIMARY KEY: it is the rowid.
-                    let is_rowid = key > 0
-                        && keys == 1
-                        && data_type.eq_ignore_ascii_case("INTEGER")
-                        && !without_rowid;
-                    Column {
-                        name: row.get(0),
-                        nullability: if row.get::<i64, _>(2) != 0 || is_rowid {
-                            Nullability::NotNull
-                        } else {
-                            Nullability::Nullable
-                        },
-                        key_position: u32::try_from(key).ok().filter(|place| *place > 0),
-                        numbering: if is_rowid || (key > 0 && numbered_by_keyword) {
-                            Numbering::ByServer
-                        } else {
-                            Numbering::None
-                        },
-                        // https://sqlite.org/pragma.html#pragma_table_xinfo
-                        origin: if matches!(row.get::<i64, _>(4), 2 | 3) {
-                            Origin::Generated
-                        } else {
-                            Origin::Written
-                        },
-                        first_in: None,
-                        data_type,
-                    }
-                })
-                .collect();
-            tables.push(Table { name, columns });
-        }
-        Ok(tables)
+        tables::tables(connection).await
     }
 
     fn table_size<'c>(

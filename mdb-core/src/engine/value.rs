@@ -91,6 +91,14 @@ impl Values {
         }
     }
 
+    /// All of them, which are text or NULL.
+    pub(crate) fn optional_texts(&self) -> Result<Vec<Option<String>>, sqlx::Error> {
+        let places = 0..self.0.len();
+        places
+            .map(|place| Ok(self.optional_text(place)?.map(str::to_owned)))
+            .collect()
+    }
+
     pub(crate) fn id(&self, place: usize) -> Result<mdb_gdid::Gdid, sqlx::Error> {
         mdb_gdid::Gdid::try_from(self.bytes(place)?).map_err(|error| decode(place, error))
     }

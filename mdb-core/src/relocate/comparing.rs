@@ -129,7 +129,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         }
     }
 
-    /// The sums of each span, where both sides have the same.
+    /// The sums of each span, where both sides have the same and the target's rows refer to nothing that is missing.
     async fn compare(&mut self, spans: &[Span]) -> Result<Vec<Option<Vec<TableSum>>>, sqlx::Error> {
         if spans.is_empty() {
             return Ok(Vec::new());
@@ -139,9 +139,11 @@ impl<DB: Relocating> Batch<'_, DB> {
             DB::sums(&mut self.pair.source, manifest, id, spans),
             DB::sums(&mut self.pair.target, manifest, id, spans),
         );
-        let sides = here?.into_iter().zip(there?);
+        let (here, there) = (here?, there?);
+        let holding = self.holding(spans).await?;
+        let sides = here.into_iter().zip(there).zip(spans);
         Ok(sides
-            .map(|(here, there)| (here == there).then_some(here))
+            .map(|((here, there), span)| (here == there && holding.contains(span)).then_some(here))
             .collect())
     }
 }

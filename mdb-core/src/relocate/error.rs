@@ -182,6 +182,18 @@ pub enum MoveError {
         /// The first differing primary keys.
         keys: Vec<String>,
     },
+    /// A row refers to one that the target lacks. The fence is lifted; nothing is lost.
+    #[error(
+        "by its {key}, a row of table `{table}` refers to a row of `{referred}` that the target has not: bring that there and resume the move, or abort it"
+    )]
+    Dangling {
+        /// The table whose row it is.
+        table: String,
+        /// The foreign key.
+        key: String,
+        /// The table that it refers to.
+        referred: String,
+    },
     /// Locks could not be had for too long.
     #[error("others kept what the move needs locked for {} s, while it was to {phase}", waited.as_secs())]
     Busy {
@@ -249,6 +261,7 @@ impl MoveError {
             | Self::Taken(_)
             | Self::OtherTables
             | Self::Mismatch { .. }
+            | Self::Dangling { .. }
             | Self::WrongPhase { .. } => false,
         }
     }

@@ -44,6 +44,14 @@ impl<DB: Relocating> Batch<'_, DB> {
                 }
                 Ok(None) => {
                     self.lift().await?;
+                    // As it was under the fence: the target is as the last change left it.
+                    if let Some(outward) = self.dangling(Span::ALL).await? {
+                        return Err(MoveError::Dangling {
+                            table: outward.key.table.clone(),
+                            key: outward.key.to_string(),
+                            referred: outward.key.referred.clone(),
+                        });
+                    }
                     copies += 1;
                     if copies > COPIES {
                         return Err(self.mismatch().await?);

@@ -4,27 +4,23 @@ use std::collections::BTreeSet;
 
 use super::error::Refusal;
 use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
-use crate::engine::Table;
 use crate::engine::relocating::{Manifest, MovedColumn, MovedReach, MovedTable};
+use crate::engine::{Column, Schema, Table};
 
-/// The tables of all briefcase types of `area`, parents first, or everything that is in the way.
+/// The tables of all briefcase types of `area`, parents first, or everything because of which no statement about them
+/// could be made.
 pub(super) fn manifest_of(
     area: &AreaConfig,
-    source: &[Table],
-    target: &[Table],
+    source: &Schema,
+    target: &Schema,
 ) -> Result<Manifest, Vec<Refusal>> {
     let mut refusals = Vec::new();
     let mut tables: Vec<MovedTable> = Vec::new();
     for briefcase in area.briefcases() {
         let first = tables.len();
         for wanted in briefcase.tables() {
-            let found = |tables: &[Table]| -> Option<Table> {
-                tables
-                    .iter()
-                    .find(|table| table.name() == wanted.name())
-                    .cloned()
-            };
-            let (Some(here), Some(there)) = (found(source), found(target)) else {
+            let sides = (source.table(wanted.name()), target.table(wanted.name()));
+            let (Some(here), Some(there)) = sides else {
                 refuse(
                     &mut refusals,
                     wanted.name(),
@@ -32,11 +28,11 @@ pub(super) fn manifest_of(
                 );
                 continue;
             };
-            compare(&here, &there, &mut refusals);
-            suits(wanted, &here, &mut refusals);
+            compare(here, there, &mut refusals);
+            suits(wanted, here, &mut refusals);
             let reach = reach_of(wanted, &tables[first..], first);
-            let index = common_index(&here, &there, &reach);
-            tables.push(moved(tables.len(), &here, reach, index));
+            let index = common_index(here, there, &reach);
+            tables.push(moved(tables.len(), here, reach, index));
         }
     }
     left_behind(area, source, &mut refusals);
@@ -47,7 +43,7 @@ pub(super) fn manifest_of(
     }
 }
 
-fn refuse(refusals: &mut Vec<Refusal>, table: &str, reason: impl Into<String>) {
+pub(super) fn refuse(refusals: &mut Vec<Refusal>, table: &str, reason: impl Into<String>) {
     refusals.push(Refusal::new(format!("table `{table}`"), reason));
 }
 
@@ -59,6 +55,7 @@ fn moved(number: usize, table: &Table, reach: MovedReach, index: Option<String>)
         .map(|column| MovedColumn {
             name: column.name().to_owned(),
             data_type: column.data_type().to_owned(),
+            collation: column.collation().map(str::to_owned),
         })
         .collect();
     let primary_key = table
@@ -186,7 +183,7 @@ fn compare(source: &Table, target: &Table, refusals: &mut Vec<Refusal>) {
         }
     }
     for column in target.columns() {
-        let is_needed = !column.is_nullable() && !column.is_generated();
+        let is_needed = column.is_required() || column.key_position().is_some();
         if source.column(column.name()).is_none() && is_needed {
             let reason = format!(
                 "the target's has a column `{}` that must have a value",
@@ -198,7 +195,7 @@ fn compare(source: &Table, target: &Table, refusals: &mut Vec<Refusal>) {
 }
 
 /// Tables that carry a key column but are in no briefcase type.
-fn left_behind(area: &AreaConfig, tables: &[Table], refusals: &mut Vec<Refusal>) {
+fn left_behind(area: &AreaConfig, schema: &Schema, refusals: &mut Vec<Refusal>) {
     let listed: Vec<&TableConfig> = area
         .briefcases()
         .iter()
@@ -211,13 +208,13 @@ fn left_behind(area: &AreaConfig, tables: &[Table], refusals: &mut Vec<Refusal>)
             Reach::Parent { .. } => None,
         })
         .collect();
-    for table in tables {
-        let key = table
-            .columns()
-            .iter()
-            .find(|column| keys.contains(column.name()));
+    let names = schema.names;
+    for table in &schema.tables {
+        let is_key = |column: &&Column| keys.iter().any(|key| names.same(key, column.name()));
+        let key = table.columns().iter().find(is_key);
+        let is_listed = |listed: &TableConfig| listed.name() == table.name();
         if let Some(key) = key
-            && !listed.iter().any(|listed| listed.name() == table.name())
+            && !listed.iter().copied().any(is_listed)
         {
             let reason = format!(
                 "it carries the key column `{}` but is in no briefcase type: its rows would be left behind; add it to the configuration",
@@ -231,8 +228,7 @@ fn left_behind(area: &AreaConfig, tables: &[Table], refusals: &mut Vec<Refusal>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Column;
-    use crate::engine::schema::{Nullability, Numbering, Origin};
+    use crate::engine::schema::{Nullability, Numbering, Origin, Unnamed};
 
     fn table(indexes: &[(&str, Option<&str>)]) -> Table {
         let columns = indexes.iter().map(|(name, first_in)| Column {
@@ -242,7 +238,10 @@ mod tests {
             key_position: None,
             numbering: Numbering::None,
             origin: Origin::Written,
+            unnamed: Unnamed::Null,
             first_in: first_in.map(str::to_owned),
+            stored_as: None,
+            collation: None,
         });
         Table {
             name: "item".to_owned(),

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use mdb_gdid::{Gdid, RangeKey};
 
 use super::error::{PlanError, Refusal};
-use super::manifest::manifest_of;
+use super::suitability::{Warning, examine};
 use crate::catalog::RelocationState;
-use crate::config::AreaConfig;
+use crate::config::{AreaConfig, BriefcaseConfig};
+use crate::engine::Value;
 use crate::engine::relocating::Manifest;
-use crate::engine::{Table, Value};
 use crate::servers::Servers;
 use crate::topology::{AreaIndex, ShardId};
 
@@ -63,8 +63,17 @@ pub struct MovePlan {
     pub(super) area: AreaIndex,
     pub(super) target: ShardId,
     /// By source shard; those that are on the target already are not in it.
-    pub(super) sources: BTreeMap<ShardId, Vec<Gdid>>,
+    pub(super) sources: BTreeMap<ShardId, Leaving>,
     pub(super) already_there: usize,
+    tables: Vec<String>,
+    warnings: Vec<Warning>,
+}
+
+/// The briefcases that leave a shard.
+#[derive(Clone, Debug)]
+pub(super) struct Leaving {
+    pub(super) ids: Vec<Gdid>,
+    /// With the columns that the shard has.
     pub(super) manifest: Manifest,
 }
 
@@ -73,7 +82,7 @@ impl MovePlan {
     pub fn sources(&self) -> impl Iterator<Item = (ShardId, &[Gdid])> {
         self.sources
             .iter()
-            .map(|(shard, ids)| (*shard, ids.as_slice()))
+            .map(|(shard, leaving)| (*shard, leaving.ids.as_slice()))
     }
 
     /// Where they go.
@@ -83,7 +92,7 @@ impl MovePlan {
 
     /// How many briefcases are moved.
     pub fn briefcases(&self) -> usize {
-        self.sources.values().map(Vec::len).sum()
+        self.sources.values().map(|leaving| leaving.ids.len()).sum()
     }
 
     /// How many of the selected ones are on the target already.
@@ -93,8 +102,12 @@ impl MovePlan {
 
     /// The tables whose rows are moved, parents first.
     pub fn tables(&self) -> Vec<&str> {
-        let tables = self.manifest.tables().iter();
-        tables.map(|table| table.name.as_str()).collect()
+        self.tables.iter().map(String::as_str).collect()
+    }
+
+    /// What the move does besides, that somebody may not expect.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 }
 
@@ -105,14 +118,14 @@ pub(super) async fn count_rows(
 ) -> Result<BTreeMap<ShardId, u64>, PlanError> {
     const IDS_AT_ONCE: usize = 200;
     let mut counts = BTreeMap::new();
-    for (shard, ids) in plan.sources() {
-        let pool = servers.pool(shard);
+    for (shard, leaving) in &plan.sources {
+        let (pool, manifest) = (servers.pool(*shard), &leaving.manifest);
         let mut rows = 0;
-        for ids in ids.chunks(IDS_AT_ONCE) {
+        for ids in leaving.ids.chunks(IDS_AT_ONCE) {
             let places = vec!["?"; ids.len()].join(", ");
             let values: Vec<Value> = ids.iter().map(|id| Value::from(*id)).collect();
-            for table in plan.manifest.tables() {
-                let condition = pool.condition(&plan.manifest, table, &places);
+            for table in manifest.tables() {
+                let condition = pool.condition(manifest, table, &places);
                 let query = format!(
                     "SELECT count(*) FROM {} t WHERE {condition}",
                     pool.quote(&table.name)
@@ -122,9 +135,18 @@ pub(super) async fn count_rows(
                 rows += count.unsigned_abs();
             }
         }
-        counts.insert(shard, rows);
+        counts.insert(*shard, rows);
     }
     Ok(counts)
+}
+
+/// Adds what is not there yet.
+fn add<T: PartialEq>(all: &mut Vec<T>, found: Vec<T>) {
+    for found in found {
+        if !all.contains(&found) {
+            all.push(found);
+        }
+    }
 }
 
 /// What a plan is made from.
@@ -171,34 +193,41 @@ impl Planner<'_> {
                 }
             }
         }
-        let there = self.tables(target).await?;
-        let mut manifest = None;
-        for source in sources.keys().copied().chain([target]) {
-            let here = self.tables(source).await?;
-            match manifest_of(self.config, &here, &there) {
-                Ok(found) => manifest = Some(found),
-                Err(found) => refusals.extend(
-                    found
-                        .into_iter()
-                        .filter(|r| !refusals.contains(r))
-                        .collect::<Vec<_>>(),
-                ),
+        let there = self.servers.pool(target).schema().await?;
+        let mut warnings = Vec::new();
+        let mut note =
+            |refusals: &mut Vec<Refusal>, examined: Result<_, Vec<Refusal>>| match examined {
+                Ok((manifest, found)) => {
+                    add(&mut warnings, found);
+                    Some(manifest)
+                }
+                Err(found) => {
+                    add(refusals, found);
+                    None
+                }
+            };
+        let mut leaving = BTreeMap::new();
+        for (source, ids) in sources {
+            let here = self.servers.pool(source).schema().await?;
+            let examined = examine(self.config, &here, &there);
+            if let Some(manifest) = note(&mut refusals, examined) {
+                leaving.insert(source, Leaving { ids, manifest });
             }
         }
-        match manifest {
-            Some(manifest) if refusals.is_empty() => Ok(MovePlan {
-                area: self.area,
-                target,
-                sources,
-                already_there,
-                manifest,
-            }),
-            _ => Err(PlanError::Refused { refusals }),
+        note(&mut refusals, examine(self.config, &there, &there));
+        if !refusals.is_empty() {
+            return Err(PlanError::Refused { refusals });
         }
-    }
-
-    async fn tables(&self, shard: ShardId) -> Result<Vec<Table>, PlanError> {
-        Ok(self.servers.pool(shard).tables().await?)
+        let tables = self.config.briefcases().iter();
+        let tables = tables.flat_map(BriefcaseConfig::tables);
+        Ok(MovePlan {
+            area: self.area,
+            target,
+            sources: leaving,
+            already_there,
+            tables: tables.map(|table| table.name().to_owned()).collect(),
+            warnings,
+        })
     }
 
     /// The ids that are selected, ascending, none twice.
@@ -235,7 +264,7 @@ impl Planner<'_> {
             .config
             .briefcases()
             .iter()
-            .flat_map(crate::config::BriefcaseConfig::tables)
+            .flat_map(BriefcaseConfig::tables)
         {
             let crate::config::Reach::Key { column } = table.reach() else {
                 continue;

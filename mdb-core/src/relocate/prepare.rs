@@ -9,6 +9,7 @@ use super::error::{MoveError, PlanError, Refusal};
 use super::fail::pass;
 use super::manifest::manifest_of;
 use super::relocator::Relocator;
+use super::suitability::examine;
 use crate::config::{Capture, EngineKind};
 use crate::engine::relocating::{Installed, Manifest, Relocating};
 use crate::topology::{AreaIndex, ShardId};
@@ -51,7 +52,9 @@ impl Relocator {
         // All of them before anything is changed.
         let mut manifests = Vec::with_capacity(shards.len());
         for shard in &shards {
-            manifests.push(self.manifest_of(index, *shard).await?);
+            let schema = self.servers.pool(*shard).schema().await?;
+            let examined = examine(config, &schema, &schema).map(|(manifest, _)| manifest);
+            manifests.push(self.or_refused(*shard, examined)?);
         }
         for (shard, manifest) in shards.iter().zip(&manifests) {
             match config.engine() {
@@ -139,8 +142,17 @@ impl Relocator {
         area: AreaIndex,
         shard: ShardId,
     ) -> Result<Manifest, MoveError> {
-        let tables = self.servers.pool(shard).tables().await?;
-        let manifest = manifest_of(&self.config.areas()[area.get()], &tables, &tables);
+        let schema = self.servers.pool(shard).schema().await?;
+        let manifest = manifest_of(&self.config.areas()[area.get()], &schema, &schema);
+        self.or_refused(shard, manifest)
+    }
+
+    /// Says on which shard what was refused is.
+    fn or_refused(
+        &self,
+        shard: ShardId,
+        manifest: Result<Manifest, Vec<Refusal>>,
+    ) -> Result<Manifest, MoveError> {
         Ok(manifest.map_err(|refusals| {
             let shard = self.servers.topology().shard(shard);
             let shard = format!("{}/{}", shard.server(), shard.database());

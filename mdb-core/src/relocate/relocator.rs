@@ -10,14 +10,13 @@ use mdb_gdid::Gdid;
 use super::cleaning::{self, Leftover};
 use super::error::{MoveError, PlanError};
 use super::journal::Journal;
-use super::plan::{self, MovePlan, MoveRequest, Planner, Selection};
+use super::plan::{self, MovePlan, MoveRequest, Planner};
 use super::record::{MovePhase, MoveRecord};
 use super::report::{MoveOptions, MoveProgress, MoveReport};
 use super::run::Run;
-use super::work::{Aim, Job};
+use super::work::Aim;
 use crate::catalog::{Home, KnownRelocations, RelocationState, spread_copies};
 use crate::config::Config;
-use crate::engine::relocating::OwnerToken;
 use crate::routing::Router;
 use crate::servers::Servers;
 use crate::topology::{AreaIndex, ShardId};
@@ -110,18 +109,17 @@ impl Relocator {
         progress: &MoveProgress,
     ) -> Result<Vec<MoveReport>, MoveError> {
         let size = options.briefcases_in_a_batch();
-        let run = Run::of(
-            plan.sources()
-                .map(|(source, ids)| (source, ids.len().div_ceil(size))),
-            options.batches_at_once(),
-        );
+        let sources = || plan.sources.iter();
+        let counts = sources().map(|(source, all)| (*source, all.ids.len().div_ceil(size)));
+        let run = Run::of(counts, options.batches_at_once());
         let rule = Router::new(Arc::clone(self.servers.topology()));
         let rule = rule.area_at(plan.area);
-        let batches = plan
-            .sources()
-            .flat_map(|(source, ids)| ids.chunks(size).map(move |ids| (source, ids)));
+        let batches = sources().flat_map(|(source, all)| {
+            let batches = all.ids.chunks(size);
+            batches.map(move |ids| (*source, &all.manifest, ids))
+        });
         let mut running = futures_util::stream::iter(batches)
-            .map(|(source, ids)| self.run_batch(plan, rule, &run, (source, ids), options, progress))
+            .map(|leaving| self.run_batch(plan, rule, &run, leaving, options, progress))
             // As many again are beyond copying.
             .buffer_unordered(2 * options.batches_at_once());
         let all = async {
@@ -143,7 +141,7 @@ impl Relocator {
     }
 
     /// Keeps the copies of the relocations up to date while `work` goes on.
-    async fn with_copies<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(super) async fn with_copies<T>(&self, work: impl Future<Output = T>) -> T {
         let spreading = async {
             loop {
                 tokio::time::sleep(COPY_INTERVAL).await;
@@ -179,7 +177,7 @@ impl Relocator {
         options: &MoveOptions,
         progress: &MoveProgress,
     ) -> Result<MoveReport, MoveError> {
-        let (record, plan) = self.taken_up(id).await?;
+        let record = self.journal().find(id).await?;
         if record.phase.is_over() || record.phase == MovePhase::Aborting {
             return Err(MoveError::WrongPhase {
                 phase: record.phase,
@@ -191,8 +189,8 @@ impl Relocator {
             });
         }
         let id = record.id.clone();
-        let end = self.take_up(record, plan, options, progress, Aim::Complete);
-        self.without_refused(&id, end.await, options).await
+        let end = self.take_up(record, options, progress, Aim::Complete).await;
+        self.without_refused(&id, end, options).await
     }
 
     /// Takes a move over that has stopped before its commit point, and undoes it.
@@ -205,7 +203,7 @@ impl Relocator {
     ///
     /// When the future is dropped, abort it again.
     pub async fn abort(&self, id: &str, options: &MoveOptions) -> Result<(), MoveError> {
-        let (record, plan) = self.taken_up(id).await?;
+        let record = self.journal().find(id).await?;
         if record.phase.is_over() || record.phase == MovePhase::Purging {
             return Err(MoveError::WrongPhase {
                 phase: record.phase,
@@ -213,7 +211,7 @@ impl Relocator {
             });
         }
         let progress = MoveProgress::new();
-        self.take_up(record, plan, options, &progress, Aim::Abort)
+        self.take_up(record, options, &progress, Aim::Abort)
             .await
             .map(drop)
     }
@@ -279,54 +277,7 @@ impl Relocator {
         cleaning::clean(self).await
     }
 
-    /// The record of a move, and the tables that it is about.
-    async fn taken_up(&self, id: &str) -> Result<(MoveRecord, MovePlan), MoveError> {
-        let record = self.journal().find(id).await?;
-        let area = self.area(&record)?;
-        let request = MoveRequest::new(
-            record.area(),
-            Selection::Briefcases(Vec::new()),
-            self.shard(&record, area, record.target())?,
-        );
-        let plan = self.plan(&request).await?;
-        Ok((record, plan))
-    }
-
-    async fn take_up(
-        &self,
-        record: MoveRecord,
-        plan: MovePlan,
-        options: &MoveOptions,
-        progress: &MoveProgress,
-        aim: Aim,
-    ) -> Result<MoveReport, MoveError> {
-        let area = self.area(&record)?;
-        let owner = OwnerToken::random();
-        self.journal()
-            .take_over(record.id(), owner, options.takes_over())
-            .await?;
-        let source = self.shard(&record, area, record.source())?;
-        let run = Run::of([(source, 1)], 1);
-        let rule = Router::new(Arc::clone(self.servers.topology()));
-        let job = Job {
-            ids: self.journal().briefcases(&record.id).await?,
-            source,
-            target: self.shard(&record, area, record.target())?,
-            // Read again: whoever ran it may have gone on until now.
-            record: self.journal().find(record.id()).await?,
-            owner,
-            manifest: &plan.manifest,
-            capture: self.config.areas()[plan.area.get()].capture(),
-            rule: rule.area_at(area),
-            run: &run,
-            turn: run.turn().await,
-            options,
-            progress,
-        };
-        self.with_copies(self.work(job, aim)).await
-    }
-
-    fn area(&self, record: &MoveRecord) -> Result<AreaIndex, MoveError> {
+    pub(super) fn area(&self, record: &MoveRecord) -> Result<AreaIndex, MoveError> {
         let unknown = || PlanError::UnknownArea {
             name: record.area.clone(),
         };
@@ -337,7 +288,7 @@ impl Relocator {
             .ok_or_else(unknown)?)
     }
 
-    fn shard(
+    pub(super) fn shard(
         &self,
         record: &MoveRecord,
         area: AreaIndex,

@@ -51,7 +51,7 @@ impl Relocator {
         plan: &MovePlan,
         rule: &AreaRouter,
         run: &Run,
-        (source, ids): (ShardId, &[Gdid]),
+        (source, manifest, ids): (ShardId, &Manifest, &[Gdid]),
         options: &MoveOptions,
         progress: &MoveProgress,
     ) -> Result<MoveReport, MoveError> {
@@ -81,7 +81,7 @@ impl Relocator {
             ids: ids.to_vec(),
             source,
             target: plan.target,
-            manifest: &plan.manifest,
+            manifest,
             capture: self.config.areas()[plan.area.get()].capture(),
             rule,
             run,

@@ -8,7 +8,8 @@ use super::pool::{Lane, PoolParts, PoolStatus, ShardPool};
 use crate::config::EngineKind;
 use crate::engine::relocating::{Manifest, MovedTable};
 use crate::engine::{
-    Access, Engine, ErrorClass, Step, Table, TableSize, Target, TransactionOptions, Value, Values,
+    Access, Engine, ErrorClass, Schema, Step, Table, TableSize, Target, TransactionOptions, Value,
+    Values, schema,
 };
 use sqlx::{MySql, Postgres, Sqlite};
 
@@ -306,6 +307,19 @@ impl AnyPool {
             let mut lease = pool.acquire(Lane::Read).await?;
             lease
                 .run(pool.statement_limit(), async |c| DB::tables(c).await)
+                .await
+        }
+        on_each!(AnyPool, self, pool => on(pool).await)
+    }
+
+    /// The user's tables, with all that moves have to know of them.
+    pub(crate) async fn schema(&self) -> Result<Schema, sqlx::Error> {
+        async fn on<DB: Engine>(pool: &ShardPool<DB>) -> Result<Schema, sqlx::Error> {
+            let mut lease = pool.acquire(Lane::Read).await?;
+            lease
+                .run(pool.statement_limit(), async |c| {
+                    schema::read::<DB>(c).await
+                })
                 .await
         }
         on_each!(AnyPool, self, pool => on(pool).await)

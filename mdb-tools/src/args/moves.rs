@@ -10,12 +10,14 @@ pub(crate) enum MoveCommand {
     /// Say what a move would do, and whether it can be done; changes nothing
     ///
     /// Compares the tables of source and target, and refuses what could lose rows: tables without a
-    /// primary key, numbered by the server, or carrying the key but in no briefcase type.
+    /// primary key, numbered by the server, or carrying the key but in no briefcase type; foreign keys
+    /// by which others' rows would go; texts that mean something else on the target. Triggers of your own
+    /// that would fire are named.
     ///
     /// Briefcases may come from several shards; those that are on the target already are left alone.
     ///
     /// JSON, a line a source shard: {"area","source","target","briefcases","rows","batches","seconds",
-    /// "worst_pause_ms","tables"}; seconds is an estimate.
+    /// "worst_pause_ms","tables","warnings":[{"place","reason"}]}; seconds is an estimate.
     Plan(SelectionArguments),
 
     /// Move briefcases to another shard while they are in use

@@ -65,6 +65,19 @@ struct Findings {
     unreachable: Vec<String>,
 }
 
+impl Findings {
+    fn fail(
+        &mut self,
+        place: &Place,
+        check: &'static str,
+        error: &(dyn std::error::Error + 'static),
+    ) {
+        let message = mdb_core::error::chain(error);
+        let finding = Finding::on(place, Severity::Error, check, message);
+        self.all.push(finding);
+    }
+}
+
 pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     // A configuration with faults fails here, with all of them.
     let mdb = store::open(arguments).await?;
@@ -77,17 +90,16 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         match check_shard(&mdb, shard, &place, &mut findings).await {
             Ok(Some(found)) => {
                 reached.push(shard);
+                match moves::suitability(&mdb, shard, &place).await {
+                    Ok(found) => findings.all.extend(found),
+                    Err(error) => findings.fail(&place, "catalogue", &error),
+                }
                 if let Home::Partition { area, .. } = mdb.topology().shard(shard).home() {
                     tables.entry(area.get()).or_default().push((place, found));
                 }
             }
             Ok(None) => {}
-            Err(error) => {
-                let message = mdb_core::error::chain(&error);
-                findings
-                    .all
-                    .push(Finding::on(&place, Severity::Error, "catalogue", message));
-            }
+            Err(error) => findings.fail(&place, "catalogue", &error),
         }
         bar.inc(1);
     }
@@ -110,11 +122,7 @@ async fn check_moves(mdb: &Mdb, reached: &[ShardId], findings: &mut Findings) {
     match moves::check(mdb, reached).await {
         Ok(found) => findings.all.extend(found),
         Err(error) => {
-            let place = Place::of(mdb.topology(), catalog);
-            let message = mdb_core::error::chain(&error);
-            findings
-                .all
-                .push(Finding::on(&place, Severity::Error, "moves", message));
+            findings.fail(&Place::of(mdb.topology(), catalog), "moves", &error);
         }
     }
 }

@@ -6,7 +6,7 @@ mod selection;
 
 use std::time::Duration;
 
-use mdb_core::relocate::{MoveRecord, Relocator, Selection, TableReceipt, TakeOver};
+use mdb_core::relocate::{MoveRecord, Relocator, Selection, TableReceipt, TakeOver, Warning};
 use mdb_core::{Gdid, Mdb};
 use serde::Serialize;
 
@@ -85,6 +85,13 @@ struct Planned<'a> {
     seconds: u64,
     worst_pause_ms: u64,
     tables: Vec<&'a str>,
+    warnings: Vec<Warned<'a>>,
+}
+
+#[derive(Serialize)]
+struct Warned<'a> {
+    place: &'a str,
+    reason: &'a str,
 }
 
 async fn plan(arguments: &Arguments, mdb: &Mdb, asked: &SelectionArguments) -> Result<(), Failure> {
@@ -109,6 +116,7 @@ async fn plan(arguments: &Arguments, mdb: &Mdb, asked: &SelectionArguments) -> R
                 worst_pause_ms: u64::try_from(options.longest_pause().as_millis())
                     .unwrap_or(u64::MAX),
                 tables: plan.tables(),
+                warnings: plan.warnings().iter().map(warned).collect(),
             }
         })
         .collect();
@@ -151,9 +159,20 @@ async fn plan(arguments: &Arguments, mdb: &Mdb, asked: &SelectionArguments) -> R
                 "tables, parents first: {}",
                 plan.tables().join(", ")
             ));
+            for warning in plan.warnings() {
+                let (place, reason) = (warning.place(), warning.reason());
+                output::note(&format!("warning: {place}: {reason}"));
+            }
         }
     }
     Ok(())
+}
+
+fn warned(warning: &Warning) -> Warned<'_> {
+    Warned {
+        place: warning.place(),
+        reason: warning.reason(),
+    }
 }
 
 #[derive(Serialize)]

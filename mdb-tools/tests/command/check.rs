@@ -155,6 +155,37 @@ fn a_table_that_is_in_no_briefcase_type() {
 }
 
 #[test]
+fn a_foreign_key_from_what_stays_behind() {
+    let store = Store::quickstart(2);
+    for shard in ["user_a0", "user_a1", "user_b0", "user_b1"] {
+        let audit = "CREATE TABLE audit (n TEXT NOT NULL PRIMARY KEY, g_order BLOB REFERENCES orders ON DELETE CASCADE)";
+        store.execute(shard, audit);
+    }
+    finds(
+        &store,
+        "user_a0",
+        "suitability",
+        &["`audit`", "(g_order)", "`orders`", "add it"],
+    );
+    assert_eq!(findings(&store, status::FAILED).len(), 4);
+}
+
+#[test]
+fn a_trigger_that_moves_fire() {
+    let store = Store::quickstart(2);
+    let trigger =
+        "CREATE TRIGGER tell AFTER INSERT ON account BEGIN UPDATE balance SET cents = 0; END";
+    store.execute("user_a0", trigger);
+    let all = findings(&store, status::DONE);
+    let [only] = &all[..] else {
+        panic!("{all:#?}");
+    };
+    assert_eq!(text(only, "severity"), "warning");
+    assert_eq!(text(only, "check"), "suitability");
+    assert!(text(only, "message").contains("`tell`"), "{only}");
+}
+
+#[test]
 fn schemas_that_differ_between_shards() {
     let store = Store::quickstart(2);
     store.execute("user_a1", "ALTER TABLE account ADD COLUMN phone TEXT");

@@ -17,6 +17,33 @@ fn keys(object: &Value) -> Vec<&str> {
 }
 
 #[test]
+fn a_plan_names_triggers_that_would_fire() {
+    let store = Store::with_briefcases();
+    store.execute(
+        "user_b0",
+        "CREATE TRIGGER tell AFTER INSERT ON account BEGIN UPDATE balance SET cents = 0; END",
+    );
+    let plan = ["move", "plan", "user", "--to", "local/user_b0"];
+    let plan = plan.into_iter().chain(["--gdid", "0:0:2"]);
+    let ran = store.run(plan.clone()).ends_with(status::DONE);
+    assert!(
+        ran.err()
+            .contains("warning: table `account`: its trigger `tell`"),
+        "{ran:?}"
+    );
+    let lines = store
+        .run(plan.chain(["--json"]))
+        .ends_with(status::DONE)
+        .objects();
+    let warnings = &lines[0]["warnings"];
+    assert_eq!(warnings[0]["place"], "table `account`");
+    assert!(
+        text(&warnings[0], "reason").contains("`tell`"),
+        "{warnings}"
+    );
+}
+
+#[test]
 fn a_plan_says_what_would_be_done_and_does_nothing() {
     let store = Store::with_briefcases();
     let plan = [
@@ -51,6 +78,7 @@ fn a_plan_says_what_would_be_done_and_does_nothing() {
             "source",
             "tables",
             "target",
+            "warnings",
             "worst_pause_ms",
         ];
         assert_eq!(keys(line), expected);

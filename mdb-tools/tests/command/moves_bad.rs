@@ -156,7 +156,8 @@ fn tables_that_can_not_be_moved() {
     let store = Store::with_briefcases();
     store.execute(
         "user_a1",
-        "ALTER TABLE account ADD COLUMN phone TEXT NOT NULL DEFAULT ''",
+        "DROP TABLE account; CREATE TABLE account ( \
+         g_user BLOB NOT NULL PRIMARY KEY, name TEXT NOT NULL, phone TEXT NOT NULL) WITHOUT ROWID",
     );
     refused(&store, &to, status::FAILED, &["table `account`", "`phone`"]);
     let elsewhere = ["--to", "local/user_b0", "--gdid", "0:0:2"];

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use sqlx::mysql::MySqlConnection;
+use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{Executor, Row};
 
-use crate::engine::schema::{Nullability, Numbering, Origin, tables_of};
-use crate::engine::{Column, Table};
+use crate::engine::schema::{
+    ForeignKey, Nullability, Numbering, Origin, Unnamed, foreign_keys_of, tables_of,
+};
+use crate::engine::{Catalogue, Column, Table};
 
 /// How often the tables are asked for when some are being changed at that moment, and the pause in between.
 const TRIES: u32 = 100;
@@ -20,7 +22,9 @@ const LEFT_OUT: u64 = 1684;
 /// Of a column's indexes the primary key goes first.
 const QUERY: &str = "SELECT CAST(t.table_name AS CHAR), CAST(c.column_name AS CHAR), CAST(c.column_type AS CHAR), \
      CAST(c.is_nullable AS CHAR), CAST(c.extra AS CHAR), CAST(coalesce(k.place, 0) AS SIGNED), \
-     CAST(IF(k.place = 1, 'PRIMARY', k.first_in) AS CHAR) \
+     CAST(IF(k.place = 1, 'PRIMARY', k.first_in) AS CHAR), \
+     CAST(c.character_set_name AS CHAR), CAST(c.collation_name AS CHAR), \
+     CAST(c.column_default IS NOT NULL AS SIGNED) \
      FROM information_schema.tables t \
      JOIN information_schema.columns c ON c.table_schema = DATABASE() AND c.table_name = t.table_name \
      LEFT JOIN (SELECT s.table_name AS in_table, s.column_name AS of_column, \
@@ -30,20 +34,32 @@ const QUERY: &str = "SELECT CAST(t.table_name AS CHAR), CAST(c.column_name AS CH
           FROM information_schema.statistics s WHERE s.table_schema = DATABASE() \
           GROUP BY s.table_name, s.column_name) k \
           ON k.in_table = t.table_name AND k.of_column = c.column_name \
-     WHERE t.table_schema = DATABASE() AND t.table_type = 'BASE TABLE' AND t.table_name NOT LIKE 'mdb\\_%' \
+     WHERE t.table_schema = DATABASE() AND t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND t.table_name NOT LIKE 'mdb\\_%' \
      ORDER BY t.table_name, c.ordinal_position";
 
+pub(super) const CATALOGUE: Catalogue = Catalogue {
+    unique: "SELECT table_name, index_name, column_name FROM information_schema.statistics \
+        WHERE table_schema = DATABASE() AND non_unique = 0 ORDER BY table_name, index_name, seq_in_index",
+    foreign_keys: "SELECT c.table_name, c.constraint_name, c.constraint_name, \
+          IF(k.referenced_table_schema = DATABASE(), c.referenced_table_name, \
+             CONCAT(k.referenced_table_schema, '.', c.referenced_table_name)), \
+          k.column_name, k.referenced_column_name, c.delete_rule, c.update_rule \
+        FROM information_schema.referential_constraints c \
+        JOIN information_schema.key_column_usage k ON k.constraint_schema = c.constraint_schema \
+             AND k.constraint_name = c.constraint_name AND k.table_name = c.table_name \
+        WHERE c.constraint_schema = DATABASE() AND k.table_schema = DATABASE() \
+        ORDER BY c.table_name, c.constraint_name, k.ordinal_position",
+    // A mover inserts and deletes only.
+    triggers: "SELECT event_object_table, trigger_name, action_statement FROM information_schema.triggers \
+        WHERE trigger_schema = DATABASE() AND event_object_schema = DATABASE() AND event_manipulation <> 'UPDATE' \
+        AND trigger_name NOT LIKE 'mdb\\_capture\\_%' ORDER BY event_object_table, trigger_name",
+    obstacles: "SELECT table_name, IF(table_type = 'BASE TABLE', 'storage engine', 'versioned'), engine \
+        FROM information_schema.tables WHERE table_schema = DATABASE() \
+        AND (table_type = 'SYSTEM VERSIONED' OR table_type = 'BASE TABLE' AND engine <> 'InnoDB') ORDER BY table_name",
+};
+
 pub(super) async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table>, sqlx::Error> {
-    let mut tries = 0;
-    let rows = loop {
-        // As text: what prepares and closes statements may clear the warnings.
-        let rows = connection.fetch_all(QUERY).await?;
-        if tries == TRIES || !left_some_out(connection).await? {
-            break rows;
-        }
-        tries += 1;
-        tokio::time::sleep(PAUSE).await;
-    };
+    let rows = all_rows(connection, QUERY).await?;
     tables_of(rows.iter().map(|row| {
         let name: String = row.try_get(0)?;
         let nullable: String = row.try_get(3)?;
@@ -69,10 +85,60 @@ pub(super) async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table
             } else {
                 Origin::Written
             },
+            unnamed: if row.try_get::<i64, _>(9)? == 1 {
+                Unnamed::Default
+            } else {
+                Unnamed::Null
+            },
             first_in: row.try_get(6)?,
+            stored_as: row.try_get(7)?,
+            collation: row.try_get(8)?,
         };
         Ok((name, column))
     }))
+}
+
+async fn all_rows(
+    connection: &mut MySqlConnection,
+    query: &'static str,
+) -> Result<Vec<MySqlRow>, sqlx::Error> {
+    let mut tries = 0;
+    loop {
+        // As text: what prepares and closes statements may clear the warnings.
+        let rows = connection.fetch_all(query).await?;
+        if tries == TRIES || !left_some_out(connection).await? {
+            return Ok(rows);
+        }
+        tries += 1;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The rows of a query of texts, with no table left out that was being changed.
+pub(super) async fn all_texts(
+    connection: &mut MySqlConnection,
+    query: &'static str,
+) -> Result<Vec<Vec<Option<String>>>, sqlx::Error> {
+    texts_of(&all_rows(connection, query).await?)
+}
+
+/// The foreign keys, but those of tables that are being changed; [`left_some_out`] says whether there are such.
+pub(in crate::engine) async fn foreign_keys(
+    connection: &mut MySqlConnection,
+) -> Result<Vec<ForeignKey>, sqlx::Error> {
+    let rows = connection.fetch_all(CATALOGUE.foreign_keys).await?;
+    foreign_keys_of(&texts_of(&rows)?)
+}
+
+/// Parts of the catalogue are binary strings on one server and text on another.
+fn texts_of(rows: &[MySqlRow]) -> Result<Vec<Vec<Option<String>>>, sqlx::Error> {
+    let text = |row: &MySqlRow, place| -> Result<Option<String>, sqlx::Error> {
+        let bytes: Option<&[u8]> = row.try_get_unchecked(place)?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+    };
+    rows.iter()
+        .map(|row| (0..row.len()).map(|place| text(row, place)).collect())
+        .collect()
 }
 
 /// Whether the answer to the last query on the schema's tables lacks some.

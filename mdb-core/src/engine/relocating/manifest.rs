@@ -2,11 +2,22 @@
 
 use super::Relocating;
 use crate::engine::Engine;
+use crate::engine::schema::ForeignKey;
 
 /// The tables that move with a briefcase, parents first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
     tables: Vec<MovedTable>,
+    /// Foreign keys at the target that rows of a briefcase alone don't fulfil.
+    outward: Vec<OutwardKey>,
+}
+
+/// A foreign key of a table that moves to rows that don't move along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OutwardKey {
+    /// The number of the table that has it.
+    pub(crate) table: usize,
+    pub(crate) key: ForeignKey,
 }
 
 /// One table of a manifest, as it is on both shards.
@@ -30,6 +41,8 @@ pub(crate) struct MovedColumn {
     pub(crate) name: String,
     /// Its type, in the engine's words.
     pub(crate) data_type: String,
+    /// How its texts are compared, which the engine may not say in the type.
+    pub(crate) collation: Option<String>,
 }
 
 /// How a table's rows are found from the briefcase's key.
@@ -53,7 +66,19 @@ impl Manifest {
                 .enumerate()
                 .all(|(place, table)| table.number == place)
         );
-        Self { tables }
+        Self {
+            tables,
+            outward: Vec::new(),
+        }
+    }
+
+    /// The same with foreign keys that are looked at before a move is decided.
+    pub(crate) fn with_outward(self, outward: Vec<OutwardKey>) -> Self {
+        Self { outward, ..self }
+    }
+
+    pub(crate) fn outward(&self) -> &[OutwardKey] {
+        &self.outward
     }
 
     pub(crate) fn tables(&self) -> &[MovedTable] {
@@ -149,6 +174,25 @@ impl Manifest {
                 )
             }
         }
+    }
+}
+
+impl OutwardKey {
+    /// A condition that the row `alias` refers to nothing. The column that is referred to comes first: it says how
+    /// they are compared.
+    pub(crate) fn dangles<DB: Engine>(&self, alias: &str) -> String {
+        let (mut is_there, mut same) = (Vec::new(), Vec::new());
+        for (own, referred) in &self.key.columns {
+            let own = format!("{alias}.{}", DB::quote(own));
+            same.push(format!("referred.{} = {own}", DB::quote(referred)));
+            is_there.push(format!("{own} IS NOT NULL"));
+        }
+        format!(
+            "{} AND NOT EXISTS (SELECT 1 FROM {} referred WHERE {})",
+            is_there.join(" AND "),
+            DB::quote(&self.key.referred),
+            same.join(" AND ")
+        )
     }
 }
 

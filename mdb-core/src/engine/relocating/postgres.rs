@@ -48,6 +48,8 @@ const LOCK_LIMIT: Duration = Duration::from_millis(150);
 const DIVISION_BY_ZERO: &str = "22012";
 
 impl Relocating for Postgres {
+    const CHECKS_OUTWARD: bool = true;
+
     async fn begin_session(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         // A policy that hides rows from the mover is an error: both sides would have none of them.
         run(connection, "SET row_security = off").await.map(drop)

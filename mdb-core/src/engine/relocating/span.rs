@@ -30,6 +30,19 @@ impl Span {
             .collect()
     }
 
+    /// From its first id to the last one of `other`.
+    pub(crate) fn to(self, other: Self) -> Self {
+        Self {
+            last: other.last,
+            ..self
+        }
+    }
+
+    /// The first and the last of its ids.
+    pub(crate) fn ends(self) -> [Gdid; 2] {
+        [self.first, self.last]
+    }
+
     pub(crate) fn contains(self, id: Gdid) -> bool {
         (self.first..=self.last).contains(&id)
     }

@@ -3,11 +3,31 @@
 use std::collections::BTreeMap;
 
 use mdb_core::Mdb;
-use mdb_core::relocate::{LeftoverState, MoveError};
+use mdb_core::relocate::{LeftoverState, MoveError, PlanError};
 use mdb_core::topology::ShardId;
 
 use super::{Finding, Severity};
 use crate::store::Place;
+
+/// What moves of the rows of a shard's tables would be refused for, or do besides.
+pub(super) async fn suitability(
+    mdb: &Mdb,
+    shard: ShardId,
+    place: &Place,
+) -> Result<Vec<Finding>, PlanError> {
+    let found = mdb.relocator().suitability(shard).await?;
+    let refusals = found.refusals().iter();
+    let refusals = refusals.map(|refusal| {
+        let message = format!("{}: {}", refusal.place(), refusal.reason());
+        Finding::on(place, Severity::Error, "suitability", message)
+    });
+    let warnings = found.warnings().iter();
+    let warnings = warnings.map(|warning| {
+        let message = format!("{}: {}", warning.place(), warning.reason());
+        Finding::on(place, Severity::Warning, "suitability", message)
+    });
+    Ok(refusals.chain(warnings).collect())
+}
 
 /// All findings about moves; only `shards` can be asked.
 pub(super) async fn check(mdb: &Mdb, shards: &[ShardId]) -> Result<Vec<Finding>, MoveError> {

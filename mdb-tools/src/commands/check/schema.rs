@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use mdb_core::Table;
-use mdb_core::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
+use mdb_core::config::{AreaConfig, BriefcaseConfig, EngineKind, Reach, TableConfig};
+use mdb_core::{Column, Table};
 
 use super::{Finding, Severity};
 use crate::store::Place;
@@ -44,6 +44,10 @@ fn check_shard(area: &AreaConfig, place: &Place, tables: &[Table], findings: &mu
             Some(table) => findings.extend(check_table(expected, table, tables, error)),
         }
     }
+    let is_same = |a: &str, b: &str| match area.engine() {
+        EngineKind::Postgres => a == b,
+        EngineKind::Sqlite | EngineKind::MySql => a.eq_ignore_ascii_case(b),
+    };
     for table in tables {
         let is_listed = manifest
             .iter()
@@ -51,7 +55,7 @@ fn check_shard(area: &AreaConfig, place: &Place, tables: &[Table], findings: &mu
         let Some(key) = table
             .columns()
             .iter()
-            .find(|column| keys.contains(column.name()))
+            .find(|column| keys.iter().any(|key| is_same(key, column.name())))
             .filter(|_| !is_listed)
         else {
             continue;
@@ -180,9 +184,24 @@ fn difference(a: &Table, b: &Table) -> String {
                     column.data_type()
                 );
             }
+            Some(here)
+                if here.stored_as() != column.stored_as()
+                    || here.collation() != column.collation() =>
+            {
+                let meant = |column: &Column| {
+                    let both = [column.stored_as(), column.collation()];
+                    both.map(|word| word.unwrap_or("none")).join(", ")
+                };
+                return format!(
+                    "column `{}` is kept and compared as {} here and {} there",
+                    column.name(),
+                    meant(here),
+                    meant(column)
+                );
+            }
             Some(here) if here != column => {
                 return format!(
-                    "column `{}` differs in NULL, key or numbering",
+                    "column `{}` differs in NULL, default, key or numbering",
                     column.name()
                 );
             }

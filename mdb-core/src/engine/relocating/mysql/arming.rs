@@ -18,8 +18,8 @@ use super::locks::bounded_with;
 use super::triggers::{self, Event, Following};
 use super::{busy, keys_as_numbered, quoted, run};
 use crate::engine::Engine;
-use crate::engine::mysql::left_some_out;
-use crate::engine::relocating::{Manifest, MoveId, MovedTable, StepError, others_rely};
+use crate::engine::mysql::{foreign_keys, left_some_out};
+use crate::engine::relocating::{Manifest, MoveId, MovedTable, Standing, StepError, others_rely};
 
 /// A trigger or change table that is there.
 pub(super) struct Installed {
@@ -303,9 +303,12 @@ async fn is_mysql(connection: &mut MySqlConnection) -> Result<bool, StepError> {
 
 /// What a change table has to fit, kept as its comment.
 fn shape(table: &MovedTable) -> String {
-    let types: Vec<&str> = table
+    let types: Vec<String> = table
         .key_columns()
-        .map(|column| column.data_type.as_str())
+        .map(|column| match &column.collation {
+            Some(collation) => format!("{} {collation}", column.data_type),
+            None => column.data_type.clone(),
+        })
         .collect();
     let hash =
         xxhash_rust::xxh3::xxh3_128(format!("{}\n{}", table.name, types.join("\n")).as_bytes());
@@ -356,38 +359,24 @@ async fn following(
     connection: &mut MySqlConnection,
     manifest: &Manifest,
 ) -> Result<Vec<Following>, sqlx::Error> {
-    let query = "SELECT CAST(c.table_name AS BINARY), CAST(c.referenced_table_name AS BINARY), CAST(c.delete_rule AS BINARY), \
-                        CAST(c.update_rule AS BINARY), CAST(k.referenced_column_name AS BINARY) \
-                 FROM information_schema.referential_constraints c \
-                 JOIN information_schema.key_column_usage k ON k.constraint_schema = c.constraint_schema \
-                      AND k.constraint_name = c.constraint_name AND k.table_name = c.table_name \
-                 WHERE c.constraint_schema = DATABASE() AND k.table_schema = DATABASE() \
-                 AND NOT (c.delete_rule IN ('RESTRICT', 'NO ACTION') AND c.update_rule IN ('RESTRICT', 'NO ACTION')) \
-                 ORDER BY c.constraint_name, k.ordinal_position";
     let mut found = Vec::new();
-    for row in run(connection, query).await? {
-        let mut texts = Vec::with_capacity(5);
-        for place in 0..5 {
-            let bytes: &[u8] = row.try_get_unchecked(place)?;
-            texts.push(String::from_utf8_lossy(bytes).into_owned());
+    for key in foreign_keys(connection).await? {
+        if !key.follows_deletes && !key.follows_updates {
+            continue;
         }
-        let place = |name: &str| {
-            // A server may keep tables' names in lower case.
-            let is_it = |table: &&MovedTable| table.name.eq_ignore_ascii_case(name);
-            manifest
-                .tables()
-                .iter()
-                .find(is_it)
-                .map(|table| table.number)
-        };
-        if let (Some(child), Some(parent)) = (place(&texts[0]), place(&texts[1])) {
-            let follows = |rule: &str| !matches!(rule, "RESTRICT" | "NO ACTION");
+        if let Standing::Inside(reference) | Standing::Across(reference) =
+            Standing::of(&key, manifest, MySql::NAMES)
+        {
             found.push(Following {
-                child,
-                parent,
-                columns: vec![texts[4].clone()],
-                on_delete: follows(&texts[2]),
-                on_update: follows(&texts[3]),
+                child: reference.child,
+                parent: reference.parent,
+                columns: reference
+                    .columns
+                    .into_iter()
+                    .map(|(_, column)| column)
+                    .collect(),
+                on_delete: key.follows_deletes,
+                on_update: key.follows_updates,
             });
         }
     }

@@ -177,6 +177,7 @@ mod tests {
             columns: vec![MovedColumn {
                 name: "k".to_owned(),
                 data_type: "int".to_owned(),
+                collation: None,
             }],
             primary_key: vec![0],
             reach: MovedReach::Key {

@@ -196,6 +196,7 @@ mod tests {
             let column = MovedColumn {
                 name: "c".to_owned(),
                 data_type: data_type.to_owned(),
+                collation: None,
             };
             assert_eq!(Kind::of(&column), kind, "{data_type}");
         }

@@ -159,6 +159,7 @@ mod tests {
         let column = MovedColumn {
             name: "c".to_owned(),
             data_type: data_type.to_owned(),
+            collation: None,
         };
         let fields = fields(&column, "t").into_iter();
         fields

@@ -70,6 +70,7 @@ fn table(
         .map(|(name, data_type)| MovedColumn {
             name: (*name).to_owned(),
             data_type: (*data_type).to_owned(),
+            collation: None,
         })
         .collect();
     MovedTable {

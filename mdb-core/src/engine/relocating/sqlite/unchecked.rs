@@ -3,14 +3,13 @@
 //! MDB's own triggers let its movers pass, and foreign keys that stay **inside** briefcases can't be broken by deleting
 //! whole ones. Where there are no others, a mover's connection goes without them.
 
-use std::collections::BTreeSet;
-
 use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
 use super::handle::{Triggers, set_triggers};
-use crate::engine::relocating::{Manifest, Pair, Reference};
-use crate::engine::{Engine, Values};
+use crate::engine::Engine;
+use crate::engine::relocating::{Manifest, Pair, Standing};
+use crate::engine::schema::foreign_keys;
 
 /// Has both connections leave out what makes no difference.
 pub(super) async fn spare_checks(
@@ -50,39 +49,10 @@ async fn has_only_inside(
     connection: &mut SqliteConnection,
     manifest: &Manifest,
 ) -> Result<bool, sqlx::Error> {
-    // Without columns it refers to the primary key.
-    let query = "SELECT m.name, f.id, f.\"table\", f.\"from\", coalesce(f.\"to\", \
-                 (SELECT x.name FROM pragma_table_xinfo(f.\"table\") x WHERE x.pk = f.seq + 1), '') \
-                 FROM main.sqlite_schema m, pragma_foreign_key_list(m.name) f \
-                 WHERE m.type = 'table' ORDER BY m.name, f.id";
-    let rows = Sqlite::query_own(connection, query, &[]).await?;
-    let is_same = |a: &Values, b: &Values| {
-        a.text(0)
-            .is_ok_and(|name| b.text(0).is_ok_and(|b| b == name))
-            && a.integer(1)
-                .is_ok_and(|id| b.integer(1).is_ok_and(|b| b == id))
-    };
-    for rows in rows.chunk_by(is_same) {
-        let (child, parent) = (
-            number_of(manifest, rows[0].text(0)?),
-            number_of(manifest, rows[0].text(2)?),
-        );
-        let (child, parent) = match (child, parent) {
-            (Some(child), Some(parent)) => (child, parent),
-            (None, None) => continue,
-            (Some(_), None) | (None, Some(_)) => return Ok(false),
-        };
-        let columns: Result<BTreeSet<(String, String)>, sqlx::Error> = rows
-            .iter()
-            .map(|row| Ok((row.text(3)?.to_owned(), row.text(4)?.to_owned())))
-            .collect();
-        let reference = Reference {
-            child,
-            parent,
-            columns: columns?,
-        };
-        if !reference.is_inside(manifest) {
-            return Ok(false);
+    for key in foreign_keys::<Sqlite>(connection).await? {
+        match Standing::of(&key, manifest, Sqlite::NAMES) {
+            Standing::Apart | Standing::Inside(_) => {}
+            Standing::Across(_) | Standing::Outwards(_) | Standing::Inwards => return Ok(false),
         }
     }
     Ok(true)

@@ -165,3 +165,29 @@ async fn records_are_counted_and_removed_one_by_one() {
     assert_eq!(f.catch_up().await, 1);
     f.assert_equal().await;
 }
+
+/// The type of a text does not say how it is compared.
+#[tokio::test]
+async fn a_change_table_follows_the_collation_of_its_key() {
+    let note = |collation: &str| {
+        format!(
+            "CREATE TABLE note (g_user BINARY(12) NOT NULL, name VARCHAR(20) COLLATE {collation} NOT NULL, \
+             PRIMARY KEY (g_user, name))"
+        )
+    };
+    let (bin, general) = ("utf8mb4_bin", "utf8mb4_general_ci");
+    let reaches = [("note", keyed("g_user"))];
+    let mut f = Fixture::with(&[&note(bin)], &reaches).await;
+    f.arm().await;
+    assert!(f.is_armed().await);
+    let alter = format!("ALTER TABLE note MODIFY name VARCHAR(20) COLLATE {general} NOT NULL");
+    f.client(&alter).await.unwrap();
+    f.manifest = Fixture::manifest_of(&mut f.pair.source, &reaches).await;
+    assert!(!f.is_armed().await);
+    f.arm().await;
+    let follows = format!(
+        "SELECT count(*) FROM information_schema.columns WHERE table_schema = DATABASE() \
+         AND table_name = 'mdb_change_0' AND collation_name = '{general}'"
+    );
+    assert_eq!(f.count(&follows).await, 1);
+}

@@ -129,7 +129,28 @@ impl Fixture {
                 connection.execute(*table).await.unwrap();
             }
         }
-        let found = MySql::tables(&mut pair.source).await.unwrap();
+        let manifest = Self::manifest_of(&mut pair.source, reaches).await;
+        let client = MySqlConnection::connect(&server.url(&source))
+            .await
+            .unwrap();
+        Self {
+            server,
+            source,
+            target,
+            client,
+            pair,
+            manifest,
+            id: MoveId::random(),
+            owner: OwnerToken::random(),
+        }
+    }
+
+    /// The tables as they are now.
+    pub(super) async fn manifest_of(
+        source: &mut MySqlConnection,
+        reaches: &[(&str, MovedReach)],
+    ) -> Manifest {
+        let found = MySql::tables(source).await.unwrap();
         let moved = reaches.iter().enumerate().map(|(number, (name, reach))| {
             let table = found.iter().find(|table| table.name == *name).unwrap();
             let written = || table.columns.iter().filter(|c| !c.is_generated());
@@ -145,6 +166,7 @@ impl Fixture {
                     .map(|column| MovedColumn {
                         name: column.name.clone(),
                         data_type: column.data_type.clone(),
+                        collation: column.collation.clone(),
                     })
                     .collect(),
                 primary_key: key.into_iter().map(|(_, place)| place).collect(),
@@ -152,20 +174,7 @@ impl Fixture {
                 index: index_of(table, reach),
             }
         });
-        let manifest = Manifest::new(moved.collect());
-        let client = MySqlConnection::connect(&server.url(&source))
-            .await
-            .unwrap();
-        Self {
-            server,
-            source,
-            target,
-            client,
-            pair,
-            manifest,
-            id: MoveId::random(),
-            owner: OwnerToken::random(),
-        }
+        Manifest::new(moved.collect())
     }
 
     /// Another client of the source, as any client is.

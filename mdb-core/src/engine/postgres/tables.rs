@@ -1,0 +1,106 @@
+//! What tables there are, with their columns and all else that the catalogue says of them.
+//!
+//! A partition is no table of its own: what it has is its partitioned table's.
+
+use sqlx::Row;
+use sqlx::postgres::PgConnection;
+
+use crate::engine::schema::{Nullability, Numbering, Origin, Unnamed, tables_of};
+use crate::engine::{Catalogue, Column, Table};
+
+/// What an amount of money is worth hangs on the database's locale.
+const QUERY: &str = "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
+            array_position(i.indkey::int2[], a.attnum), \
+            a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false), \
+            a.attgenerated <> '', a.atthasdef, \
+            CASE WHEN a.atttypid IN ('money'::regtype, 'money[]'::regtype) THEN current_setting('lc_monetary') END \
+     FROM pg_class c \
+     JOIN pg_namespace n ON n.oid = c.relnamespace \
+     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+     LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary \
+     LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum \
+     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname = current_schema() \
+       AND c.relname NOT LIKE 'mdb\\_%' \
+     ORDER BY c.relname, a.attnum";
+
+pub(super) const CATALOGUE: Catalogue = Catalogue {
+    unique: "SELECT c.relname::text, x.relname::text, a.attname::text \
+        FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid \
+        CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (place, n) \
+        LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.place \
+        WHERE c.relnamespace = current_schema()::regnamespace AND i.indisunique AND i.indisvalid \
+          AND i.indpred IS NULL AND k.n <= i.indnkeyatts \
+        ORDER BY 1, 2, k.n",
+    foreign_keys: "WITH named AS (SELECT c.oid, coalesce(pg_partition_root(c.oid)::oid, c.oid) AS root FROM pg_class c), \
+        placed AS (SELECT named.oid, CASE WHEN c.relnamespace = current_schema()::regnamespace THEN c.relname::text \
+            ELSE n.nspname || '.' || c.relname END AS name, c.relnamespace = current_schema()::regnamespace AS is_here \
+          FROM named JOIN pg_class c ON c.oid = named.root JOIN pg_namespace n ON n.oid = c.relnamespace) \
+        SELECT child.name, f.oid::text, f.conname::text, parent.name, own.attname::text, referred.attname::text, \
+          CASE WHEN f.confdeltype IN ('c', 'n', 'd') THEN 'FOLLOW' ELSE 'NO ACTION' END, \
+          CASE WHEN f.confupdtype IN ('c', 'n', 'd') THEN 'FOLLOW' ELSE 'NO ACTION' END \
+        FROM pg_constraint f JOIN placed child ON child.oid = f.conrelid JOIN placed parent ON parent.oid = f.confrelid \
+        CROSS JOIN LATERAL unnest(f.conkey, f.confkey) WITH ORDINALITY AS k (own, referred, n) \
+        JOIN pg_attribute own ON own.attrelid = f.conrelid AND own.attnum = k.own \
+        JOIN pg_attribute referred ON referred.attrelid = f.confrelid AND referred.attnum = k.referred \
+        WHERE f.contype = 'f' AND f.conparentid = 0 AND (child.is_here OR parent.is_here) \
+        ORDER BY 1, 2, k.n",
+    // Those for TRUNCATE alone are none that a mover fires; replicas' own ones fire for replication only.
+    triggers: "SELECT r.relname::text, t.tgname::text, pg_get_triggerdef(t.oid) || ' ' || p.prosrc \
+        FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid \
+        JOIN pg_class r ON r.oid = coalesce(pg_partition_root(t.tgrelid)::oid, t.tgrelid) \
+        WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled IN ('O', 'A') AND t.tgtype & 28 <> 0 \
+          AND t.tgname NOT IN ('mdb_capture', 'mdb_capture_truncate') \
+          AND r.relnamespace = current_schema()::regnamespace ORDER BY 1, 2",
+    obstacles: "WITH RECURSIVE numbers (type) AS (SELECT 'oid'::regtype::oid UNION \
+          SELECT t.oid FROM pg_type t JOIN numbers ON t.typtype = 'd' AND t.typbasetype = numbers.type), \
+        found (relation, kind, detail) AS ( \
+          SELECT c.oid, 'row security', NULL FROM pg_class c WHERE c.relrowsecurity AND row_security_active(c.oid) \
+          UNION ALL SELECT c.oid, 'inherited', NULL FROM pg_class c WHERE c.relkind = 'r' \
+            AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid) \
+          UNION ALL SELECT a.attrelid, 'large objects', a.attname::text FROM pg_attribute a \
+            WHERE a.attnum > 0 AND NOT a.attisdropped AND a.atttypid IN (SELECT type FROM numbers)) \
+        SELECT c.relname::text, found.kind, found.detail FROM found JOIN pg_class c ON c.oid = found.relation \
+        WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
+        ORDER BY 1, 2, 3",
+};
+
+pub(super) async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, sqlx::Error> {
+    let rows = sqlx::query(QUERY)
+        .persistent(false)
+        .fetch_all(connection)
+        .await?;
+    tables_of(rows.iter().map(|row| {
+        let name: String = row.try_get(0)?;
+        // `int2vector` counts from 0, unlike other arrays.
+        let key: Option<i32> = row.try_get(4)?;
+        let column = Column {
+            name: row.try_get(1)?,
+            data_type: row.try_get(2)?,
+            nullability: if row.try_get::<bool, _>(3)? {
+                Nullability::NotNull
+            } else {
+                Nullability::Nullable
+            },
+            key_position: key.and_then(|place| u32::try_from(place + 1).ok()),
+            numbering: if row.try_get::<bool, _>(5)? {
+                Numbering::ByServer
+            } else {
+                Numbering::None
+            },
+            origin: if row.try_get::<bool, _>(6)? {
+                Origin::Generated
+            } else {
+                Origin::Written
+            },
+            unnamed: if row.try_get::<bool, _>(7)? {
+                Unnamed::Default
+            } else {
+                Unnamed::Null
+            },
+            first_in: None,
+            stored_as: row.try_get(8)?,
+            collation: None,
+        };
+        Ok((name, column))
+    }))
+}

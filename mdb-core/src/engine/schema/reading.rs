@@ -1,0 +1,117 @@
+//! Reading what a catalogue says, from queries whose rows have the same form on every engine.
+
+use super::{ForeignKey, Obstacle, Schema, Trigger, UniqueKey};
+use crate::engine::Engine;
+
+/// An engine's queries about the tables of the connected database. All that they select is text, or NULL.
+pub(crate) struct Catalogue {
+    /// Of unique keys that hold for all rows: table, key, column; NULL for an expression.
+    pub(crate) unique: &'static str,
+    /// Of foreign keys that concern the tables: table, key, its name, the table that it refers to, column, the column that
+    /// it refers to, the rules for deletes and updates. Rows of one key follow each other.
+    pub(crate) foreign_keys: &'static str,
+    /// Of users' triggers that movers fire: table, name, text.
+    pub(crate) triggers: &'static str,
+    /// Of what is in the way: table, its kind, what belongs to it.
+    pub(crate) obstacles: &'static str,
+}
+
+type Row = Vec<Option<String>>;
+
+/// Reads all of it.
+pub(crate) async fn read<DB: Engine>(
+    connection: &mut DB::Connection,
+) -> Result<Schema, sqlx::Error> {
+    let catalogue = DB::CATALOGUE;
+    let tables = DB::tables(connection).await?;
+    let unique = DB::texts(connection, catalogue.unique).await?;
+    let foreign_keys = foreign_keys::<DB>(connection).await?;
+    let triggers = DB::texts(connection, catalogue.triggers).await?;
+    let obstacles = DB::texts(connection, catalogue.obstacles).await?;
+    Ok(Schema {
+        tables,
+        unique: unique_keys_of(&unique)?,
+        foreign_keys,
+        triggers: triggers
+            .iter()
+            .map(|row| {
+                Ok(Trigger {
+                    table: text(row, 0)?,
+                    name: text(row, 1)?,
+                    text: text(row, 2)?,
+                })
+            })
+            .collect::<Result<_, sqlx::Error>>()?,
+        obstacles: obstacles
+            .iter()
+            .map(|row| Ok((text(row, 0)?, obstacle_of(row)?)))
+            .collect::<Result<_, sqlx::Error>>()?,
+        names: DB::NAMES,
+    })
+}
+
+fn text(row: &Row, place: usize) -> Result<String, sqlx::Error> {
+    let text = row.get(place).cloned().flatten();
+    text.ok_or_else(|| sqlx::Error::ColumnNotFound(place.to_string()))
+}
+
+fn unique_keys_of(rows: &[Row]) -> Result<Vec<UniqueKey>, sqlx::Error> {
+    let mut keys = Vec::new();
+    for rows in rows.chunk_by(|a, b| a.get(..2) == b.get(..2)) {
+        // One of an expression says nothing about the columns in it.
+        let columns: Option<Vec<String>> = rows
+            .iter()
+            .map(|row| row.get(2).cloned().flatten())
+            .collect();
+        if let Some(columns) = columns {
+            keys.push(UniqueKey {
+                table: text(&rows[0], 0)?,
+                columns,
+            });
+        }
+    }
+    Ok(keys)
+}
+
+/// The foreign keys that concern the tables of the connected database.
+pub(crate) async fn foreign_keys<DB: Engine>(
+    connection: &mut DB::Connection,
+) -> Result<Vec<ForeignKey>, sqlx::Error> {
+    let rows = DB::texts(connection, DB::CATALOGUE.foreign_keys).await?;
+    foreign_keys_of(&rows)
+}
+
+/// The foreign keys in the rows of [`Catalogue::foreign_keys`].
+pub(crate) fn foreign_keys_of(rows: &[Row]) -> Result<Vec<ForeignKey>, sqlx::Error> {
+    let follows = |rule: &str| !matches!(rule, "RESTRICT" | "NO ACTION");
+    rows.chunk_by(|a, b| a.get(..2) == b.get(..2))
+        .map(|rows| {
+            let first = &rows[0];
+            let columns = rows.iter().map(|row| Ok((text(row, 4)?, text(row, 5)?)));
+            Ok(ForeignKey {
+                name: first.get(2).cloned().flatten(),
+                table: text(first, 0)?,
+                referred: text(first, 3)?,
+                columns: columns.collect::<Result<_, sqlx::Error>>()?,
+                follows_deletes: follows(&text(first, 6)?),
+                follows_updates: follows(&text(first, 7)?),
+            })
+        })
+        .collect()
+}
+
+fn obstacle_of(row: &Row) -> Result<Obstacle, sqlx::Error> {
+    Ok(match text(row, 1)?.as_str() {
+        "row security" => Obstacle::RowSecurity,
+        "inherited" => Obstacle::Inherited,
+        "large objects" => Obstacle::LargeObjects(text(row, 2)?),
+        "versioned" => Obstacle::Versioned,
+        "storage engine" => Obstacle::StorageEngine(text(row, 2)?),
+        "virtual" => Obstacle::Virtual,
+        other => {
+            return Err(sqlx::Error::TypeNotFound {
+                type_name: other.to_owned(),
+            });
+        }
+    })
+}

@@ -1,0 +1,86 @@
+//! What tables there are, with their columns and all else that the schema says of them.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteConnection;
+
+use crate::engine::schema::{Nullability, Numbering, Origin, Unnamed};
+use crate::engine::{Catalogue, Column, Table};
+
+pub(super) const CATALOGUE: Catalogue = Catalogue {
+    unique: "SELECT m.name, l.name, i.name FROM main.sqlite_schema m, pragma_index_list(m.name) l, pragma_index_info(l.name) i \
+        WHERE m.type = 'table' AND l.\"unique\" = 1 AND l.partial = 0 ORDER BY m.name, l.name, i.seqno",
+    // Without columns it refers to the primary key.
+    foreign_keys: "SELECT m.name, CAST(f.id AS TEXT), NULL, f.\"table\", f.\"from\", coalesce(f.\"to\", \
+          (SELECT x.name FROM pragma_table_xinfo(f.\"table\") x WHERE x.pk = f.seq + 1), ''), f.on_delete, f.on_update \
+        FROM main.sqlite_schema m, pragma_foreign_key_list(m.name) f \
+        WHERE m.type = 'table' ORDER BY m.name, f.id, f.seq",
+    triggers: "SELECT tbl_name, name, sql FROM main.sqlite_schema WHERE type = 'trigger' \
+        AND name NOT LIKE 'mdb\\_capture\\_%' ESCAPE '\\' ORDER BY tbl_name, name",
+    obstacles: "SELECT name, 'virtual', NULL FROM main.sqlite_schema \
+        WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL %' ORDER BY name",
+};
+
+pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Table>, sqlx::Error> {
+    let names: Vec<(String, String)> = sqlx::query_as(
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'table' \
+         AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE 'mdb\\_%' ESCAPE '\\' ORDER BY name",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut tables = Vec::with_capacity(names.len());
+    for (name, definition) in names {
+        let rows = sqlx::query(
+            "SELECT name, type, \"notnull\", pk, hidden, dflt_value IS NOT NULL \
+             FROM pragma_table_xinfo(?) ORDER BY cid",
+        )
+        .bind(&name)
+        .fetch_all(&mut *connection)
+        .await?;
+        let numbered_by_keyword = definition.to_ascii_uppercase().contains("AUTOINCREMENT");
+        let without_rowid = definition.to_ascii_uppercase().contains("WITHOUT ROWID");
+        let keys = rows.iter().filter(|row| row.get::<i64, _>(3) > 0).count();
+        let columns = rows
+            .iter()
+            .map(|row| {
+                let data_type: String = row.get(1);
+                let key = row.get::<i64, _>(3);
+                // The only column that SQLite numbers is a lone INTEGER PRIMARY KEY: it is the rowid.
+                let is_rowid = key > 0
+                    && keys == 1
+                    && data_type.eq_ignore_ascii_case("INTEGER")
+                    && !without_rowid;
+                Column {
+                    name: row.get(0),
+                    nullability: if row.get::<i64, _>(2) != 0 || is_rowid {
+                        Nullability::NotNull
+                    } else {
+                        Nullability::Nullable
+                    },
+                    key_position: u32::try_from(key).ok().filter(|place| *place > 0),
+                    numbering: if is_rowid || (key > 0 && numbered_by_keyword) {
+                        Numbering::ByServer
+                    } else {
+                        Numbering::None
+                    },
+                    // https://sqlite.org/pragma.html#pragma_table_xinfo
+                    origin: if matches!(row.get::<i64, _>(4), 2 | 3) {
+                        Origin::Generated
+                    } else {
+                        Origin::Written
+                    },
+                    unnamed: if row.get::<i64, _>(5) != 0 {
+                        Unnamed::Default
+                    } else {
+                        Unnamed::Null
+                    },
+                    first_in: None,
+                    stored_as: None,
+                    collation: None,
+                    data_type,
+                }
+            })
+            .collect();
+        tables.push(Table { name, columns });
+    }
+    Ok(tables)
+}

@@ -1,0 +1,148 @@
+//! A customer who is to move, between schemas that tests change.
+
+use mdb_core::error::chain;
+use mdb_core::relocate::{
+    MoveError, MoveOptions, MovePlan, MoveProgress, MoveRequest, PlanError, Selection,
+};
+use mdb_core::{Gdid, Mdb};
+
+use super::Bank;
+use crate::kit::Kind;
+use crate::store::TestEngine;
+
+/// A bank with a customer at the first shard, who is to move to the second one.
+#[derive(Debug)]
+pub struct Place<DB: TestEngine> {
+    /// The bank.
+    pub bank: Bank<DB>,
+    /// Its store, opened.
+    pub mdb: Mdb,
+    /// The customer.
+    pub ids: Vec<Gdid>,
+}
+
+/// One of three: what SQLite, PostgreSQL and MariaDB call something.
+pub fn word<DB: TestEngine>(words: [&'static str; 3]) -> &'static str {
+    match DB::SERVER {
+        None => words[0],
+        Some(Kind::Postgres) => words[1],
+        Some(Kind::MariaDb) => words[2],
+    }
+}
+
+/// The type of columns of ids.
+pub fn id<DB: TestEngine>() -> &'static str {
+    word::<DB>(["BLOB", "BYTEA", "BINARY(12)"])
+}
+
+impl<DB: TestEngine> Place<DB> {
+    /// As [`Bank::start`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Bank::start`].
+    pub async fn new() -> Self {
+        let bank = Bank::<DB>::start().await;
+        let mdb = bank.open();
+        let ids = bank.customers(&mdb, 0, 1).await;
+        Self { bank, mdb, ids }
+    }
+
+    /// Runs a statement on the shard of that number, past MDB.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub async fn at(&self, number: usize, statement: &str) {
+        let ran = DB::run_at(&self.bank.url(number), &[statement.to_owned()]).await;
+        ran.unwrap_or_else(|error| panic!("{statement}: {}", chain(&error)));
+    }
+
+    /// Runs a statement on both shards.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub async fn on_both(&self, statement: &str) {
+        for number in [0, 1] {
+            self.at(number, statement).await;
+        }
+    }
+
+    /// Plans to move the customer to the second shard.
+    ///
+    /// # Errors
+    ///
+    /// As [`Relocator::plan`](mdb_core::relocate::Relocator::plan).
+    pub async fn plan(&self) -> Result<MovePlan, PlanError> {
+        self.plan_to(1).await
+    }
+
+    async fn plan_to(&self, number: usize) -> Result<MovePlan, PlanError> {
+        let selection = Selection::Briefcases(self.ids.clone());
+        let request = MoveRequest::new("user", selection, self.bank.shard(&self.mdb, number));
+        self.mdb.relocator().plan(&request).await
+    }
+
+    /// Moves the customer to the shard of that number.
+    ///
+    /// # Errors
+    ///
+    /// As [`Relocator::run`](mdb_core::relocate::Relocator::run).
+    pub async fn try_carry_to(&self, number: usize) -> Result<(), MoveError> {
+        let plan = self.plan_to(number).await?;
+        let (options, progress) = (MoveOptions::new(), MoveProgress::new());
+        self.mdb
+            .relocator()
+            .run(&plan, &options, &progress)
+            .await
+            .map(drop)
+    }
+
+    /// Moves the customer to the shard of that number.
+    ///
+    /// # Panics
+    ///
+    /// When that fails.
+    pub async fn carry_to(&self, number: usize) {
+        let moved = self.try_carry_to(number).await;
+        moved.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    }
+
+    /// One thing is in the way, about that table, with those words.
+    ///
+    /// # Panics
+    ///
+    /// When it is otherwise.
+    pub async fn refused(&self, table: &str, words: &[&str]) {
+        let refusals = match self.plan().await {
+            Err(PlanError::Refused { refusals }) => refusals,
+            other => panic!("{other:?}"),
+        };
+        let [refusal] = &refusals[..] else {
+            panic!("{refusals:?}");
+        };
+        assert_eq!(refusal.place(), format!("table `{table}`"));
+        for word in words {
+            assert!(refusal.reason().contains(word), "no `{word}`: {refusal:?}");
+        }
+    }
+
+    /// Nothing is in the way; these tables are warned of, each with a word.
+    ///
+    /// # Panics
+    ///
+    /// When it is otherwise.
+    pub async fn warned(&self, expected: &[(&str, &str)]) {
+        let plan = self
+            .plan()
+            .await
+            .unwrap_or_else(|e| panic!("{}", chain(&e)));
+        let warnings = plan.warnings();
+        assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
+        for (warning, (table, word)) in warnings.iter().zip(expected) {
+            assert_eq!(warning.place(), format!("table `{table}`"));
+            assert!(warning.reason().contains(word), "no `{word}`: {warning:?}");
+        }
+    }
+}
