@@ -31,6 +31,7 @@ mod fail;
 mod fencing;
 mod groups;
 mod journal;
+mod looking;
 mod manifest;
 mod pace;
 mod plan;

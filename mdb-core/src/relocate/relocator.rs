@@ -94,8 +94,9 @@ impl Relocator {
     ///
     /// # Errors
     ///
-    /// [`MoveError`], of the batch that stopped; those before it are done. [`resume`](Self::resume)
-    /// or [`abort`](Self::abort) the one that stopped.
+    /// [`MoveError`], of the first batch that stopped. `progress` has the
+    /// [reports](MoveProgress::take_reports) of those that are done, and names
+    /// [those that stopped](MoveProgress::unfinished): [`resume`](Self::resume) or [`abort`](Self::abort) them.
     ///
     /// # Cancel safety
     ///
@@ -208,7 +209,7 @@ impl Relocator {
     /// # Errors
     ///
     /// - [`MoveError::Unknown`]: there is no such move.
-    /// - [`MoveError::NotOwner`]: it has not stopped; its mover's lease runs out 15 s after its death.
+    /// - [`MoveError::Running`]: it has not stopped; its mover's lease runs out 15 s after its death.
     /// - [`MoveError::WrongPhase`]: it is over, or is being undone: abort it again.
     /// - Any other [`MoveError`], as [`run`](Self::run).
     ///
@@ -250,40 +251,19 @@ impl Relocator {
         if record.phase.is_over() || record.phase == MovePhase::Purging {
             return Err(MoveError::WrongPhase {
                 phase: record.phase,
-                advice: "move the briefcases back by another move",
+                advice: match record.phase {
+                    MovePhase::Aborted => "there is nothing left to do",
+                    MovePhase::Done => "move the briefcases back by another move",
+                    _ => {
+                        "it has passed its commit point: resume it, then move the briefcases back by another move"
+                    }
+                },
             });
         }
         let progress = MoveProgress::new();
         self.take_up(record, plan, options, &progress, Aim::Abort)
             .await
             .map(drop)
-    }
-
-    /// All moves that the journal has, the oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`MoveError::Catalog`], [`MoveError::Database`]: the catalog could not be asked.
-    pub async fn list(&self) -> Result<Vec<MoveRecord>, MoveError> {
-        self.journal().list().await
-    }
-
-    /// One move, by its id.
-    ///
-    /// # Errors
-    ///
-    /// [`MoveError::Unknown`], and as [`list`](Self::list).
-    pub async fn find(&self, id: &str) -> Result<MoveRecord, MoveError> {
-        self.journal().find(id).await
-    }
-
-    /// The briefcases of a move, ascending.
-    ///
-    /// # Errors
-    ///
-    /// As [`list`](Self::list).
-    pub async fn briefcases(&self, record: &MoveRecord) -> Result<Vec<Gdid>, MoveError> {
-        self.journal().briefcases(&record.id).await
     }
 
     /// How many rows the briefcases of a plan have, by source shard. Reads them all.
@@ -295,18 +275,7 @@ impl Relocator {
         plan::count_rows(&self.servers, plan).await
     }
 
-    /// The processes that do not know of the present epoch yet, with what they wait for.
-    ///
-    /// # Errors
-    ///
-    /// [`MoveError::Catalog`], [`MoveError::Database`]: the catalog could not be asked.
-    pub async fn waits_for(&self) -> Result<Vec<String>, MoveError> {
-        let epoch = self.home().epoch().await?;
-        let routers = self.home().behind(epoch).await?;
-        Ok(routers.iter().map(ToString::to_string).collect())
-    }
-
-    /// Removes what moves that are over have left on the area's shards, and names what is still
+    /// Removes what moves that are over have left on the shards of all areas, and names what is still
     /// needed. On PostgreSQL that goes also for triggers that moves have disabled, for the next ones to enable.
     ///
     /// # Errors
@@ -343,9 +312,17 @@ impl Relocator {
     ) -> Result<MoveReport, MoveError> {
         let area = self.area(&record)?;
         let owner = OwnerToken::random();
-        self.journal()
-            .take_over(record.id(), owner, options.takes_over())
-            .await?;
+        let taken = self
+            .journal()
+            .take_over(record.id(), owner, options.takes_over());
+        match taken.await {
+            Err(MoveError::NotOwner) => {
+                let alive = self.journal().find(record.id()).await?;
+                let left = alive.runs_for.unwrap_or_default();
+                return Err(MoveError::Running { left });
+            }
+            taken => taken?,
+        }
         let source = self.shard(&record, area, record.source())?;
         let run = Run::of([(source, 1)], 1);
         let job = Job {

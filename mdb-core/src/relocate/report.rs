@@ -110,11 +110,13 @@ impl MoveOptions {
         self.pause_target
     }
 
-    pub(super) fn batches_at_once(&self) -> usize {
+    /// How many batches are copied at the same time.
+    pub fn batches_at_once(&self) -> usize {
         self.parallel
     }
 
-    pub(super) fn rows_a_second(&self) -> Option<u64> {
+    /// How many rows a second are copied at the most.
+    pub fn rows_a_second(&self) -> Option<u64> {
         self.max_rows_per_second
     }
 
@@ -128,8 +130,11 @@ impl MoveOptions {
 }
 
 /// How far a run is, to be looked at while it goes on, and how to stop it.
+///
+/// It also has what came of a run that ends with an error, or whose future is dropped.
 #[derive(Debug, Default)]
 pub struct MoveProgress {
+    batches: Mutex<Batches>,
     rows: AtomicU64,
     bytes: AtomicU64,
     briefcases: AtomicU64,
@@ -138,6 +143,16 @@ pub struct MoveProgress {
     stop: AtomicBool,
     backs_off: AtomicBool,
     rate: Mutex<Option<(Instant, f64)>>,
+}
+
+/// What became of the batches of a run.
+#[derive(Debug, Default)]
+struct Batches {
+    /// How many briefcases have been taken up.
+    briefcases: usize,
+    unfinished: Vec<String>,
+    /// Those that nobody has taken yet.
+    reports: Vec<MoveReport>,
 }
 
 impl MoveProgress {
@@ -161,7 +176,42 @@ impl MoveProgress {
         self.briefcases.load(Ordering::Relaxed)
     }
 
-    /// The longest time that briefcases were fenced until now.
+    /// Takes the reports of the batches that have ended well since they were taken last: a caller may ask while the run
+    /// goes on, and gets them also when another batch fails.
+    pub fn take_reports(&self) -> Vec<MoveReport> {
+        std::mem::take(&mut self.batches().reports)
+    }
+
+    /// The ids of the moves that were taken up and have not come to their end: they are under way, or have stopped.
+    pub fn unfinished(&self) -> Vec<String> {
+        self.batches().unfinished.clone()
+    }
+
+    /// How many briefcases were taken up: the journal knows a move of each. Those of the plan that are left
+    /// have not been touched.
+    pub fn taken_up(&self) -> usize {
+        self.batches().briefcases
+    }
+
+    fn batches(&self) -> std::sync::MutexGuard<'_, Batches> {
+        self.batches
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(super) fn begins(&self, id: &str, briefcases: usize) {
+        let mut batches = self.batches();
+        batches.briefcases += briefcases;
+        batches.unfinished.push(id.to_owned());
+    }
+
+    pub(super) fn ended(&self, report: &MoveReport) {
+        let mut batches = self.batches();
+        batches.unfinished.retain(|id| *id != report.id);
+        batches.reports.push(report.clone());
+    }
+
+    /// The longest time that briefcases were fenced until now; zero before any was.
     pub fn longest_pause(&self) -> Duration {
         Duration::from_micros(self.longest_pause.load(Ordering::Relaxed))
     }

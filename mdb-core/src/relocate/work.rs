@@ -43,7 +43,8 @@ pub(super) enum Aim {
 impl Relocator {
     pub(super) async fn work(&self, job: Job<'_>, aim: Aim) -> Result<MoveReport, MoveError> {
         let journal = self.journal();
-        let (id, owner) = (job.record.id.clone(), job.owner);
+        let (id, owner, progress) = (job.record.id.clone(), job.owner, job.progress);
+        progress.begins(id.as_str(), job.ids.len());
         let watching = self.watch_load(job.source, job.options.load_limit(), job.progress);
         let working = async {
             match self.servers.config_of(job.source).engine() {
@@ -56,10 +57,13 @@ impl Relocator {
             end = working => end,
             never = watching => match never {},
         };
-        if end.is_err() {
+        match &end {
+            Ok(report) => progress.ended(report),
             // Best effort: otherwise the lease runs out by itself.
-            if let Err(error) = journal.release(&id, owner).await {
-                tracing::debug!(error = %crate::error::chain(&error), "could not give the move up");
+            Err(_) => {
+                if let Err(error) = journal.release(&id, owner).await {
+                    tracing::debug!(error = %crate::error::chain(&error), "could not give the move up");
+                }
             }
         }
         end
