@@ -38,9 +38,11 @@ impl<DB: Relocating> Batch<'_, DB> {
         self.claim().await?;
         DB::spare_checks(&mut self.pair, self.manifest).await?;
         let mut pause = Duration::ZERO;
-        let mut receipt = Vec::new();
+        let receipt: Vec<TableReceipt>;
         if self.record.phase >= MovePhase::Announced && self.is_flipped().await? {
             self.land().await?;
+            // Whoever decided the move may have kept what it verified.
+            receipt = self.record.receipt();
         } else {
             if self.record.phase < MovePhase::Announced {
                 let journal = self.journal();
@@ -74,7 +76,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         Ok(MoveReport {
             id: self.record.id().to_owned(),
             briefcases: self.ids.len(),
-            rows: receipt.iter().map(|table: &TableReceipt| table.rows).sum(),
+            rows: receipt.iter().map(|table| table.rows).sum(),
             pause,
             tables: receipt,
         })
