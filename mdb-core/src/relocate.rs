@@ -40,12 +40,16 @@ mod purge;
 mod record;
 mod relocator;
 mod report;
+mod rows;
 mod run;
 mod side;
 mod steps;
 mod verify;
 mod whereabouts;
 mod work;
+
+/// What [`Selection::Range`] is about.
+pub use mdb_gdid::RangeKey;
 
 pub use cleaning::{Leftover, LeftoverState};
 pub use error::{MoveError, PlanError, Refusal};

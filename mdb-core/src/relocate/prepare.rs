@@ -141,8 +141,7 @@ impl Relocator {
         let tables = self.servers.pool(shard).tables().await?;
         let manifest = manifest_of(&self.config.areas()[area.get()], &tables, &tables);
         Ok(manifest.map_err(|refusals| {
-            let shard = self.servers.topology().shard(shard);
-            let shard = format!("{}/{}", shard.server(), shard.database());
+            let shard = self.servers.topology().shard_place(shard);
             let refusals = refusals.iter();
             let refusals =
                 refusals.map(|r| Refusal::new(format!("{shard}, {}", r.place()), r.reason()));
