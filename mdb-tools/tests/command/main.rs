@@ -21,6 +21,7 @@ mod kit;
 mod leftovers;
 mod moves;
 mod moves_bad;
+mod moves_interrupted;
 mod moves_prepare;
 mod moves_stopped;
 mod route_live;
