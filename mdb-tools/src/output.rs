@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, SystemTime};
 
 use comfy_table::{ContentArrangement, Table, presets};
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressState, ProgressStyle};
 use mdb_core::config::Colour;
 use serde::Serialize;
 
@@ -123,11 +123,19 @@ fn shortened(mut message: String) -> String {
 /// A progress bar on standard error; invisible where that is no terminal.
 pub(crate) fn progress(total: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(total).with_finish(ProgressFinish::AndClear);
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}  {per_sec}  {eta} left")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.set_style(style);
+    bar.set_style(style("{msg} {wide_bar} {pos}/{len}  {rate}/s  {eta} left"));
     bar.set_message(what);
     bar
+}
+
+/// How a progress bar looks; `{rate}` is in whole numbers.
+pub(crate) fn style(template: &str) -> ProgressStyle {
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{:.0}", state.per_sec());
+    };
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", rate)
 }
 
 /// A moment as people read it, in UTC.

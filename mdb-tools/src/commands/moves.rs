@@ -94,7 +94,12 @@ async fn resumable(
 ) -> Result<Vec<MoveRecord>, Failure> {
     let mut records = Vec::new();
     for id in &asked.moves {
-        records.push(find(relocator, id).await?);
+        let record = find(relocator, id).await?;
+        if record.phase() == MovePhase::Aborting {
+            let stopped = advice::stopped(record.id(), record.phase());
+            return Err(Failure::Failed(stopped));
+        }
+        records.push(record);
     }
     if !asked.moves.is_empty() {
         return Ok(records);

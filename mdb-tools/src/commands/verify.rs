@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use std::sync::Mutex;
 
 use comfy_table::Table;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use mdb_core::relocate::{Fault, Leftover, LeftoverState, Misplaced, VerifyEvent, VerifyScope};
 use mdb_core::topology::{AreaIndex, ShardId};
 use mdb_core::{Gdid, Mdb};
@@ -164,8 +164,9 @@ async fn verify(
 /// How many keys there are is not known before they have been read.
 fn bar(shards: u64) -> ProgressBar {
     let bar = output::progress(shards, "verifying");
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} shards  {msg}  {elapsed}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_style(output::style(
+        "{wide_bar} {pos}/{len} shards  {msg}  {elapsed}",
+    ));
     bar
 }
 

@@ -48,6 +48,13 @@ pub(super) async fn planned(mdb: &Mdb, asked: &SelectionArguments) -> Result<Mov
             )));
         }
     }
+    let there = plan.already_there();
+    if there > 0 {
+        let are = output::are(there);
+        output::note(&format!(
+            "{there} of the briefcases {are} on the target already"
+        ));
+    }
     Ok(plan)
 }
 
@@ -82,13 +89,6 @@ pub(super) async fn plan(
             }
         })
         .collect();
-    let there = plan.already_there();
-    if there > 0 {
-        let are = output::are(there);
-        output::note(&format!(
-            "{there} of the briefcases {are} on the target already"
-        ));
-    }
     if planned.is_empty() {
         output::note("there is nothing to move");
     } else if planned.iter().all(|line| line.rows == 0) {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::ProgressBar;
 use mdb_core::relocate::{
     MoveError, MoveOptions, MovePlan, MoveProgress, MoveRecord, MoveReport, Relocator,
     TableReceipt, TakeOver,
@@ -226,13 +226,7 @@ fn in_words(report: &MoveReport) -> String {
 
 fn bar(rows: u64) -> ProgressBar {
     let bar = ProgressBar::new(rows);
-    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-        let _ = write!(out, "{:.0} rows/s", state.per_sec());
-    };
-    let style =
-        ProgressStyle::with_template("{wide_bar} {pos}/{len} rows  {rate}  {eta} left  {msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .with_key("rate", rate);
-    bar.set_style(style);
+    let template = "{wide_bar} {pos}/{len} rows  {rate} rows/s  {eta} left  {msg}";
+    bar.set_style(output::style(template));
     bar
 }
