@@ -28,6 +28,9 @@ use place::Place;
 use sqlx::{MySql, Postgres, Sqlite};
 use table::{Wanted, heading, print_disk};
 
+/// Beside so many moving briefcases one stays on each shard, where those are in use.
+const STAYING: usize = 4;
+
 fn main() {
     let wanted = Wanted::from_arguments();
     let several = tokio::runtime::Builder::new_multi_thread()
@@ -80,6 +83,12 @@ fn main() {
             if wanted.has("mariadb others") {
                 load::others(&place, "mariadb others").await;
             }
+            if wanted.has("mariadb in use") {
+                let place = Place::<MySql>::among(briefcases, briefcases / STAYING).await;
+                let peers = mariadb::peers(&place).await;
+                let dump = async |from| mariadb::dump(&place, &peers, from).await;
+                batch::against(&place, "mariadb in use / mariadb-dump", 0.8, dump).await;
+            }
         });
     }
     if wanted.has("sqlite") {
@@ -92,6 +101,11 @@ fn main() {
             }
             if wanted.has("sqlite others") {
                 load::others(&place, "sqlite others").await;
+            }
+            if wanted.has("sqlite in use") {
+                let place = Place::<Sqlite>::among(briefcases, briefcases / STAYING).await;
+                let attach = async |from| sqlite::attach(&place, from).await;
+                batch::against(&place, "sqlite in use / ATTACH", 0.5, attach).await;
             }
         });
     }

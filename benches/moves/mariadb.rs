@@ -32,6 +32,8 @@ pub(crate) async fn peers(place: &Place<MySql>) -> [String; 2] {
 
 /// `mariadb-dump` writes statements from one snapshot, `mariadb` runs them. The dump itself tells the
 /// reader not to check foreign keys.
+///
+/// The briefcases that stay at the source are copied too, those that stay at the target are there before.
 pub(crate) async fn dump(place: &Place<MySql>, peers: &[String; 2], from: usize) -> Duration {
     let (source, target) = (place.server(from), place.server(1 - from));
     let (database, peer) = (place.database(from), &peers[1 - from]);
@@ -39,6 +41,9 @@ pub(crate) async fn dump(place: &Place<MySql>, peers: &[String; 2], from: usize)
     let mut empty = vec!["SET foreign_key_checks = 0".to_owned()];
     empty.extend(names.map(|name| format!("TRUNCATE TABLE {name}")));
     MySql::run_at(&target.url(peer), &empty).await.unwrap();
+    for statements in fill::<MySql>(place.others(1 - from)) {
+        MySql::run_at(&target.url(peer), &statements).await.unwrap();
+    }
     let login = |port| format!("--no-defaults -h 127.0.0.1 -u {USER} -p{PASSWORD} -P {port}");
     let pipe = format!(
         "mariadb-dump {} --single-transaction --no-create-info --skip-triggers {database} {} | mariadb {} {peer}",
@@ -47,12 +52,13 @@ pub(crate) async fn dump(place: &Place<MySql>, peers: &[String; 2], from: usize)
         login(target.port()),
     );
     let took = shell(&pipe).await;
-    let count = "SELECT count(*) FROM item";
+    // As many stay on each side.
+    let count = "SELECT count(*) FROM account";
     assert_eq!(
         MySql::number_at(&target.url(peer), count).await.unwrap(),
-        MySql::number_at(&place.url(from), count).await.unwrap()
+        MySql::number_at(&place.url(from), count).await.unwrap() + place.others(0).len() as i64
     );
-    took
+    place.share_of_moving(took)
 }
 
 /// One briefcase at a time, from the announcement to the purge, against its rows selected and inserted

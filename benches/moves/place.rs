@@ -21,12 +21,19 @@ pub(crate) struct Place<DB: TestEngine> {
     servers: Vec<Server>,
     mover: Mdb,
     ids: Vec<Gdid>,
+    /// What stays on each shard.
+    others: [Vec<Gdid>; 2],
     engine: PhantomData<fn() -> DB>,
 }
 
 impl<DB: TestEngine> Place<DB> {
-    /// Fills the first shard with so many briefcases.
+    /// Fills the first shard with so many briefcases, and the second with none.
     pub(crate) async fn start(briefcases: usize) -> Self {
+        Self::among(briefcases, 0).await
+    }
+
+    /// The same, where each shard has so many other briefcases, whose ids are between those of the moving ones.
+    pub(crate) async fn among(briefcases: usize, others: usize) -> Self {
         let mut servers = Vec::new();
         if let Some(kind) = DB::SERVER {
             for _ in 0..2 {
@@ -44,10 +51,14 @@ impl<DB: TestEngine> Place<DB> {
             report.unwrap_or_else(|error| panic!("shard {shard}: {}", chain(&error)));
         }
         let area: Area<DB> = mover.area("user").unwrap();
-        let first = area.shards()[0].id();
-        let ids = (1..).map(|counter| Gdid::new(0, 0, counter).unwrap());
-        let ids = ids.filter(|id| area.route(*id).is_ok_and(|route| route.shard_id() == first));
-        let ids = ids.take(briefcases).collect();
+        let [mut ids, theirs] = [0, 1].map(|number| {
+            let shard = area.shards()[number].id();
+            let ids = (1..).map(|counter| Gdid::new(0, 0, counter).unwrap());
+            let ids = ids.filter(|id| area.route(*id).is_ok_and(|route| route.shard_id() == shard));
+            ids.take(briefcases + others).collect::<Vec<_>>()
+        });
+        let others = [spread(&ids, others), spread(&theirs, others)];
+        ids.retain(|id| !others[0].contains(id));
         let place = Self {
             text,
             directory,
@@ -55,6 +66,7 @@ impl<DB: TestEngine> Place<DB> {
             servers,
             mover,
             ids,
+            others,
             engine: PhantomData,
         };
         place.prepare_logs().await;
@@ -63,8 +75,14 @@ impl<DB: TestEngine> Place<DB> {
                 .await
                 .unwrap();
         }
-        for statements in data::fill::<DB>(&place.ids) {
-            DB::run_at(&place.url(0), &statements).await.unwrap();
+        for (number, ids) in [
+            (0, &place.ids),
+            (0, &place.others[0]),
+            (1, &place.others[1]),
+        ] {
+            for statements in data::fill::<DB>(ids) {
+                DB::run_at(&place.url(number), &statements).await.unwrap();
+            }
         }
         place.settle().await;
         place
@@ -120,9 +138,20 @@ impl<DB: TestEngine> Place<DB> {
         mdb
     }
 
-    /// All briefcases.
+    /// All briefcases that move.
     pub(crate) fn ids(&self) -> &[Gdid] {
         &self.ids
+    }
+
+    /// The briefcases that stay on the shard of that number.
+    pub(crate) fn others(&self, number: usize) -> &[Gdid] {
+        &self.others[number]
+    }
+
+    /// What is left of a time in which the source's other briefcases were copied too.
+    pub(crate) fn share_of_moving(&self, took: Duration) -> Duration {
+        let (moving, all) = (self.ids.len(), self.ids.len() + self.others[0].len());
+        took.mul_f64(moving as f64 / all as f64)
     }
 
     /// The directory of SQLite's files.
@@ -216,6 +245,13 @@ impl<DB: TestEngine> Place<DB> {
             }
         }
     }
+}
+
+/// So many of the ids, at equal distances.
+fn spread(ids: &[Gdid], count: usize) -> Vec<Gdid> {
+    (0..count)
+        .map(|place| ids[(2 * place + 1) * ids.len() / (2 * count)])
+        .collect()
 }
 
 /// Who may write checkpoints; lets itself in by the server's own socket.

@@ -6,11 +6,12 @@ use mdb_tests::store::TestEngine;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor, Sqlite};
 
-use crate::data::{TABLES, create};
+use crate::data::{TABLES, create, fill};
 use crate::place::Place;
 
 /// The source attached to a new file, into which everything is inserted in one transaction: foreign
-/// keys on, durable as MDB's connections.
+/// keys on, durable as MDB's connections. The briefcases that stay at the source are copied too, those that stay at
+/// the target are there before.
 pub(crate) async fn attach(place: &Place<Sqlite>, from: usize) -> Duration {
     let directory = tempfile::tempdir_in(place.directory()).unwrap();
     let options = SqliteConnectOptions::new()
@@ -21,6 +22,9 @@ pub(crate) async fn attach(place: &Place<Sqlite>, from: usize) -> Duration {
         .synchronous(SqliteSynchronous::Full);
     let mut target = options.connect().await.unwrap();
     for statement in create::<Sqlite>() {
+        target.execute(statement.as_str()).await.unwrap();
+    }
+    for statement in fill::<Sqlite>(place.others(1 - from)).flatten() {
         target.execute(statement.as_str()).await.unwrap();
     }
     let source = place.url(from);
@@ -38,10 +42,12 @@ pub(crate) async fn attach(place: &Place<Sqlite>, from: usize) -> Duration {
     }
     target.execute("COMMIT").await.unwrap();
     let took = started.elapsed();
-    let count = "SELECT count(*) FROM main.item";
+    let count = "SELECT count(*) FROM main.account";
     let copied = Sqlite::number(&mut target, count).await.unwrap();
-    let there = Sqlite::number(&mut target, "SELECT count(*) FROM source.item");
-    assert_eq!(copied, there.await.unwrap());
+    let there = Sqlite::number(&mut target, "SELECT count(*) FROM source.account");
+    // As many stay on each side.
+    let held = place.others(0).len() as i64;
+    assert_eq!(copied, there.await.unwrap() + held);
     target.close().await.unwrap();
-    took
+    place.share_of_moving(took)
 }

@@ -33,6 +33,8 @@ enum Verdict {
     Coming { by: String },
     /// This process knows too little to be served here.
     Outdated { least: Epoch },
+    /// The transaction saw something else than what holds by now.
+    Changing,
 }
 
 /// Looks at the fence of `id`, inside a transaction.
@@ -93,7 +95,11 @@ pub(crate) async fn begin<DB: Engine>(
             .pool(operation.shard())?
             .knowing(operation.epoch().get());
         let transaction = pool.begin(options).await?;
-        transaction.accompany(Arc::new(Direct { operation, id }));
+        transaction.accompany(Arc::new(Direct {
+            operation,
+            id,
+            apart: is_snapshot::<DB>(options).then_some(pool),
+        }));
         return Ok(transaction);
     }
     let began = Instant::now();
@@ -109,10 +115,12 @@ pub(crate) async fn begin<DB: Engine>(
         let verdict = transaction
             .own(async |connection| look::<DB>(connection, id, epoch).await)
             .await?;
-        if is_snapshot::<DB>(options) && look_apart(pool, id, epoch).await? != verdict {
-            transaction.rollback().await?;
-            continue;
-        }
+        let verdict = if is_snapshot::<DB>(options) && look_apart(pool, id, epoch).await? != verdict
+        {
+            Verdict::Changing
+        } else {
+            verdict
+        };
         match verdict {
             Verdict::Here => {
                 transaction.accompany(Arc::new(Guarded {
@@ -128,14 +136,13 @@ pub(crate) async fn begin<DB: Engine>(
                     came_by = Some(by);
                     continue;
                 }
-                (hops, came_by) = (0, None);
             }
             Verdict::Coming { by } if came_by.as_ref() == Some(&by) => {
                 transaction.rollback().await?;
                 land(area, shard, id, &by).await?;
                 continue;
             }
-            Verdict::Coming { .. } => transaction.rollback().await?,
+            Verdict::Coming { .. } | Verdict::Changing => transaction.rollback().await?,
             Verdict::Wait => {
                 transaction.rollback().await?;
                 // By reading alone, so that those who wait don't keep the mover from going on.
@@ -162,11 +169,10 @@ pub(crate) async fn begin<DB: Engine>(
             return Err(TransactionError::Moving { id, waited }.into_sqlx());
         }
         waits.wait().await;
-        // What is known may have changed meanwhile.
+        // What is known may have changed meanwhile. Where the briefcase was followed to then counts no more: what tells
+        // that a shard was left since is being outdated there, and who knows this much is not.
         operation = area.enter(id)?;
-        if came_by.is_none() {
-            shard = operation.shard();
-        }
+        (shard, came_by, hops) = (operation.shard(), None, 0);
     }
 }
 
@@ -238,12 +244,14 @@ pub(crate) async fn confirm<DB: Engine>(
 }
 
 /// A transaction that went straight to the shard.
-struct Direct {
+struct Direct<DB: Engine> {
     operation: Operation,
     id: Gdid,
+    /// Where to look at the fence if the transaction reads a snapshot that is older.
+    apart: Option<ShardPool<DB>>,
 }
 
-impl<DB: Engine> Companion<DB> for Direct {
+impl<DB: Engine> Companion<DB> for Direct<DB> {
     fn is_certain(&self) -> bool {
         self.operation.was_in_time()
     }
@@ -253,7 +261,15 @@ impl<DB: Engine> Companion<DB> for Direct {
         connection: &'c mut DB::Connection,
     ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
         Box::pin(async move {
-            match look::<DB>(connection, self.id, self.operation.epoch()).await? {
+            let (id, epoch) = (self.id, self.operation.epoch());
+            let verdict = match &self.apart {
+                None => look::<DB>(connection, id, epoch).await?,
+                Some(pool) => {
+                    DB::keep_fence(connection, id).await?;
+                    look_apart(pool, id, epoch).await?
+                }
+            };
+            match verdict {
                 Verdict::Here => Ok(()),
                 _ => Err(TransactionError::Outdated { id: self.id }.into_sqlx()),
             }

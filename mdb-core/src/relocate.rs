@@ -98,12 +98,14 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 //! ```
 
+mod announce;
 mod batch;
 mod cleaning;
 mod comparing;
 mod error;
 mod fail;
 mod fencing;
+mod gone;
 mod groups;
 mod journal;
 mod looking;

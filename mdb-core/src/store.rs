@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::relocate::Relocator;
 use crate::routing::Router;
 use crate::sequence::{Sequences, StoreSequence};
-use crate::servers::{AcquireError, InitError, InitReport, Servers, init_shard};
+use crate::servers::{AcquireError, InitCentral, InitError, InitReport, Servers, init_shard};
 use crate::topology::{ShardId, Topology, TopologyError};
 
 /// An open store. Cheap to clone; its pools close when the last clone and handle are gone.
@@ -260,7 +260,25 @@ impl Mdb {
     ///
     /// [`InitError`].
     pub async fn init_shard(&self, shard: ShardId) -> Result<InitReport, InitError> {
-        init_shard(&self.inner.servers, shard).await
+        self.init_shard_with(shard, InitCentral::Keep).await
+    }
+
+    /// The same, which may begin with a new CENTRAL where the old one is lost for good, with no backup.
+    ///
+    /// Nothing is known then of ids that were issued, of addresses, and of briefcases that were moved. Before
+    /// anybody takes ids again, counts have to be raised above all that were issued: `mdb gdid floor`. Rows that are not
+    /// where the rule has them are found by [`Relocator::verify`](crate::relocate::Relocator::verify).
+    ///
+    /// # Errors
+    ///
+    /// [`InitError`].
+    pub async fn init_shard_with(
+        &self,
+        shard: ShardId,
+        central: InitCentral,
+    ) -> Result<InitReport, InitError> {
+        let areas = self.inner.config.areas();
+        init_shard(&self.inner.servers, areas, shard, central).await
     }
 
     /// The topology.

@@ -91,7 +91,15 @@ pub(crate) enum Command {
     /// administrator is printed. Tables of your own are yours to create.
     ///
     /// JSON: {"shard","area","server","database","outcome"}; outcome is created, stamped or unchanged.
-    Init,
+    Init {
+        /// Begin with an empty CENTRAL although the store is in use, because the old one is lost and has no backup
+        ///
+        /// Ids begin anew then, addresses are unknown, and briefcases that were moved are not found. Raise the counts
+        /// above all ids that were issued (`mdb gdid floor`) before anybody takes new ones; `mdb verify` says which
+        /// rows are elsewhere.
+        #[arg(long)]
+        new_central: bool,
+    },
 
     /// Look for what is wrong: configuration, servers, stamps, clocks, tables
     ///

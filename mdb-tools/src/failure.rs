@@ -193,6 +193,10 @@ impl From<MoveError> for Failure {
                 "{}; `--force` takes it over at once: whoever runs it can do nothing more then",
                 chain(&error)
             )),
+            MoveError::InMotion { ref by, .. } => Self::Failed(format!(
+                "{}; `mdb move status {by}` says how",
+                chain(&error)
+            )),
             error => {
                 let unreachable = driver_error(&error).is_some_and(is_unreachable)
                     || matches!(&error, MoveError::Acquire(source) if source.is_unreachable());

@@ -84,6 +84,19 @@ impl<DB: TestEngine> Bank<DB> {
     ///
     /// When a server does not start or a shard can't be made ready.
     pub async fn start() -> Self {
+        Self::on(Self::shared_servers().await, "").await
+    }
+
+    /// The same with a third shard, on the second server, which is nobody's home by the rule.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub async fn with_third() -> Self {
+        Self::on(Self::shared_servers().await, configuration::THIRD).await
+    }
+
+    async fn shared_servers() -> Vec<Host> {
         let mut servers = Vec::new();
         for number in 0..2 {
             if let Some(kind) = DB::SERVER {
@@ -91,7 +104,7 @@ impl<DB: TestEngine> Bank<DB> {
                 servers.push(Host::Shared(server.expect("the server starts")));
             }
         }
-        Self::on(servers).await
+        servers
     }
 
     /// A bank on three servers of its own, to be stalled and killed: the two shards' and the catalog's.
@@ -107,10 +120,10 @@ impl<DB: TestEngine> Bank<DB> {
                 servers.push(Host::Own(Box::new(server.expect("the server starts"))));
             }
         }
-        Self::on(servers).await
+        Self::on(servers, "").await
     }
 
-    async fn on(servers: Vec<Host>) -> Self {
+    async fn on(servers: Vec<Host>, more: &str) -> Self {
         let urls: Vec<String> = match DB::SERVER {
             None => ["sqlite:east", "sqlite:west", "sqlite:catalog"]
                 .map(str::to_owned)
@@ -119,7 +132,7 @@ impl<DB: TestEngine> Bank<DB> {
         };
         let prefix = unique("bank");
         let bank = Self {
-            text: configuration::text(&prefix, &urls),
+            text: configuration::text(&prefix, &urls, more),
             directory: temp_dir().expect("there is room for a directory"),
             prefix,
             servers,
@@ -195,7 +208,7 @@ impl<DB: TestEngine> Bank<DB> {
         Mdb::from_config(config).expect("the areas fit together")
     }
 
-    /// The shard on the first (0) or second (1) server.
+    /// The shard on the first (0) or second (1) server, or the third one (2).
     ///
     /// # Panics
     ///
@@ -267,13 +280,25 @@ impl<DB: TestEngine> Bank<DB> {
         let database = format!("{}_{number}", self.prefix);
         match DB::SERVER {
             None => {
-                let server = ["east", "west"][number];
+                let server = ["east", "west", "west"][number];
                 format!(
                     "sqlite:{}/{server}/{database}.db",
                     self.directory().display()
                 )
             }
-            Some(_) => self.servers[number].url(&database),
+            Some(_) => self.servers[number.min(1)].url(&database),
+        }
+    }
+
+    /// The URL of the catalog's home.
+    pub fn catalog_url(&self) -> String {
+        let database = format!("{}_central", self.prefix);
+        match self.servers.get(2).or(self.servers.first()) {
+            None => format!(
+                "sqlite:{}/catalog/{database}.db",
+                self.directory().display()
+            ),
+            Some(server) => server.url(&database),
         }
     }
 

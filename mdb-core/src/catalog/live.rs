@@ -70,6 +70,10 @@ impl Snapshot {
         &self.state.motions
     }
 
+    pub(super) fn state(&self) -> &RelocationState {
+        &self.state
+    }
+
     /// How many operations that began by this snapshot run on `shard`.
     pub(super) fn running(&self, shard: ShardId) -> &AtomicUsize {
         &self.running[shard.get() as usize]

@@ -49,6 +49,23 @@ impl RelocationRow {
         })
     }
 
+    /// Whether it says what was not so in `epoch`.
+    pub(super) fn is_later_than(&self, epoch: Epoch) -> bool {
+        self.epoch > epoch
+    }
+
+    /// The shards that the briefcase has left by it: where it came from last, and where it was taken to be before.
+    pub(super) fn left(
+        &self,
+        topology: &Topology,
+        before: &RelocationState,
+    ) -> impl Iterator<Item = ShardId> {
+        let area = topology.area_index(&self.area);
+        let source = area.and_then(|area| topology.shard_named(area, &self.source));
+        let home = area.and_then(|area| before.route(area, self.id).ok());
+        source.into_iter().chain(home.map(|route| route.shard_id()))
+    }
+
     /// Whether it is the row that says how complete a copy is.
     pub(super) fn is_mark(&self) -> bool {
         self.area.is_empty()

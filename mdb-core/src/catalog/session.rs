@@ -1,5 +1,6 @@
 //! This process' registration at the catalog's home.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use super::home::{Home, HomeError};
 use super::live::{Epoch, LiveRouter};
 use super::relocation::KnownRelocations;
 use crate::servers::{Servers, WeakServers};
-use crate::topology::Topology;
+use crate::topology::{ShardId, Topology};
 
 /// For how long a router asks to be waited for.
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
@@ -55,6 +56,8 @@ impl Session {
             topology: Arc::clone(servers.topology()),
             router: servers.application().to_owned(),
             acknowledged: Epoch::START,
+            left: BTreeSet::new(),
+            was_granted: false,
             renewed: None,
             relocations: KnownRelocations::default(),
             tell,
@@ -94,6 +97,10 @@ struct Keeper {
     topology: Arc<Topology>,
     router: String,
     acknowledged: Epoch,
+    /// Shards that briefcases have left, or are leaving, by what was learned since the last acknowledgement.
+    left: BTreeSet<ShardId>,
+    /// Whether there was a lease at any time.
+    was_granted: bool,
     /// When the lease was last asked for.
     renewed: Option<Instant>,
     relocations: KnownRelocations,
@@ -158,6 +165,7 @@ impl Keeper {
         {
             self.acknowledged = reached;
             self.renewed = Some(asked);
+            self.was_granted = true;
             live.grant(Some(asked + RELIED_ON));
         } else {
             tracing::warn!(
@@ -187,6 +195,7 @@ impl Keeper {
         {
             self.acknowledged = reached;
             self.renewed = Some(asked);
+            self.was_granted = true;
             live.grant(Some(asked + RELIED_ON));
         }
         Ok(())
@@ -194,14 +203,17 @@ impl Keeper {
 
     /// How far everything that runs here knows: up to the present epoch, unless something older runs
     /// on a shard that briefcases are leaving.
-    fn reached(&self, live: &LiveRouter) -> (Epoch, Option<String>) {
+    ///
+    /// A whole move may have passed while the catalog could not be asked: what began before it goes on where nothing is
+    /// in motion any more.
+    fn reached(&mut self, live: &LiveRouter) -> (Epoch, Option<String>) {
         let snapshot = live.snapshot();
-        let busy = snapshot
-            .motions()
-            .values()
-            .find(|source| live.is_running_before(**source));
-        match busy {
-            None => (snapshot.epoch(), None),
+        let mut sources = snapshot.motions().values().chain(&self.left).copied();
+        match sources.find(|source| live.is_running_before(*source)) {
+            None => {
+                self.left.clear();
+                (snapshot.epoch(), None)
+            }
             Some(shard) => (
                 self.acknowledged,
                 Some(format!("operations on shard {shard}")),
@@ -216,12 +228,27 @@ impl Keeper {
         home: Home<'_>,
         epoch: Epoch,
     ) -> Result<(), HomeError> {
-        let known = live.snapshot().epoch();
+        let before = live.snapshot();
+        let known = before.epoch();
         // A catalog that was restored from a backup has an earlier epoch.
-        if self.renewed.is_none() || epoch < known {
-            self.relocations = KnownRelocations::of(home.relocations().await?);
+        let is_restored = epoch < known;
+        let is_anew = self.renewed.is_none() || is_restored;
+        let rows = if is_anew {
+            home.relocations().await?
         } else {
-            self.relocations.learn(home.relocations_since(known).await?);
+            home.relocations_since(known).await?
+        };
+        // Before the first lease nothing goes straight to a shard.
+        if self.was_granted {
+            let later = rows.iter();
+            let later = later.filter(|row| is_restored || row.is_later_than(known));
+            let left = later.flat_map(|row| row.left(&self.topology, before.state()));
+            self.left.extend(left);
+        }
+        if is_anew {
+            self.relocations = KnownRelocations::of(rows);
+        } else {
+            self.relocations.learn(rows);
         }
         live.change(epoch, self.relocations.state(&self.topology));
         Ok(())

@@ -16,12 +16,16 @@ use mdb_gdid::Gdid;
 
 use super::Engine;
 
-pub(crate) use installed::{Installed, TriggerState};
+pub(crate) use fence::FenceState;
+pub(crate) use installed::{Installed, TriggerState, others_rely};
+pub(crate) use locked::{ADVISORY_CLASS, ADVISORY_SLOTS, advisory_key, stripe};
 use manifest::joined;
 pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable};
 pub(crate) use mover::{MoveId, OwnerToken};
 #[cfg(test)]
-pub(crate) use neighbours::{check_delete_all, check_neighbours};
+pub(crate) use neighbours::{check_delete_all, check_forget_some, check_neighbours};
+#[cfg(test)]
+pub(crate) use others::check_other_tables;
 #[cfg(test)]
 pub(crate) use pacing::{Unhurried, checked_copy};
 pub(crate) use reference::Reference;
@@ -33,12 +37,16 @@ pub(crate) use taken::checked_round;
 pub(crate) use taken::{QUERIES_AT_ONCE, Taken, Touched, changed};
 pub(crate) use turn::{COUNT_FLIP, Turn, take};
 
+mod fence;
 mod installed;
+mod locked;
 mod manifest;
 mod mover;
 mod mysql;
 #[cfg(test)]
 mod neighbours;
+#[cfg(test)]
+mod others;
 #[cfg(test)]
 mod pacing;
 mod postgres;
@@ -49,54 +57,6 @@ mod sqlite;
 mod summing;
 mod taken;
 mod turn;
-
-/// The row of `mdb_stripe` that stands for a briefcase: the last byte of its id.
-pub(crate) fn stripe(id: Gdid) -> i64 {
-    let [.., last] = id.to_bytes();
-    i64::from(last)
-}
-
-/// The first number of PostgreSQL's advisory locks that are MDB's.
-pub(crate) const ADVISORY_CLASS: i32 = 0x6d64_6200;
-
-/// How many advisory locks stand for all briefcases. A transaction that writes a hundred thousand
-/// briefcases must not fill the server's lock table, which has room for some 7,000 as it comes.
-pub(crate) const ADVISORY_SLOTS: i32 = 4_096;
-
-/// The two numbers of PostgreSQL's advisory lock that stands for a briefcase: one that is MDB's own,
-/// and the last bits of the id.
-pub(crate) fn advisory_key(id: Gdid) -> [i32; 2] {
-    let [.., a, b] = id.to_bytes();
-    [
-        ADVISORY_CLASS,
-        i32::from(u16::from_be_bytes([a, b])) % ADVISORY_SLOTS,
-    ]
-}
-
-/// What holds for a briefcase on a shard; the number in `mdb_fence`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FenceState {
-    /// Its changes are recorded.
-    Capturing = 1,
-    /// Nobody may use it here until the deadline; afterwards it counts as capturing.
-    Fenced = 2,
-    /// It has gone; the row says where.
-    Moved = 3,
-    /// It is being copied to here, and is not to be used yet.
-    Receiving = 4,
-}
-
-impl FenceState {
-    pub(crate) fn stored(number: i64) -> Option<Self> {
-        match number {
-            1 => Some(Self::Capturing),
-            2 => Some(Self::Fenced),
-            3 => Some(Self::Moved),
-            4 => Some(Self::Receiving),
-            _ => None,
-        }
-    }
-}
 
 /// A connection to the source and one to the target of a move.
 pub(crate) struct Pair<DB: Engine> {
@@ -118,6 +78,9 @@ pub(crate) enum StepError {
     /// A lock could not be had in the time that was allowed; nothing was changed.
     #[error("others hold locks that the move needs")]
     Busy,
+    /// Another move relies on triggers and change tables that are not what this one needs.
+    #[error("another move relies on other triggers")]
+    OtherTables,
 }
 
 /// How much was copied or applied.
@@ -178,6 +141,14 @@ pub(crate) trait Relocating: Engine {
     /// Follows a table in `FROM`: by which index it is to be read, where the engine may not see that by itself.
     fn by_index(_: &MovedTable) -> String {
         String::new()
+    }
+
+    /// Sets a mover's new session up: it reads all rows, and as text the same on both shards, or fails, whatever the
+    /// server or the user's URL has set.
+    fn begin_session(
+        _: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        std::future::ready(Ok(()))
     }
 
     /// Inside a transaction: waits for nobody longer than `limit` from now on in it, and lets it
@@ -260,10 +231,12 @@ pub(crate) trait Relocating: Engine {
     /// differ from what this version would create, table by table, each in a transaction of its
     /// own in which no lock is waited for or held longer than `limit`.
     ///
-    /// [`StepError::Busy`] when a table stayed busy; what was created stays, call again.
+    /// [`StepError::Busy`] when a table stayed busy; what was created stays, call again. [`StepError::OtherTables`] when
+    /// something differs while there are fences of other moves than `by`, which rely on it; none is by nobody's move.
     fn arm(
         connection: &mut Self::Connection,
         manifest: &Manifest,
+        by: Option<&MoveId>,
         limit: Duration,
     ) -> impl Future<Output = Result<(), StepError>> + Send;
 
@@ -341,6 +314,15 @@ pub(crate) trait Relocating: Engine {
         connection: &mut Self::Connection,
         manifest: &Manifest,
         id: &MoveId,
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+
+    /// Inside a transaction in which the owner was checked: removes at most `limit` of the move's changes that are recorded
+    /// of a table. Returns how many; fewer than `limit` only when no others are left but those that are just being made.
+    fn forget_some(
+        connection: &mut Self::Connection,
+        table: &MovedTable,
+        id: &MoveId,
+        limit: u32,
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
 
     /// Count and checksum of the rows of the move's briefcases in each span, table by table in the

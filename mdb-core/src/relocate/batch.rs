@@ -15,6 +15,7 @@ use crate::catalog::Home;
 use crate::config::Capture;
 use crate::engine::relocating::{Manifest, OwnerToken, Pair, Relocating, Side, Span, StepError};
 use crate::engine::{Access, ErrorClass, Lanes, Target, Value};
+use crate::routing::AreaRouter;
 use crate::servers::{Servers, ShardPool};
 use crate::topology::ShardId;
 
@@ -39,6 +40,8 @@ pub(super) struct Batch<'m, DB: Relocating> {
     pub(super) capture: Capture,
     pub(super) pair: Pair<DB>,
     pub(super) source: ShardId,
+    /// Where briefcases are that were never moved.
+    pub(super) rule: &'m AreaRouter,
     pub(super) run: &'m Run,
     /// Until it is copied.
     pub(super) turn: Option<SemaphorePermit<'m>>,
@@ -57,10 +60,15 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
         self.journal()
             .enter(&self.record.id, self.owner, phase)
             .await?;
+        self.entered(phase);
+        Ok(())
+    }
+
+    /// The journal has taken down that this phase begins.
+    pub(super) fn entered(&mut self, phase: MovePhase) {
         self.record.phase = phase;
         self.progress.set_phase(phase);
         tracing::debug!(id = self.record.id(), %phase, "the move goes on");
-        Ok(())
     }
 
     pub(super) fn keep_going(&self) -> Result<(), MoveError> {
@@ -98,15 +106,27 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
         }
     }
 
-    /// Makes this process the one whose transactions count on both shards.
+    /// Makes this process the one whose transactions count on both shards, if it is still the journal's.
     pub(super) async fn claim(&mut self) -> Result<(), MoveError> {
+        self.mark_sides().await?;
+        let kept = self.journal().keep(&self.record.id, self.owner).await;
+        self.unmark_unless_kept(kept).await
+    }
+
+    /// The first half of [`claim`](Self::claim): the journal's next word says whether the marks may stay.
+    pub(super) async fn mark_sides(&mut self) -> Result<(), MoveError> {
         let [mut source, mut target] = self.sides();
         // Both to their end: a transaction must not be left halfway.
         let (there, here) = tokio::join!(target.claim(), source.claim());
-        there.and(here)?;
-        // Whoever takes a move over writes the journal first. One that slept before it came here may
-        // have lost the move meanwhile.
-        let kept = self.journal().keep(&self.record.id, self.owner).await;
+        there.and(here)
+    }
+
+    /// Whoever takes a move over writes the journal first. One that slept before it marked the sides may have lost the
+    /// move meanwhile.
+    pub(super) async fn unmark_unless_kept<T>(
+        &mut self,
+        kept: Result<T, MoveError>,
+    ) -> Result<T, MoveError> {
         if matches!(kept, Err(MoveError::NotOwner)) {
             let [mut source, mut target] = self.sides();
             let (there, here) = tokio::join!(target.unclaim(), source.unclaim());
@@ -171,7 +191,9 @@ pub(super) async fn open<DB: Relocating>(
     spec.application = "mdb-mover";
     spec.statement_timeout = STATEMENT_LIMIT;
     spec.busy_timeout = LOCK_LIMIT;
-    Ok(source.connect_checked::<DB>(&spec).await?)
+    let mut connection = source.connect_checked::<DB>(&spec).await?;
+    DB::begin_session(&mut connection).await?;
+    Ok(connection)
 }
 
 /// Tries again for some time, with growing pauses.

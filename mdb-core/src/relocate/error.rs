@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use mdb_gdid::Gdid;
+
 use crate::engine::relocating::{Relocating, StepError};
 use crate::servers::{AcquireError, is_transient};
 
@@ -133,10 +135,28 @@ pub enum MoveError {
         /// For how long the move can't be taken from it, should it be dead.
         left: Duration,
     },
-    /// One of the briefcases is being moved by another move.
+    /// A briefcase is being moved by another move.
     #[error(
-        "one of the briefcases is in motion already, or has changed its place since the plan was made"
+        "briefcase {id} is being moved already, by move {by}: wait for that, or resume or abort it"
     )]
+    InMotion {
+        /// The briefcase.
+        id: Gdid,
+        /// The other move.
+        by: String,
+    },
+    /// A briefcase has gone elsewhere since the plan was made.
+    #[error("briefcase {id} is on shard {home} by now, not on {planned}: plan the move again")]
+    Displaced {
+        /// The briefcase.
+        id: Gdid,
+        /// Where it is.
+        home: String,
+        /// Where the plan has it.
+        planned: String,
+    },
+    /// Fences of another move stand where the briefcases are, or where they go.
+    #[error("another move's fences are in the way: see `mdb check`")]
     Conflict,
     /// Rows of the briefcases are on the target already.
     #[error(
@@ -151,6 +171,12 @@ pub enum MoveError {
         "another briefcase at the target has a key or unique value of the briefcases: abort the move, change the value on one of the two, and move again"
     )]
     Taken(#[source] sqlx::Error),
+    /// Another move records changes on one of the shards by triggers that this one would have to replace.
+    #[error(
+        "another move is under way on one of the shards, with other tables or another version of MDB: \
+         let it end as it began, or abort it"
+    )]
+    OtherTables,
     /// The plan could not be made again.
     #[error("the move can't be planned again")]
     Plan(#[from] PlanError),
@@ -201,6 +227,14 @@ pub enum MoveError {
 }
 
 impl MoveError {
+    /// Whether what is asked for can't be done as things are, and nothing was copied for it.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::InMotion { .. } | Self::Displaced { .. } | Self::Conflict | Self::Strays { .. }
+        )
+    }
+
     /// Whether resuming the move may succeed later with no change by a person.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -215,9 +249,12 @@ impl MoveError {
             Self::Plan(error) => error.is_transient(),
             Self::Unknown { .. }
             | Self::NotOwner
+            | Self::InMotion { .. }
+            | Self::Displaced { .. }
             | Self::Conflict
             | Self::Strays { .. }
             | Self::Taken(_)
+            | Self::OtherTables
             | Self::Mismatch { .. }
             | Self::WrongPhase { .. } => false,
         }
@@ -253,6 +290,7 @@ impl Trouble {
         match error {
             StepError::Busy => Self::Busy,
             StepError::NotOwner => Self::Failed(MoveError::NotOwner),
+            StepError::OtherTables => Self::Failed(MoveError::OtherTables),
             // A conflict with another transaction, not a lost connection.
             StepError::Database(error)
                 if is_transient::<DB>(&error)

@@ -7,6 +7,7 @@ use super::error::{MoveError, Trouble};
 use super::fail::pass;
 use super::record::MovePhase;
 use super::report::TableReceipt;
+use super::side::forget_mover;
 use crate::engine::Value;
 use crate::engine::relocating::{
     COUNT_FLIP, Relocating, Side, Span, StepError, TableSum, Turn, take,
@@ -25,8 +26,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         let mut copies = 1;
         loop {
             self.catch_up().await?;
-            self.enter(MovePhase::Flipping).await?;
-            let mut verified = self.verify_beforehand().await?;
+            let mut verified = self.verify_and_enter_flipping().await?;
             self.verify_again(&mut verified).await?;
             let fenced_at = Instant::now();
             match self.fence().await {
@@ -59,6 +59,18 @@ impl<DB: Relocating> Batch<'_, DB> {
                 },
             }
         }
+    }
+
+    /// Verifies what there is before the fence, while the journal takes its word for that.
+    async fn verify_and_enter_flipping(&mut self) -> Result<Vec<(Span, Vec<TableSum>)>, MoveError> {
+        let (journal, id, owner) = (self.journal(), self.record.id.clone(), self.owner);
+        self.keep_going()?;
+        self.progress.set_phase(MovePhase::Flipping);
+        let entering = journal.enter(&id, owner, MovePhase::Flipping);
+        let (entered, verified) = tokio::join!(entering, self.verify_beforehand());
+        entered?;
+        self.entered(MovePhase::Flipping);
+        verified
     }
 
     /// Waits, not for long, until nobody uses the briefcases, and lets nobody use them until the
@@ -164,15 +176,17 @@ impl<DB: Relocating> Batch<'_, DB> {
             .collect()
     }
 
-    /// Completes the arrival at the target: what the source has decided, holds there too.
+    /// Completes the arrival at the target: what the source has decided, holds there too. That is the move's last work
+    /// there, so its mark goes along.
     pub(super) async fn land(&mut self) -> Result<(), MoveError> {
-        let id = Value::from(&self.record.id);
+        let move_id = &self.record.id.clone();
+        let id = Value::from(move_id);
         self.side(Side::Target)
             .owned_patiently("open the target", async |connection| {
                 let arrive = "DELETE FROM mdb_fence WHERE move = ? AND state = 4";
                 DB::execute_own(connection, arrive, std::slice::from_ref(&id)).await?;
                 DB::execute_own(connection, COUNT_FLIP, &[]).await?;
-                Ok(())
+                forget_mover::<DB>(connection, move_id).await
             })
             .await?;
         self.side(Side::Source)

@@ -1,6 +1,6 @@
 //! The journal of moves, in the catalog.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mdb_gdid::Gdid;
@@ -30,6 +30,10 @@ const COLUMNS: &str =
 impl<'s> Journal<'s> {
     pub(super) fn new(home: Home<'s>) -> Self {
         Self { home }
+    }
+
+    pub(super) fn home(self) -> Home<'s> {
+        self.home
     }
 
     fn lease() -> Value {
@@ -81,7 +85,7 @@ impl<'s> Journal<'s> {
         self.owned(&[self.phase_step(id, owner, phase)]).await
     }
 
-    fn phase_step(self, id: &MoveId, owner: OwnerToken, phase: MovePhase) -> Step {
+    pub(super) fn phase_step(self, id: &MoveId, owner: OwnerToken, phase: MovePhase) -> Step {
         let now = self.home.pool().now();
         let update = format!(
             "UPDATE mdb_move SET phase = ?, lease_until = {now} + ?, changed_ms = {now} WHERE move = ? AND owner = ?"
@@ -140,59 +144,6 @@ impl<'s> Journal<'s> {
         }
     }
 
-    /// Says "in motion" in a new epoch, and which one that is.
-    pub(super) async fn announce(
-        self,
-        record: &MoveRecord,
-        owner: OwnerToken,
-        ids: &[Gdid],
-    ) -> Result<Epoch, MoveError> {
-        let mut steps = vec![
-            next_epoch(),
-            self.phase_step(&record.id, owner, MovePhase::Announced),
-            Step::new(
-                "UPDATE mdb_move SET announced = (SELECT epoch FROM mdb_catalog WHERE only_row = 1) WHERE move = ?",
-                [Value::from(&record.id)],
-            ),
-        ];
-        for ids in ids.chunks(NAMED_AT_ONCE) {
-            let these = repeated("?", ids.len());
-            let area = Value::from(record.area.as_str());
-            let (id, source) = (Value::from(&record.id), Value::from(record.source.as_str()));
-            let named = || ids.iter().map(|id| Value::from(*id));
-            // A briefcase that was moved before keeps its home; one in motion makes the next insert fail.
-            let existing = format!(
-                "UPDATE mdb_relocation SET move = ?, state = 1, source = ?, \
-                 epoch = (SELECT epoch FROM mdb_catalog WHERE only_row = 1) \
-                 WHERE area = ? AND gdid IN ({these}) AND state = 0"
-            );
-            let mut values = vec![id.clone(), source.clone(), area.clone()];
-            values.extend(named());
-            steps.push(Step::new(existing, values));
-            let insert = format!(
-                "INSERT INTO mdb_relocation (area, gdid, move, state, home, source, epoch) \
-                 SELECT ?, b.gdid, ?, 1, NULL, ?, c.epoch FROM mdb_move_briefcase b \
-                 JOIN mdb_catalog c ON c.only_row = 1 WHERE b.move = ? AND b.gdid IN ({these}) \
-                 AND NOT EXISTS (SELECT 1 FROM mdb_relocation r WHERE r.area = ? AND r.gdid = b.gdid AND r.move = ?)"
-            );
-            let mut values = vec![area.clone(), id.clone(), source, id.clone()];
-            values.extend(named());
-            values.extend([area, id]);
-            steps.push(Step::new(insert, values));
-        }
-        steps.extend(self.tell());
-        match pass(self.home.together(&steps)).await {
-            Ok(true) => Ok(self.find(record.id()).await?.announced),
-            Ok(false) => Err(MoveError::NotOwner),
-            Err(crate::catalog::HomeError::Database(error))
-                if self.home.pool().is_unique_violation(&error) =>
-            {
-                Err(MoveError::Conflict)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Says where the briefcases are from now on, and in which epoch that is: on `home`, or where
     /// they were before.
     pub(super) async fn publish(
@@ -204,7 +155,10 @@ impl<'s> Journal<'s> {
         home: Option<&str>,
     ) -> Result<Epoch, MoveError> {
         let place = if home.is_some() { "home = ?, " } else { "" };
-        let mut steps = vec![next_epoch(), self.phase_step(&record.id, owner, phase)];
+        let mut steps = vec![
+            Self::next_epoch(),
+            self.phase_step(&record.id, owner, phase),
+        ];
         for ids in ids.chunks(NAMED_AT_ONCE) {
             let settle = format!(
                 "UPDATE mdb_relocation SET {place}state = 0, \
@@ -246,8 +200,13 @@ impl<'s> Journal<'s> {
         self.owned(&[Step::new(update, values).expecting(1)]).await
     }
 
+    pub(super) fn next_epoch() -> Step {
+        let next = "UPDATE mdb_catalog SET epoch = epoch + 1 WHERE only_row = 1";
+        Step::new(next, []).expecting(1)
+    }
+
     /// Has those told at once who listen.
-    fn tell(self) -> Option<Step> {
+    pub(super) fn tell(self) -> Option<Step> {
         self.home
             .pool()
             .notification()
@@ -281,14 +240,18 @@ impl<'s> Journal<'s> {
         Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
     }
 
-    /// The briefcases of the area that other moves have begun with and are not over with: one that is
-    /// published still has to be deleted where it was.
-    pub(super) async fn others(self, record: &MoveRecord) -> Result<BTreeSet<Gdid>, MoveError> {
-        let query = "SELECT b.gdid FROM mdb_move m JOIN mdb_move_briefcase b ON b.move = m.move \
+    /// The briefcases of the area that other moves have begun with and are not over with, each with its move: one that
+    /// is published still has to be deleted where it was.
+    pub(super) async fn others(
+        self,
+        record: &MoveRecord,
+    ) -> Result<BTreeMap<Gdid, String>, MoveError> {
+        let query = "SELECT b.gdid, m.move FROM mdb_move m JOIN mdb_move_briefcase b ON b.move = m.move \
              WHERE m.area = ? AND m.move <> ? AND m.phase NOT IN (0, 5, 7)";
         let values = [Value::from(record.area()), Value::from(&record.id)];
         let rows = self.home.pool().query(query, &values).await?;
-        Ok(rows.iter().map(|row| row.id(0)).collect::<Result<_, _>>()?)
+        let read = |row: &Values| Ok((row.id(0)?, row.text(1)?.to_owned()));
+        Ok(rows.iter().map(read).collect::<Result<_, sqlx::Error>>()?)
     }
 
     pub(super) async fn briefcases(self, id: &MoveId) -> Result<Vec<Gdid>, MoveError> {
@@ -311,14 +274,6 @@ pub enum TakeOver {
 /// `part` so many times, separated by commas.
 pub(super) fn repeated(part: &str, times: usize) -> String {
     vec![part; times].join(", ")
-}
-
-fn next_epoch() -> Step {
-    Step::new(
-        "UPDATE mdb_catalog SET epoch = epoch + 1 WHERE only_row = 1",
-        [],
-    )
-    .expecting(1)
 }
 
 fn read(row: &Values) -> Result<MoveRecord, sqlx::Error> {

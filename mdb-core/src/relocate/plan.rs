@@ -6,10 +6,10 @@ use mdb_gdid::{Gdid, RangeKey};
 
 use super::error::{PlanError, Refusal};
 use super::manifest::manifest_of;
+use crate::catalog::RelocationState;
 use crate::config::AreaConfig;
 use crate::engine::relocating::Manifest;
 use crate::engine::{Table, Value};
-use crate::routing::Router;
 use crate::servers::Servers;
 use crate::topology::{AreaIndex, ShardId};
 
@@ -130,7 +130,7 @@ pub(super) async fn count_rows(
 /// What a plan is made from.
 pub(super) struct Planner<'p> {
     pub(super) servers: &'p Servers,
-    pub(super) router: &'p Router,
+    pub(super) state: &'p RelocationState,
     pub(super) config: &'p AreaConfig,
     pub(super) area: AreaIndex,
 }
@@ -161,7 +161,12 @@ impl Planner<'_> {
         let (mut sources, mut already_there) = (BTreeMap::<ShardId, Vec<Gdid>>::new(), 0);
         let mut refusals = Vec::new();
         for id in ids {
-            match self.router.area_at(self.area).route(id) {
+            if self.state.motions.contains_key(&(self.area, id)) {
+                let reason = "it is being moved already: wait for that move, or resume or abort it";
+                refusals.push(Refusal::new(format!("briefcase {id}"), reason));
+                continue;
+            }
+            match self.state.route(self.area, id) {
                 Ok(route) if route.shard_id() == target => already_there += 1,
                 Ok(route) => sources.entry(route.shard_id()).or_default().push(id),
                 Err(error) => {
@@ -220,10 +225,9 @@ impl Planner<'_> {
 
     /// The keys that rows on a shard carry which is their home: strays don't count.
     async fn ids_at_home(&self, shard: ShardId) -> Result<Vec<Gdid>, PlanError> {
-        let router = self.router.area_at(self.area);
         let mut ids = self.ids_on(shard).await?;
         ids.retain(|id| {
-            let route = router.route(*id);
+            let route = self.state.route(self.area, *id);
             route.is_ok_and(|route| route.shard_id() == shard)
         });
         Ok(ids)

@@ -27,6 +27,7 @@ impl Relocator {
     ///   [`PlanError::CapturesMoving`], [`PlanError::Refused`] when a table is missing or can't be moved, and
     ///   when a shard could not be asked.
     /// - [`MoveError::Acquire`]: a shard can't be reached.
+    /// - [`MoveError::OtherTables`]: a move that is under way on a shard relies on other triggers.
     /// - [`MoveError::Busy`]: a table was locked by others for longer than `patience`; what was
     ///   installed stays.
     /// - [`MoveError::Database`]: a database failed.
@@ -73,7 +74,7 @@ impl Relocator {
     ) -> Result<(), MoveError> {
         let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
         let mut patience = Patience::new(patience, "install triggers");
-        while let Err(error) = pass(DB::arm(&mut connection, manifest, LOCK_LIMIT)).await {
+        while let Err(error) = pass(DB::arm(&mut connection, manifest, None, LOCK_LIMIT)).await {
             patience.after::<DB>(error).await?;
         }
         Ok(())

@@ -125,8 +125,7 @@ impl<DB: Relocating> Batch<'_, DB> {
                 )
                 .await?;
             self.record.published = published;
-            self.record.phase = MovePhase::Purging;
-            self.progress.set_phase(MovePhase::Purging);
+            self.entered(MovePhase::Purging);
         }
         let all_know = self.nobody_comes_late().await?;
         // Where sessions can't be ended, whoever comes late is turned away by the fence, for good.
@@ -136,7 +135,6 @@ impl<DB: Relocating> Batch<'_, DB> {
             Fences::Keep
         };
         self.delete_at_source(fences).await?;
-        self.side(Side::Target).forget_mover().await?;
         let ending = self.run.ending(self.source).await;
         let others_need_them = ending.is_last() && !self.disarm_if_idle().await?;
         self.enter(MovePhase::Done).await?;
@@ -225,6 +223,28 @@ impl<DB: Relocating> Batch<'_, DB> {
         }
     }
 
+    /// Removes what is recorded of the briefcases, but for what comes meanwhile: that of change tables that are there.
+    async fn forget_most(&mut self, armed: &[String]) -> Result<(), MoveError> {
+        let pace = BatchPace::new(self.progress, self.options);
+        let (manifest, id) = (self.manifest, self.record.id.clone());
+        let limit = deleted_at_once::<DB>(&pace);
+        let tables = manifest.tables().iter();
+        for table in tables.filter(|table| armed.contains(&table.change_table())) {
+            loop {
+                let mut source = self.side(Side::Source);
+                let forgotten = source.owned_patiently("forget changes", async |connection| {
+                    Ok(DB::forget_some(connection, table, &id, limit).await?)
+                });
+                if forgotten.await? < u64::from(limit) {
+                    break;
+                }
+                self.keep_going()?;
+                rest(pace.deleted(limit.into()), DB::LANES).await;
+            }
+        }
+        Ok(())
+    }
+
     /// Has the triggers fire no more where no other move needs them, if they are not to stay. Whether none did on either
     /// shard.
     async fn disarm_if_idle(&mut self) -> Result<bool, MoveError> {
@@ -286,8 +306,10 @@ impl<DB: Relocating> Batch<'_, DB> {
         let (id, ids) = (Value::from(&self.record.id), self.ids.clone());
         let armed = DB::installed(&mut self.pair.source).await?.names;
         let manifest = self.manifest;
+        self.forget_most(&armed).await?;
         self.side(Side::Source).owned_patiently("lift the fence", async |connection| {
             DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
+            // Others wait meanwhile, so most of it has gone before.
             for table in manifest.tables() {
                 let name = table.change_table();
                 if armed.contains(&name) {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use mdb_gdid::Gdid;
 
 use super::cleaning::{self, Leftover};
 use super::error::{MoveError, PlanError};
@@ -15,9 +14,9 @@ use super::record::{MovePhase, MoveRecord};
 use super::report::{MoveOptions, MoveProgress, MoveReport};
 use super::run::Run;
 use super::work::{Aim, Job};
-use crate::catalog::{Epoch, Home, KnownRelocations, spread_copies};
+use crate::catalog::{Home, KnownRelocations, RelocationState, spread_copies};
 use crate::config::Config;
-use crate::engine::relocating::{MoveId, OwnerToken};
+use crate::engine::relocating::OwnerToken;
 use crate::routing::Router;
 use crate::servers::Servers;
 use crate::topology::{AreaIndex, ShardId};
@@ -63,18 +62,18 @@ impl Relocator {
         };
         let area = topology.area_index(request.area()).ok_or_else(unknown)?;
         let config = self.config.areas().get(area.get()).ok_or_else(unknown)?;
-        let router = self.fresh_router().await?;
+        let state = self.fresh_state().await?;
         let planner = Planner {
             servers: &self.servers,
-            router: &router,
+            state: &state,
             config,
             area,
         };
         planner.plan(request).await
     }
 
-    /// A router by the relocations that the catalog has now.
-    async fn fresh_router(&self) -> Result<Arc<Router>, PlanError> {
+    /// What the relocations come to that the catalog has now.
+    async fn fresh_state(&self) -> Result<RelocationState, PlanError> {
         let rows = self
             .home()
             .relocations()
@@ -85,9 +84,7 @@ impl Relocator {
                     PlanError::Database(sqlx::Error::Configuration(error.into()))
                 }
             })?;
-        Ok(KnownRelocations::of(rows)
-            .state(self.servers.topology())
-            .router)
+        Ok(KnownRelocations::of(rows).state(self.servers.topology()))
     }
 
     /// Runs a plan, batch after batch, and says what came of each.
@@ -118,11 +115,13 @@ impl Relocator {
                 .map(|(source, ids)| (source, ids.len().div_ceil(size))),
             options.batches_at_once(),
         );
+        let rule = Router::new(Arc::clone(self.servers.topology()));
+        let rule = rule.area_at(plan.area);
         let batches = plan
             .sources()
             .flat_map(|(source, ids)| ids.chunks(size).map(move |ids| (source, ids)));
         let mut running = futures_util::stream::iter(batches)
-            .map(|(source, ids)| self.run_batch(plan, &run, source, ids, options, progress))
+            .map(|(source, ids)| self.run_batch(plan, rule, &run, (source, ids), options, progress))
             // As many again are beyond copying.
             .buffer_unordered(2 * options.batches_at_once());
         let all = async {
@@ -156,52 +155,10 @@ impl Relocator {
             never = spreading => never,
         };
         spread_copies(&self.servers).await;
+        if let Err(error) = self.forget_gone().await {
+            tracing::debug!(error = %crate::error::chain(&error), "who has gone is forgotten another time");
+        }
         end
-    }
-
-    async fn run_batch(
-        &self,
-        plan: &MovePlan,
-        run: &Run,
-        source: ShardId,
-        ids: &[Gdid],
-        options: &MoveOptions,
-        progress: &MoveProgress,
-    ) -> Result<MoveReport, MoveError> {
-        // Before the journal, where a lease runs from then on.
-        let turn = run.turn().await;
-        progress.keep_going()?;
-        let topology = self.servers.topology();
-        let record = MoveRecord {
-            id: MoveId::random(),
-            area: topology.area(plan.area).name().to_string(),
-            source: topology.shard_name(source),
-            target: topology.shard_name(plan.target),
-            phase: MovePhase::Planned,
-            announced: Epoch::START,
-            published: Epoch::START,
-            created_ms: 0,
-            changed_ms: 0,
-            runs_for: None,
-            detail: String::new(),
-        };
-        let owner = OwnerToken::random();
-        self.journal().begin(&record, owner, ids).await?;
-        progress.set_phase(MovePhase::Planned);
-        let job = Job {
-            record,
-            owner,
-            ids: ids.to_vec(),
-            source,
-            target: plan.target,
-            manifest: &plan.manifest,
-            capture: self.config.areas()[plan.area.get()].capture(),
-            run,
-            turn,
-            options,
-            progress,
-        };
-        self.work(job, Aim::Complete).await
     }
 
     /// Takes a move over that has stopped, and brings it to its end.
@@ -233,7 +190,9 @@ impl Relocator {
                 },
             });
         }
-        self.take_up(record, plan, options, progress, Aim::Complete)
+        let id = record.id.clone();
+        let end = self.take_up(record, plan, options, progress, Aim::Complete);
+        self.without_refused(&id, end.await, options, progress)
             .await
     }
 
@@ -325,6 +284,7 @@ impl Relocator {
         }
         let source = self.shard(&record, area, record.source())?;
         let run = Run::of([(source, 1)], 1);
+        let rule = Router::new(Arc::clone(self.servers.topology()));
         let job = Job {
             ids: self.journal().briefcases(&record.id).await?,
             source,
@@ -334,6 +294,7 @@ impl Relocator {
             owner,
             manifest: &plan.manifest,
             capture: self.config.areas()[plan.area.get()].capture(),
+            rule: rule.area_at(area),
             run: &run,
             turn: run.turn().await,
             options,

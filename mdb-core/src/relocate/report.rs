@@ -148,9 +148,10 @@ pub struct MoveProgress {
 /// What became of the batches of a run.
 #[derive(Debug, Default)]
 struct Batches {
-    /// How many briefcases have been taken up.
+    /// How many briefcases have been taken up, but for those of moves that were refused.
     briefcases: usize,
-    unfinished: Vec<String>,
+    /// With how many briefcases each has.
+    unfinished: Vec<(String, usize)>,
     /// Those that nobody has taken yet.
     reports: Vec<MoveReport>,
 }
@@ -184,11 +185,13 @@ impl MoveProgress {
 
     /// The ids of the moves that were taken up and have not come to their end: they are under way, or have stopped.
     pub fn unfinished(&self) -> Vec<String> {
-        self.batches().unfinished.clone()
+        let batches = self.batches();
+        let ids = batches.unfinished.iter();
+        ids.map(|(id, _)| id.clone()).collect()
     }
 
-    /// How many briefcases were taken up: the journal knows a move of each. Those of the plan that are left
-    /// have not been touched.
+    /// How many briefcases were taken up: of each there is a move that is done, under way, or has stopped. Those of
+    /// the plan that are left are as they were.
     pub fn taken_up(&self) -> usize {
         self.batches().briefcases
     }
@@ -202,12 +205,21 @@ impl MoveProgress {
     pub(super) fn begins(&self, id: &str, briefcases: usize) {
         let mut batches = self.batches();
         batches.briefcases += briefcases;
-        batches.unfinished.push(id.to_owned());
+        batches.unfinished.push((id.to_owned(), briefcases));
+    }
+
+    /// A move was refused, and nothing is left of it.
+    pub(super) fn undone(&self, id: &str) {
+        let mut batches = self.batches();
+        if let Some(place) = batches.unfinished.iter().position(|(own, _)| own == id) {
+            let (_, briefcases) = batches.unfinished.swap_remove(place);
+            batches.briefcases -= briefcases;
+        }
     }
 
     pub(super) fn ended(&self, report: &MoveReport) {
         let mut batches = self.batches();
-        batches.unfinished.retain(|id| *id != report.id);
+        batches.unfinished.retain(|(id, _)| *id != report.id);
         batches.reports.push(report.clone());
     }
 

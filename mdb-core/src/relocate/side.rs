@@ -50,10 +50,7 @@ impl<DB: Relocating> SideOf<'_, DB> {
             Ok(value)
         };
         match done.await {
-            Ok(value) => {
-                pass(DB::commit(connection)).await.map_err(busy::<DB>)?;
-                Ok(value)
-            }
+            Ok(value) => commit::<DB>(connection).await.map(|()| value),
             Err(error) => {
                 DB::rollback(connection).await?;
                 Err(match error {
@@ -97,14 +94,14 @@ impl<DB: Relocating> SideOf<'_, DB> {
                     DB::execute_own(connection, update, &turned).await
                 };
                 match claimed.await {
-                    Ok(_) => DB::commit(connection).await.map_err(busy::<DB>),
+                    Ok(_) => commit::<DB>(connection).await,
                     Err(error) => {
                         DB::rollback(connection).await?;
                         Err(busy::<DB>(error))
                     }
                 }
             };
-            match pass(claimed).await {
+            match claimed.await {
                 Ok(()) => return Ok(()),
                 Err(error) => patience.after::<DB>(error).await?,
             }
@@ -134,7 +131,14 @@ impl<DB: Relocating> SideOf<'_, DB> {
     /// Installs the triggers.
     pub(super) async fn arm(&mut self, manifest: &Manifest) -> Result<(), MoveError> {
         let mut patience = self.patience("install triggers");
-        while let Err(error) = pass(DB::arm(self.connection, manifest, LOCK_LIMIT)).await {
+        while let Err(error) = pass(DB::arm(
+            self.connection,
+            manifest,
+            Some(self.id),
+            LOCK_LIMIT,
+        ))
+        .await
+        {
             patience.after::<DB>(error).await?;
             self.progress.keep_going()?;
         }
@@ -189,6 +193,8 @@ impl<DB: Relocating> SideOf<'_, DB> {
         manifest: &Manifest,
         ids: &[Gdid],
     ) -> Result<(), MoveError> {
+        // Before the fences, as at the source: what an earlier move has left is replaced while nobody relies on it.
+        self.arm(manifest).await?;
         let id = self.id;
         self.owned_patiently("reserve the target", async |connection| {
             for ids in ids.chunks(NAMED_AT_ONCE) {
@@ -248,6 +254,15 @@ impl<DB: Relocating> SideOf<'_, DB> {
         }
         Ok(())
     }
+}
+
+/// Ends a transaction; one that can't be committed is rolled back, for the driver counts it as open, and in SQLite it is.
+async fn commit<DB: Relocating>(connection: &mut DB::Connection) -> Result<(), StepError> {
+    let committed = pass(DB::commit(connection)).await;
+    if committed.is_err() {
+        DB::rollback(connection).await?;
+    }
+    committed.map_err(busy::<DB>)
 }
 
 /// Inside a transaction: removes the move's mark.

@@ -35,28 +35,20 @@ impl<DB: Relocating> Batch<'_, DB> {
     }
 
     async fn all_phases(&mut self) -> Result<MoveReport, MoveError> {
-        self.claim().await?;
+        let is_announced = self.record.phase >= MovePhase::Announced;
+        if is_announced {
+            self.claim().await?;
+        } else {
+            self.announce().await?;
+        }
         DB::spare_checks(&mut self.pair, self.manifest).await?;
         let mut pause = Duration::ZERO;
         let receipt: Vec<TableReceipt>;
-        if self.record.phase >= MovePhase::Announced && self.is_flipped().await? {
+        if is_announced && self.is_flipped().await? {
             self.land().await?;
             // Whoever decided the move may have kept what it verified.
             receipt = self.record.receipt();
         } else {
-            if self.record.phase < MovePhase::Announced {
-                let journal = self.journal();
-                let taken = journal.others(&self.record).await?;
-                if self.ids.iter().any(|id| taken.contains(id)) {
-                    return Err(MoveError::Conflict);
-                }
-                let announced = journal
-                    .announce(&self.record, self.owner, &self.ids)
-                    .await?;
-                self.record.announced = announced;
-                self.record.phase = MovePhase::Announced;
-                self.progress.set_phase(MovePhase::Announced);
-            }
             self.acknowledged_for_flip().await?;
             let is_first = self.record.phase < MovePhase::Copying;
             self.capture(is_first).await?;

@@ -9,12 +9,15 @@ use tokio::sync::SemaphorePermit;
 
 use super::batch::{Batch, open_pair};
 use super::error::MoveError;
-use super::record::MoveRecord;
+use super::plan::MovePlan;
+use super::record::{MovePhase, MoveRecord};
 use super::relocator::Relocator;
 use super::report::{MoveOptions, MoveProgress, MoveReport};
 use super::run::Run;
+use crate::catalog::Epoch;
 use crate::config::{Capture, EngineKind};
-use crate::engine::relocating::{Manifest, OwnerToken, Relocating};
+use crate::engine::relocating::{Manifest, MoveId, OwnerToken, Relocating};
+use crate::routing::AreaRouter;
 use crate::topology::ShardId;
 
 /// How often the source's load is looked at.
@@ -29,6 +32,7 @@ pub(super) struct Job<'j> {
     pub(super) target: ShardId,
     pub(super) manifest: &'j Manifest,
     pub(super) capture: Capture,
+    pub(super) rule: &'j AreaRouter,
     pub(super) run: &'j Run,
     pub(super) turn: SemaphorePermit<'j>,
     pub(super) options: &'j MoveOptions,
@@ -41,9 +45,58 @@ pub(super) enum Aim {
 }
 
 impl Relocator {
+    /// Runs one batch of a plan: the briefcases of that shard.
+    pub(super) async fn run_batch(
+        &self,
+        plan: &MovePlan,
+        rule: &AreaRouter,
+        run: &Run,
+        (source, ids): (ShardId, &[Gdid]),
+        options: &MoveOptions,
+        progress: &MoveProgress,
+    ) -> Result<MoveReport, MoveError> {
+        // Before the journal, where a lease runs from then on.
+        let turn = run.turn().await;
+        progress.keep_going()?;
+        let topology = self.servers.topology();
+        let record = MoveRecord {
+            id: MoveId::random(),
+            area: topology.area(plan.area).name().to_string(),
+            source: topology.shard_name(source),
+            target: topology.shard_name(plan.target),
+            phase: MovePhase::Planned,
+            announced: Epoch::START,
+            published: Epoch::START,
+            created_ms: 0,
+            changed_ms: 0,
+            runs_for: None,
+            detail: String::new(),
+        };
+        let (id, owner) = (record.id.clone(), OwnerToken::random());
+        self.journal().begin(&record, owner, ids).await?;
+        progress.set_phase(MovePhase::Planned);
+        let job = Job {
+            record,
+            owner,
+            ids: ids.to_vec(),
+            source,
+            target: plan.target,
+            manifest: &plan.manifest,
+            capture: self.config.areas()[plan.area.get()].capture(),
+            rule,
+            run,
+            turn,
+            options,
+            progress,
+        };
+        let end = self.work(job, Aim::Complete).await;
+        self.without_refused(&id, end, options, progress).await
+    }
+
     pub(super) async fn work(&self, job: Job<'_>, aim: Aim) -> Result<MoveReport, MoveError> {
         let journal = self.journal();
         let (id, owner, progress) = (job.record.id.clone(), job.owner, job.progress);
+        let area = job.record.area.clone();
         progress.begins(id.as_str(), job.ids.len());
         let watching = self.watch_load(job.source, job.options.load_limit(), job.progress);
         let working = async {
@@ -63,6 +116,47 @@ impl Relocator {
             Err(_) => {
                 if let Err(error) = journal.release(&id, owner).await {
                     tracing::debug!(error = %crate::error::chain(&error), "could not give the move up");
+                }
+            }
+        }
+        end.map_err(|error| self.with_places(error, &area))
+    }
+
+    /// The error, with shards as people write them.
+    fn with_places(&self, error: MoveError, area: &str) -> MoveError {
+        let topology = self.servers.topology();
+        let place = |name: String| {
+            let area = topology.area_index(area);
+            let shard = area.and_then(|area| topology.shard_named(area, &name));
+            shard.map_or(name, |shard| topology.shard_place(shard))
+        };
+        match error {
+            MoveError::Displaced { id, home, planned } => MoveError::Displaced {
+                id,
+                home: place(home),
+                planned: place(planned),
+            },
+            error => error,
+        }
+    }
+
+    /// Undoes a move that was refused before it had copied anything: it would be refused for ever.
+    pub(super) async fn without_refused(
+        &self,
+        id: &MoveId,
+        end: Result<MoveReport, MoveError>,
+        options: &MoveOptions,
+        progress: &MoveProgress,
+    ) -> Result<MoveReport, MoveError> {
+        let id = id.as_str();
+        if let Err(error) = &end
+            && error.is_refusal()
+            && self.journal().find(id).await?.phase < MovePhase::Copying
+        {
+            match Box::pin(self.abort(id, options)).await {
+                Ok(()) => progress.undone(id),
+                Err(error) => {
+                    tracing::warn!(%id, error = %crate::error::chain(&error), "the refused move stays in the journal; abort it");
                 }
             }
         }
@@ -107,6 +201,7 @@ impl Relocator {
             capture: job.capture,
             pair,
             source,
+            rule: job.rule,
             run,
             turn: Some(job.turn),
             options: job.options,

@@ -126,6 +126,7 @@ impl AnyPool {
             let deadline = Instant::now() + pool.source().limits.acquire_timeout();
             loop {
                 let mut lease = pool.acquire(Lane::Write).await?;
+                let mut is_committing = false;
                 let result = lease
                     .run(pool.statement_limit(), async |c| {
                         if let [_] = steps {
@@ -135,12 +136,19 @@ impl AnyPool {
                         DB::begin(c, &TransactionOptions::new()).await?;
                         let done = Step::run_all::<DB>(steps, c).await;
                         match done {
-                            Ok(true) => DB::commit(c).await.map(|()| true),
+                            Ok(true) => {
+                                is_committing = true;
+                                DB::commit(c).await.map(|()| true)
+                            }
                             Ok(false) => DB::rollback(c).await.map(|()| false),
                             Err(error) => DB::rollback(c).await.and(Err(error)),
                         }
                     })
                     .await;
+                if is_committing && result.is_err() {
+                    // The driver still counts the transaction as open, and in SQLite it is.
+                    lease.retire();
+                }
                 match result {
                     Err(error)
                         if DB::error_class(&error) == ErrorClass::Conflict

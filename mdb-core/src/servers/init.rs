@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::error::AcquireError;
 use super::identity::{self, Identity, IdentityError};
+use super::in_use::shard_in_use;
 use super::server::Servers;
-use crate::config::{DatabaseName, EngineKind, ServerName};
+use crate::config::{AreaConfig, DatabaseName, EngineKind, ServerName};
 use crate::engine::{Access, Engine, ErrorClass, Target, TransactionOptions, Value, mdb_tables};
 use crate::topology::{Home, ShardId};
 use sqlx::{MySql, Postgres, Sqlite};
@@ -39,6 +40,15 @@ impl InitReport {
     pub fn outcome(&self) -> InitOutcome {
         self.outcome
     }
+}
+
+/// What `init` does about a CENTRAL that is not there while the rest of the store is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum InitCentral {
+    /// Refuses: a new one would issue ids again, and know nothing of moves.
+    Keep,
+    /// Makes a new one, for good.
+    New,
 }
 
 /// Why a shard's database could not be made ready. Nothing of another shard was touched.
@@ -97,6 +107,19 @@ pub enum InitError {
         #[source]
         source: IdentityError,
     },
+    /// CENTRAL's first database is empty or not there, while the store is in use. It was left as it is.
+    #[error(
+        "CENTRAL's database `{database}` on server `{server}` is new or empty, but shard {in_use} of the store is in use: \
+         restore its backup; a new one would issue ids again and not know which briefcases were moved"
+    )]
+    CentralLost {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+        /// A shard that is in use.
+        in_use: String,
+    },
     /// The server did not answer in time.
     #[error("server `{server}` did not answer within {} ms while database `{database}` was set up", limit.as_millis())]
     TimedOut {
@@ -119,17 +142,25 @@ impl InitError {
             Self::MayNotCreate { .. }
             | Self::Directory { .. }
             | Self::Statement { .. }
+            | Self::CentralLost { .. }
             | Self::Identity { .. } => false,
         }
     }
 }
 
 /// Makes one shard's database ready; doing it again changes nothing.
-pub(crate) async fn init_shard(servers: &Servers, shard: ShardId) -> Result<InitReport, InitError> {
+pub(crate) async fn init_shard(
+    servers: &Servers,
+    areas: &[AreaConfig],
+    shard: ShardId,
+    central: InitCentral,
+) -> Result<InitReport, InitError> {
+    let is_first = servers.topology().central().shards()[0] == shard;
+    let kept = (is_first && central == InitCentral::Keep).then_some(areas);
     let outcome = match servers.config_of(shard).engine() {
-        EngineKind::Sqlite => Init::<Sqlite>::new(servers, shard)?.run().await?,
-        EngineKind::Postgres => Init::<Postgres>::new(servers, shard)?.run().await?,
-        EngineKind::MySql => Init::<MySql>::new(servers, shard)?.run().await?,
+        EngineKind::Sqlite => Init::<Sqlite>::new(servers, shard, kept)?.run().await?,
+        EngineKind::Postgres => Init::<Postgres>::new(servers, shard, kept)?.run().await?,
+        EngineKind::MySql => Init::<MySql>::new(servers, shard, kept)?.run().await?,
     };
     Ok(InitReport { shard, outcome })
 }
@@ -138,11 +169,17 @@ struct Init<'a, DB: Engine> {
     servers: &'a Servers,
     source: &'a super::manager::Source,
     shard: ShardId,
+    /// The areas that must not be in use if this database is new.
+    unused: Option<&'a [AreaConfig]>,
     engine: std::marker::PhantomData<DB>,
 }
 
 impl<'a, DB: Engine> Init<'a, DB> {
-    fn new(servers: &'a Servers, shard: ShardId) -> Result<Self, InitError> {
+    fn new(
+        servers: &'a Servers,
+        shard: ShardId,
+        unused: Option<&'a [AreaConfig]>,
+    ) -> Result<Self, InitError> {
         let source = servers
             .typed::<DB>(shard)
             .map_err(InitError::Acquire)?
@@ -151,6 +188,7 @@ impl<'a, DB: Engine> Init<'a, DB> {
             servers,
             source,
             shard,
+            unused,
             engine: std::marker::PhantomData,
         })
     }
@@ -173,7 +211,7 @@ impl<'a, DB: Engine> Init<'a, DB> {
                 return Err(self.refused(IdentityError::different(expected, found.identity)));
             }
             Some(Err(error)) => return Err(self.refused(error)),
-            None => {}
+            None => self.refuse_if_lost().await?,
         }
         self.create_tables(&mut connection).await?;
         self.limited(identity::stamp::<DB>(&mut connection, expected))
@@ -186,6 +224,20 @@ impl<'a, DB: Engine> Init<'a, DB> {
             InitOutcome::Created => InitOutcome::Created,
             InitOutcome::Stamped | InitOutcome::Unchanged => InitOutcome::Stamped,
         })
+    }
+
+    async fn refuse_if_lost(&self) -> Result<(), InitError> {
+        let Some(areas) = self.unused else {
+            return Ok(());
+        };
+        match shard_in_use(self.servers, areas).await {
+            None => Ok(()),
+            Some(shard) => Err(InitError::CentralLost {
+                server: self.source.server.clone(),
+                database: self.source.database.clone(),
+                in_use: self.servers.topology().shard_name(shard),
+            }),
+        }
     }
 
     async fn create_database(&self) -> Result<InitOutcome, InitError> {

@@ -1,6 +1,6 @@
 //! `mdb init`: making every shard's database ready.
 
-use mdb_core::InitOutcome;
+use mdb_core::{InitCentral, InitOutcome};
 use serde::Serialize;
 
 use crate::args::Arguments;
@@ -18,14 +18,14 @@ struct Done {
     outcome: &'static str,
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, central: InitCentral) -> Result<(), Failure> {
     let mdb = store::open(arguments).await?;
     let bar = output::progress(mdb.topology().shards().len() as u64, "initialising");
     let mut table = output::table(["area", "partition", "shard", "where", "outcome"]);
     let mut failures = Vec::new();
     for shard in store::shard_ids(mdb.topology()) {
         let place = Place::of(mdb.topology(), shard);
-        match mdb.init_shard(shard).await {
+        match mdb.init_shard_with(shard, central).await {
             Ok(report) => {
                 let done = Done {
                     shard: place.shard,

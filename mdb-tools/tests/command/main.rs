@@ -19,6 +19,7 @@ mod ids_status;
 mod interrupted;
 mod kit;
 mod leftovers;
+mod lost;
 mod moves;
 mod moves_bad;
 mod moves_interrupted;

@@ -78,7 +78,7 @@ fn a_move_that_has_stopped_is_resumed() {
     ];
     store
         .run(busy)
-        .refuses(status::FAILED, &["in motion already"]);
+        .refuses(status::FAILED, &["being moved already"]);
     let resumed = store
         .run(["move", "resume", &stopped, "--json"])
         .ends_with(status::DONE);

@@ -1,8 +1,16 @@
 //! The configuration of a bank.
 
+/// A partition with a third shard.
+pub(super) const THIRD: &str = r#"
+        [[area.partition]]
+        start = "9:0:1"
+        shards = [{ server = "west", database = "{prefix}_2" }]
+"#;
+
 /// The configuration of a bank on the servers of these URLs: the two shards', and the catalog's, which is otherwise on
-/// the first one.
-pub(super) fn text(prefix: &str, urls: &[String]) -> String {
+/// the first one. It has `more` partitions.
+pub(super) fn text(prefix: &str, urls: &[String], more: &str) -> String {
+    let more = more.replace("{prefix}", prefix);
     let (east, west) = (&urls[0], &urls[1]);
     let (catalog, central) = match urls.get(2) {
         None => (String::new(), "east"),
@@ -41,7 +49,7 @@ pub(super) fn text(prefix: &str, urls: &[String]) -> String {
             {{ server = "east", database = "{prefix}_0" }},
             {{ server = "west", database = "{prefix}_1" }},
         ]
-
+        {more}
         [[area.briefcase]]
         name = "customer"
         [[area.briefcase.table]]

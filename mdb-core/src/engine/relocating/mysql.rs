@@ -106,9 +106,10 @@ impl Relocating for MySql {
     async fn arm(
         connection: &mut MySqlConnection,
         manifest: &Manifest,
+        by: Option<&MoveId>,
         limit: Duration,
     ) -> Result<(), StepError> {
-        arming::arm(connection, manifest, limit).await
+        arming::arm(connection, manifest, by, limit).await
     }
 
     async fn is_armed(
@@ -156,6 +157,15 @@ impl Relocating for MySql {
     ) -> Result<u64, sqlx::Error> {
         let recorded = records::recorded(connection, manifest, id).await?;
         Ok(recorded.iter().map(|table| table.all).sum())
+    }
+
+    async fn forget_some(
+        connection: &mut MySqlConnection,
+        table: &MovedTable,
+        id: &MoveId,
+        limit: u32,
+    ) -> Result<u64, sqlx::Error> {
+        records::forget_some(connection, table, id, limit).await
     }
 
     async fn sums(

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mdb_gdid::Gdid;
 
 use super::{Manifest, MoveId, OwnerToken, Pair, Relocating, Span, StepError, TableSum, Unhurried};
+use crate::engine::Lanes;
 
 /// Checks that with a move of users 1 and 2 that captures and has not copied yet, on the tables of the engines' fixtures.
 /// `hex` writes an id as SQL.
@@ -61,6 +62,54 @@ pub(crate) async fn check_delete_all<DB: Relocating>(
         let gone: u64 = before[..deleted].iter().map(|sums| rows(sums)).sum();
         assert_eq!(all_rows::<DB>(source, manifest).await, all - gone);
     }
+}
+
+/// Checks, with such a move too, that so many of its records are removed at once, and nobody else's.
+pub(crate) async fn check_forget_some<DB: Relocating>(
+    source: &mut DB::Connection,
+    manifest: &Manifest,
+    id: &MoveId,
+    owner: OwnerToken,
+    hex: fn(u64) -> String,
+) {
+    let table = &manifest.tables()[0];
+    for user in [1, 1, 1, 2, 2, 4] {
+        // Whose row it was when it was recorded.
+        let record = format!(
+            "INSERT INTO {} (gdid, {}k1) VALUES ({}, {}{})",
+            table.change_table(),
+            if DB::LANES == Lanes::One {
+                "deep, "
+            } else {
+                ""
+            },
+            hex(user),
+            if DB::LANES == Lanes::One {
+                "FALSE, "
+            } else {
+                ""
+            },
+            hex(user)
+        );
+        DB::execute_own(source, &record, &[]).await.unwrap();
+    }
+    for (limit, forgotten) in [(3, 3), (3, 2), (3, 0)] {
+        DB::begin_as_mover(source, id, owner, Duration::from_secs(1))
+            .await
+            .unwrap();
+        let forgot = DB::forget_some(source, table, id, limit).await;
+        assert_eq!(forgot.unwrap(), forgotten);
+        DB::leave_as_mover(source, id).await.unwrap();
+        DB::commit(source).await.unwrap();
+    }
+    assert_eq!(DB::pending_changes(source, manifest, id).await.unwrap(), 0);
+    let left = format!(
+        "SELECT count(*) FROM {} WHERE gdid = {}",
+        table.change_table(),
+        hex(4)
+    );
+    let left = DB::query_own(source, &left, &[]).await.unwrap();
+    assert_eq!(left[0].integer(0).unwrap(), 1);
 }
 
 async fn all_rows<DB: Relocating>(connection: &mut DB::Connection, manifest: &Manifest) -> u64 {

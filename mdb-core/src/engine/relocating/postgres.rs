@@ -48,6 +48,11 @@ const LOCK_LIMIT: Duration = Duration::from_millis(150);
 const DIVISION_BY_ZERO: &str = "22012";
 
 impl Relocating for Postgres {
+    async fn begin_session(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        // A policy that hides rows from the mover is an error: both sides would have none of them.
+        run(connection, "SET row_security = off").await.map(drop)
+    }
+
     async fn enter_as_mover(
         connection: &mut PgConnection,
         id: &MoveId,
@@ -122,9 +127,10 @@ impl Relocating for Postgres {
     async fn arm(
         connection: &mut PgConnection,
         manifest: &Manifest,
+        by: Option<&MoveId>,
         limit: Duration,
     ) -> Result<(), StepError> {
-        triggers::arm(connection, manifest, limit).await
+        triggers::arm(connection, manifest, by, limit).await
     }
 
     async fn is_armed(
@@ -187,6 +193,15 @@ impl Relocating for Postgres {
     ) -> Result<u64, sqlx::Error> {
         let records = changes::recorded(connection, manifest, id).await?;
         Ok(records.count())
+    }
+
+    async fn forget_some(
+        connection: &mut PgConnection,
+        table: &MovedTable,
+        id: &MoveId,
+        limit: u32,
+    ) -> Result<u64, sqlx::Error> {
+        changes::forget_some(connection, table, id, limit).await
     }
 
     async fn sums(

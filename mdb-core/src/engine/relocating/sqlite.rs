@@ -97,9 +97,10 @@ impl Relocating for Sqlite {
     async fn arm(
         connection: &mut SqliteConnection,
         manifest: &Manifest,
+        by: Option<&MoveId>,
         _: Duration,
     ) -> Result<(), StepError> {
-        capture::arm(connection, manifest).await
+        capture::arm(connection, manifest, by).await
     }
 
     async fn is_armed(
@@ -154,6 +155,15 @@ impl Relocating for Sqlite {
         id: &MoveId,
     ) -> Result<u64, sqlx::Error> {
         changes::pending(connection, manifest, id).await
+    }
+
+    async fn forget_some(
+        connection: &mut SqliteConnection,
+        table: &MovedTable,
+        id: &MoveId,
+        limit: u32,
+    ) -> Result<u64, sqlx::Error> {
+        changes::forget_some(connection, table, id, limit).await
     }
 
     async fn sums(

@@ -78,11 +78,14 @@ impl Relocator {
         }
         // A move has begun meanwhile, and has perhaps found them in place.
         let manifest = self.manifest_of(remains.area, shard).await?;
-        patiently::<DB, _>("install triggers", async || {
-            DB::arm(connection, &manifest, LOCK_LIMIT).await
-        })
-        .await?;
-        Ok(false)
+        let armed = patiently::<DB, _>("install triggers", async || {
+            DB::arm(connection, &manifest, None, LOCK_LIMIT).await
+        });
+        match armed.await {
+            // It has installed its own, with other tables.
+            Ok(()) | Err(MoveError::OtherTables) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether a move that is not over concerns the shard, or fences are there.

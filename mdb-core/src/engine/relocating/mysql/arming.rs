@@ -19,7 +19,7 @@ use super::triggers::{self, Event, Following};
 use super::{busy, keys_as_numbered, quoted, run};
 use crate::engine::Engine;
 use crate::engine::mysql::left_some_out;
-use crate::engine::relocating::{Manifest, MovedTable, StepError};
+use crate::engine::relocating::{Manifest, MoveId, MovedTable, StepError, others_rely};
 
 /// A trigger or change table that is there.
 pub(super) struct Installed {
@@ -65,13 +65,14 @@ const LOCK: &str = "CONCAT('mdb-arming:', MD5(DATABASE()))";
 pub(super) async fn arm(
     connection: &mut MySqlConnection,
     manifest: &Manifest,
+    by: Option<&MoveId>,
     limit: Duration,
 ) -> Result<(), StepError> {
     if voucher::is_armed(connection, manifest).await? {
         return Ok(());
     }
     alone(connection, async |connection| {
-        install(connection, manifest, limit).await?;
+        install(connection, manifest, by, limit).await?;
         voucher::vouch(connection, manifest).await
     })
     .await
@@ -114,14 +115,14 @@ pub(super) async fn is_armed(
     connection: &mut MySqlConnection,
     manifest: &Manifest,
 ) -> Result<bool, StepError> {
-    Ok(missing(connection, manifest).await?.is_empty())
+    Ok(missing(connection, manifest).await?.changes.is_empty())
 }
 
 /// What has to be done to have everything installed.
 async fn missing(
     connection: &mut MySqlConnection,
     manifest: &Manifest,
-) -> Result<Vec<Change>, StepError> {
+) -> Result<Missing, StepError> {
     let found = installed(connection).await?;
     let mut is_partial = left_some_out(connection).await?;
     let following = following(connection, manifest).await?;
@@ -133,14 +134,31 @@ async fn missing(
     Ok(changes(manifest, &found, &following))
 }
 
+/// What has to be done.
+struct Missing {
+    changes: Vec<Change>,
+    /// What is there under the same name is another one.
+    differs: bool,
+}
+
 async fn install(
     connection: &mut MySqlConnection,
     manifest: &Manifest,
+    by: Option<&MoveId>,
     limit: Duration,
 ) -> Result<(), StepError> {
-    let changes = missing(connection, manifest).await?;
+    let Missing { changes, differs } = missing(connection, manifest).await?;
     if changes.is_empty() {
         return Ok(());
+    }
+    if differs {
+        let rely = format!(
+            "SELECT 1 FROM (SELECT 1 AS one) o WHERE {}",
+            others_rely(by)
+        );
+        if !run(connection, &rely).await?.is_empty() {
+            return Err(StepError::OtherTables);
+        }
     }
     voucher::revoke(connection).await?;
     for change in &changes {
@@ -168,8 +186,9 @@ enum Change {
 }
 
 /// How what was found differs from what there has to be.
-fn changes(manifest: &Manifest, found: &[Installed], following: &[Following]) -> Vec<Change> {
+fn changes(manifest: &Manifest, found: &[Installed], following: &[Following]) -> Missing {
     let named = |name: &str| found.iter().find(|object| object.name == name);
+    let mut differs = false;
     let mut changes = Vec::new();
     for table in manifest.tables() {
         let name = table.change_table();
@@ -184,6 +203,7 @@ fn changes(manifest: &Manifest, found: &[Installed], following: &[Following]) ->
                 }
             }
             if named(&name).is_some() {
+                differs = true;
                 changes.push(Change::Bounded(format!("DROP TABLE IF EXISTS {name}")));
             }
             changes.push(Change::Own(create_table(table, &shape)));
@@ -195,6 +215,7 @@ fn changes(manifest: &Manifest, found: &[Installed], following: &[Following]) ->
             if other.is_some_and(|o| o.text == body && o.on == table.name) {
                 continue;
             }
+            differs |= other.is_some();
             match other {
                 // Nobody can have one replace another table's, and MySQL can't replace one at all.
                 Some(other) if other.on != table.name => {
@@ -214,7 +235,7 @@ fn changes(manifest: &Manifest, found: &[Installed], following: &[Following]) ->
             )));
         }
     }
-    changes
+    Missing { changes, differs }
 }
 
 async fn remove(connection: &mut MySqlConnection, limit: Duration) -> Result<(), StepError> {

@@ -109,14 +109,7 @@ pub(super) async fn forget(
     let mut remove = String::new();
     for (table, numbers) in manifest.tables().iter().zip(taken) {
         for numbers in numbers.chunks(REMOVED_AT_ONCE) {
-            let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
-            // By the index, or it would wait for records that are just being made.
-            let _ = write!(
-                remove,
-                "DELETE c FROM {} c FORCE INDEX (PRIMARY) WHERE c.seq IN ({}); ",
-                table.change_table(),
-                numbers.join(",")
-            );
+            remove.push_str(&remove_these(table, numbers));
         }
     }
     let _ = write!(remove, "COMMIT; {LEAVE}");
@@ -129,4 +122,33 @@ pub(super) async fn forget(
         rollback(source).await?;
     }
     removed
+}
+
+/// Removes records by their numbers: by that index, or it would wait for records that are just being made.
+fn remove_these(table: &MovedTable, numbers: &[i64]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
+    format!(
+        "DELETE c FROM {} c FORCE INDEX (PRIMARY) WHERE c.seq IN ({}); ",
+        table.change_table(),
+        numbers.join(",")
+    )
+}
+
+/// Removes at most `limit` of the move's records of a table.
+pub(super) async fn forget_some(
+    connection: &mut MySqlConnection,
+    table: &MovedTable,
+    id: &MoveId,
+    limit: u32,
+) -> Result<u64, sqlx::Error> {
+    let query = format!("SELECT c.seq FROM {} LIMIT {limit}", records(table, id));
+    let rows = run(connection, &query).await?;
+    let numbers: Vec<i64> = rows
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, _>>()?;
+    for numbers in numbers.chunks(REMOVED_AT_ONCE) {
+        run(connection, &remove_these(table, numbers)).await?;
+    }
+    Ok(numbers.len() as u64)
 }

@@ -14,7 +14,8 @@ use sqlx::Executor;
 
 use super::*;
 use crate::engine::relocating::{
-    FenceState, Side, Span, Unhurried, check_delete_all, check_neighbours, checked_copy,
+    FenceState, Side, Span, Unhurried, check_delete_all, check_forget_some, check_neighbours,
+    check_other_tables, checked_copy,
 };
 use fixture::{Fixture, LIMIT, hex, id, keyed};
 
@@ -224,4 +225,12 @@ async fn who_was_replaced_touches_nothing() {
     let caught_up = MySql::catch_up(&mut f.pair, &f.manifest, &f.id, f.owner, &Unhurried).await;
     assert!(matches!(caught_up, Err(StepError::NotOwner)));
     assert_eq!(f.sums(Side::Target).await, before);
+}
+
+#[tokio::test]
+async fn so_many_records_are_removed_at_once() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let source = &mut f.pair.source;
+    check_forget_some::<MySql>(source, &f.manifest, &f.id, f.owner, hex).await;
 }

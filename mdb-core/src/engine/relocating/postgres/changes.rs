@@ -24,8 +24,8 @@ use super::{
     Briefcases, LOCK_LIMIT, busy, columns, ids, is_owner, joined, keys, mover_settings, numbered,
     quoted, rollback, run, select_owner,
 };
-pub(super) use records::recorded;
 use records::{Recorded, Records};
+pub(super) use records::{forget_some, recorded};
 
 use crate::engine::Engine;
 use crate::engine::relocating::{

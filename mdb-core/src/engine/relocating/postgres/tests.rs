@@ -1,5 +1,6 @@
 //! Each step between two databases, with writers that know nothing of moves.
 
+mod arming;
 mod capturing;
 mod catching_up;
 mod copying;
@@ -17,8 +18,8 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::*;
 use crate::engine::relocating::{
-    FenceState, MovedColumn, MovedReach, SpanSums, Unhurried, check_delete_all, check_neighbours,
-    checked_copy, checked_round,
+    FenceState, MovedColumn, MovedReach, SpanSums, Unhurried, check_delete_all, check_forget_some,
+    check_neighbours, check_other_tables, checked_copy, checked_round,
 };
 use crate::engine::{TransactionOptions, mdb_tables};
 
@@ -154,6 +155,13 @@ async fn connect(server: &SharedServer, database: &str) -> PgConnection {
     options.disable_statement_logging().connect().await.unwrap()
 }
 
+/// A connection as movers have them.
+async fn connect_mover(server: &SharedServer, database: &str) -> PgConnection {
+    let mut connection = connect(server, database).await;
+    Postgres::begin_session(&mut connection).await.unwrap();
+    connection
+}
+
 impl Fixture {
     async fn new() -> Self {
         let mut fixture = Self::with(TABLES, manifest()).await;
@@ -185,8 +193,8 @@ impl Fixture {
         let source = server.create_database("source").await.unwrap();
         let target = server.create_database("target").await.unwrap();
         let mut pair = Pair {
-            source: connect(&server, &source).await,
-            target: connect(&server, &target).await,
+            source: connect_mover(&server, &source).await,
+            target: connect_mover(&server, &target).await,
             source_file: None,
         };
         for connection in [&mut pair.source, &mut pair.target] {
@@ -266,7 +274,7 @@ impl Fixture {
     }
 
     async fn try_arm(&mut self) -> Result<(), StepError> {
-        Postgres::arm(&mut self.pair.source, &self.manifest, LIMIT).await
+        Postgres::arm(&mut self.pair.source, &self.manifest, None, LIMIT).await
     }
 
     /// As movers do: on a machine that has much to do, it takes longer than the limit.
@@ -278,6 +286,10 @@ impl Fixture {
 
     async fn capture(&mut self) {
         self.arm().await;
+        self.put_fences().await;
+    }
+
+    async fn put_fences(&mut self) {
         for (connection, state) in [
             (&mut self.pair.source, FenceState::Capturing),
             (&mut self.pair.target, FenceState::Receiving),

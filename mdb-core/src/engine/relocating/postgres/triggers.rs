@@ -19,6 +19,7 @@
 //!   leaves, who may have looked it up there.
 
 mod functions;
+mod removal;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -27,15 +28,23 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Postgres, Row};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{busy, literal, quoted, rollback, run};
+use super::{busy, is_code, literal, quoted, rollback, run};
 use crate::engine::Engine;
 use crate::engine::relocating::{
-    ADVISORY_CLASS, Installed, Manifest, MovedTable, StepError, TriggerState,
+    ADVISORY_CLASS, Manifest, MoveId, MovedTable, StepError, others_rely,
 };
+use removal::objects;
+pub(super) use removal::{disarm, installed, uninstall};
 
 /// The name of the row triggers, and what those against TRUNCATE add to it.
 const TRIGGER: &str = "mdb_capture";
 const TRUNCATE: &str = "_truncate";
+
+/// The second number of the advisory lock under which triggers change: no briefcase's.
+const ARMING: i32 = -1;
+
+/// What [`refuse`] fails with.
+const OTHERS: &str = "MDB02";
 
 /// From how many bytes on a change table is emptied by making its file anew.
 const EMPTIED: u32 = 1 << 20;
@@ -89,17 +98,19 @@ pub(super) async fn is_armed(
 pub(super) async fn arm(
     connection: &mut PgConnection,
     manifest: &Manifest,
+    by: Option<&MoveId>,
     limit: Duration,
 ) -> Result<(), StepError> {
     let place = place(connection).await?;
     let wanted = Wanted::all(manifest, &place);
+    let_others_end(connection, limit).await?;
     let missing = missing(connection, &wanted).await?;
     if !missing.is_empty() {
-        drop_strangers(connection, manifest, limit).await?;
+        drop_strangers(connection, manifest, by, limit).await?;
     }
     for table in &wanted {
         if missing.contains(&table.number()) {
-            at_once(connection, &table.install(&place), limit).await?;
+            at_once(connection, &table.install(&place, by), limit).await?;
         }
     }
     Ok(())
@@ -137,36 +148,73 @@ async fn missing(
 async fn drop_strangers(
     connection: &mut PgConnection,
     manifest: &Manifest,
+    by: Option<&MoveId>,
     limit: Duration,
 ) -> Result<(), StepError> {
     for object in objects(connection).await? {
         if let Some(name) = &object.table
             && !manifest.tables().iter().any(|table| table.name == *name)
         {
-            at_once(connection, &object.remove, limit).await?;
+            let remove = literal(&format!(
+                "BEGIN {} {}; END",
+                refuse(&object.in_force, by),
+                object.remove
+            ));
+            at_once(connection, &format!("DO {remove}"), limit).await?;
         }
     }
     Ok(())
 }
 
-/// A whole transaction as one text: the server does not wait for us while it holds locks.
+/// Waits until nobody disables or removes triggers who has looked for fences before now: he may have seen none, and yet
+/// wait for a table. A statement that begins afterwards sees what he did; and whoever comes later sees the fences of now.
+async fn let_others_end(connection: &mut PgConnection, limit: Duration) -> Result<(), StepError> {
+    let wait = format!("SELECT pg_advisory_xact_lock_shared({ADVISORY_CLASS}, {ARMING})");
+    bounded(connection, &wait, limit).await
+}
+
+/// A whole transaction as one text: the server does not wait for us while it holds locks. Others change no triggers
+/// meanwhile.
 async fn at_once(
+    connection: &mut PgConnection,
+    statements: &str,
+    limit: Duration,
+) -> Result<(), StepError> {
+    let alone = format!("SELECT pg_advisory_xact_lock({ADVISORY_CLASS}, {ARMING}); {statements}");
+    bounded(connection, &alone, limit).await
+}
+
+/// Each statement sees what was committed before it, whatever the database's default is.
+async fn bounded(
     connection: &mut PgConnection,
     statements: &str,
     limit: Duration,
 ) -> Result<(), StepError> {
     let limit = limit.as_millis().max(1);
     let sql = format!(
-        "BEGIN; SET LOCAL lock_timeout = {limit}; SET LOCAL statement_timeout = {limit}; \
-         SELECT pg_advisory_xact_lock({ADVISORY_CLASS}, -1); {statements}; COMMIT"
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {limit}; \
+         SET LOCAL statement_timeout = {limit}; {statements}; COMMIT"
     );
     match run(connection, &sql).await {
         Ok(_) => Ok(()),
         Err(error) => {
             rollback(connection).await?;
-            Err(busy(error))
+            Err(if is_code(&error, OTHERS) {
+                StepError::OtherTables
+            } else {
+                busy(error)
+            })
         }
     }
+}
+
+/// In PL/pgSQL: fails with [`OTHERS`] where `condition` is true and other moves than `by` rely on what is there.
+fn refuse(condition: &str, by: Option<&MoveId>) -> String {
+    format!(
+        "IF {condition} AND {} THEN RAISE EXCEPTION 'another move relies on other triggers' USING ERRCODE = '{OTHERS}'; \
+         END IF;",
+        others_rely(by)
+    )
 }
 
 impl<'m> Wanted<'m> {
@@ -215,6 +263,30 @@ impl<'m> Wanted<'m> {
         self.triggers_are(" AND t.tgenabled = 'A'")
     }
 
+    /// A condition: triggers fire which are not those that are wanted, on this table or into its change table.
+    fn is_other(&self, place: &Place) -> String {
+        format!(
+            "EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid \
+             WHERE t.tgname IN ('{TRIGGER}', '{TRIGGER}{TRUNCATE}') AND t.tgenabled <> 'D' \
+             AND p.pronamespace = {}::regnamespace AND p.proname NOT IN ('{}', '{}') \
+             AND (t.tgrelid = {}::regclass OR p.proname ~ '^{TRIGGER}_{}_'))",
+            literal(&place.schema),
+            self.row_function,
+            self.truncate_function,
+            literal(&self.relation),
+            self.table.number,
+        )
+    }
+
+    /// A condition: the change table is the one that the triggers write to.
+    fn is_kept(&self) -> String {
+        format!(
+            "coalesce(obj_description(to_regclass({}), 'pg_class') = '{}', false)",
+            literal(&self.changes),
+            self.row_function,
+        )
+    }
+
     fn triggers_are(&self, enabled: &str) -> String {
         let table = literal(&self.relation);
         let are = |name: &str, function: &str| {
@@ -224,16 +296,15 @@ impl<'m> Wanted<'m> {
             )
         };
         format!(
-            "{} AND {} AND coalesce(obj_description(to_regclass({}), 'pg_class') = '{}', false)",
+            "{} AND {} AND {}",
             are(TRIGGER, &self.row_function),
             are(&format!("{TRIGGER}{TRUNCATE}"), &self.truncate_function),
-            literal(&self.changes),
-            self.row_function,
+            self.is_kept(),
         )
     }
 
     /// Statements that change nothing when another mover was faster. Locks on the table come last.
-    fn install(&self, place: &Place) -> String {
+    fn install(&self, place: &Place, by: Option<&MoveId>) -> String {
         let schema = &place.schema;
         let (table, changes) = (&self.relation, &self.changes);
         let keys: Vec<String> = self
@@ -242,17 +313,16 @@ impl<'m> Wanted<'m> {
             .zip(1..)
             .map(|(column, place)| format!("t.{} AS k{place}", Postgres::quote(&column.name)))
             .collect();
-        let mut steps = format!(
-            "CREATE OR REPLACE FUNCTION {schema}.{}() {}; CREATE OR REPLACE FUNCTION {schema}.{}() {}; \
-             DROP TABLE IF EXISTS {changes}; \
+        let make_changes = format!(
+            "DROP TABLE IF EXISTS {changes}; \
              CREATE TABLE {changes} AS SELECT ''::bytea AS gdid, false AS deep, {} FROM {table} AS t WITH NO DATA; \
-             COMMENT ON TABLE {changes} IS '{}'; ",
-            self.row_function,
-            self.row_body,
-            self.truncate_function,
-            self.truncate_body,
+             COMMENT ON TABLE {changes} IS '{}';",
             keys.join(", "),
             self.row_function,
+        );
+        let mut steps = format!(
+            "CREATE OR REPLACE FUNCTION {schema}.{}() {}; CREATE OR REPLACE FUNCTION {schema}.{}() {}; ",
+            self.row_function, self.row_body, self.truncate_function, self.truncate_body,
         );
         for (trigger, event, function) in [
             (
@@ -277,114 +347,21 @@ impl<'m> Wanted<'m> {
         format!(
             "DO {} ",
             literal(&format!(
-                "BEGIN IF NOT ({}) THEN \
-                 IF NOT ({}) THEN {steps} \
-                 ELSIF EXISTS (SELECT FROM {changes}) OR pg_relation_size({}) > {EMPTIED} THEN \
+                "BEGIN IF NOT ({}) THEN {} \
+                 IF NOT ({}) THEN {make_changes} \
+                 ELSIF NOT {others} AND (EXISTS (SELECT FROM {changes}) OR pg_relation_size({}) > {EMPTIED}) THEN \
                  TRUNCATE {changes}; END IF; \
+                 IF NOT ({}) THEN {steps} END IF; \
                  UPDATE {schema}.mdb_stripe SET version = version + 1; \
                  ALTER TABLE {table} ENABLE ALWAYS TRIGGER {TRIGGER}, ENABLE ALWAYS TRIGGER {TRIGGER}{TRUNCATE}; \
                  END IF; END",
                 self.is_installed(),
-                self.is_there(),
+                refuse(&self.is_other(place), by),
+                self.is_kept(),
                 literal(changes),
+                self.is_there(),
+                others = others_rely(by),
             ))
         )
     }
-}
-
-/// Something that [`arm`] made.
-struct Object {
-    /// The table, of a trigger.
-    table: Option<String>,
-    /// Whether it is a trigger that fires.
-    fires: bool,
-    /// The statements that remove it, and that have a trigger fire no more.
-    remove: String,
-    disable: String,
-    name: String,
-}
-
-/// Triggers come first, table by table.
-async fn objects(connection: &mut PgConnection) -> Result<Vec<Object>, sqlx::Error> {
-    let sql = "SELECT c.relname::text AS on_table, t.tgenabled <> 'D' AS fires, \
-            format('DROP TRIGGER %I ON %s', t.tgname, c.oid::regclass) AS remove, \
-            format('ALTER TABLE %s DISABLE TRIGGER %I', c.oid::regclass, t.tgname) AS disable, \
-            t.tgname || ' on ' || c.relname AS name \
-        FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid \
-        WHERE t.tgname IN ('mdb_capture', 'mdb_capture_truncate') AND t.tgparentid = 0 \
-          AND c.relnamespace = current_schema()::regnamespace \
-        UNION ALL \
-        SELECT NULL, false, format('DROP TABLE IF EXISTS %I', c.relname), '', c.relname::text FROM pg_class c \
-        WHERE c.relname ~ '^mdb_change_[0-9]+$' AND c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace \
-        UNION ALL \
-        SELECT NULL, false, format('DROP FUNCTION IF EXISTS %I()', p.proname), '', p.proname::text FROM pg_proc p \
-        WHERE p.proname ~ '^mdb_capture_[0-9]+_' AND p.pronamespace = current_schema()::regnamespace \
-        ORDER BY on_table, name";
-    let rows = run(connection, sql).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Object {
-                table: row.try_get("on_table")?,
-                fires: row.try_get("fires")?,
-                remove: row.try_get("remove")?,
-                disable: row.try_get("disable")?,
-                name: row.try_get("name")?,
-            })
-        })
-        .collect()
-}
-
-pub(super) async fn installed(connection: &mut PgConnection) -> Result<Installed, sqlx::Error> {
-    let objects = objects(connection).await?;
-    let has_triggers = objects.iter().any(|object| object.table.is_some());
-    let lies_still = has_triggers && !objects.iter().any(|object| object.fires);
-    Ok(Installed {
-        names: objects.into_iter().map(|object| object.name).collect(),
-        state: if lies_still {
-            TriggerState::Disabled
-        } else {
-            TriggerState::Enabled
-        },
-    })
-}
-
-/// Has the triggers fire no more, where no fence needs them: a transaction for each table.
-pub(super) async fn disarm(
-    connection: &mut PgConnection,
-    limit: Duration,
-) -> Result<(), StepError> {
-    let mut objects = objects(connection).await?;
-    objects.retain(|object| object.fires);
-    for group in objects.chunk_by(|a, b| a.table == b.table) {
-        let disable = group.iter().map(|object| object.disable.as_str());
-        unless_fenced(connection, disable, limit).await?;
-    }
-    Ok(())
-}
-
-/// Removes everything: a transaction for each table, and one for all that no trigger needs any more.
-pub(super) async fn uninstall(
-    connection: &mut PgConnection,
-    limit: Duration,
-) -> Result<(), StepError> {
-    let objects = objects(connection).await?;
-    for group in objects.chunk_by(|a, b| a.table == b.table) {
-        let remove = group.iter().map(|object| object.remove.as_str());
-        unless_fenced(connection, remove, limit).await?;
-    }
-    Ok(())
-}
-
-/// Another move may have fenced briefcases since somebody looked, and rely on its triggers.
-async fn unless_fenced<'s>(
-    connection: &mut PgConnection,
-    statements: impl Iterator<Item = &'s str>,
-    limit: Duration,
-) -> Result<(), StepError> {
-    let statements: Vec<&str> = statements.collect();
-    let sql = format!(
-        "DO $mdb$ BEGIN IF NOT EXISTS (SELECT FROM mdb_fence) THEN {}; END IF; END $mdb$",
-        statements.join("; ")
-    );
-    at_once(connection, &sql, limit).await
 }

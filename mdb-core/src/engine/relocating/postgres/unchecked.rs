@@ -4,7 +4,8 @@
 //! it out, when nothing can come of it: each foreign key of and to the tables that move stays **inside**
 //! briefcases, both sides have the same ones, and no trigger or rule of the user's would notice. Whatever the
 //! source's rows refer to comes along then, is compared before the move is decided, and goes
-//! together afterwards.
+//! together afterwards. Nor may a unique value be deferrable: a trigger of the server's own checks those, and would
+//! rest too.
 //!
 //! It takes a right that superusers have, and since PostgreSQL 15 those to whom
 //! `SET ON PARAMETER session_replication_role` is granted. Without it, all is checked.
@@ -119,6 +120,8 @@ fn query() -> String {
            NOT EXISTS (SELECT FROM pg_trigger t JOIN moved ON moved.relation = t.tgrelid \
              WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgname NOT IN ('mdb_capture', 'mdb_capture_truncate')) \
            AND NOT EXISTS (SELECT FROM pg_rewrite r JOIN moved ON moved.relation = r.ev_class) \
+           AND NOT EXISTS (SELECT FROM pg_constraint c JOIN moved ON moved.relation = c.conrelid \
+             WHERE c.condeferrable AND c.contype IN ('p', 'u', 'x')) \
            AND NOT EXISTS (SELECT FROM pg_class r JOIN moved ON moved.relation = r.oid \
              WHERE r.relkind <> 'r' OR r.relhassubclass OR r.relispartition) \
            AND NOT EXISTS (SELECT FROM keys WHERE child IS NULL OR parent IS NULL OR NOT holds) AS holds, \

@@ -1,11 +1,13 @@
 //! Triggers that record changes or refuse them.
 
+use std::collections::BTreeSet;
+
 use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
 use super::{keys_of, run};
 use crate::engine::Engine;
-use crate::engine::relocating::{Manifest, MovedTable, StepError, begin};
+use crate::engine::relocating::{Manifest, MoveId, MovedTable, StepError, begin, others_rely};
 
 /// The objects that [`arm`] makes: their kinds and names.
 pub(super) async fn installed(
@@ -55,26 +57,44 @@ async fn missing(
 pub(super) async fn arm(
     connection: &mut SqliteConnection,
     manifest: &Manifest,
+    by: Option<&MoveId>,
 ) -> Result<(), StepError> {
-    let wanted = missing(connection, manifest).await?;
-    if wanted.is_empty() {
+    if missing(connection, manifest).await?.is_empty() {
         return Ok(());
     }
     begin::<Sqlite>(connection).await?;
-    let result = async {
-        for (name, sql) in &wanted {
-            let kind = if sql.starts_with("CREATE TABLE") {
-                "TABLE"
-            } else {
-                "TRIGGER"
-            };
-            run(connection, &format!("DROP {kind} IF EXISTS {name}"), &[]).await?;
-            run(connection, sql, &[]).await?;
-        }
-        Ok(())
-    };
-    let result = result.await;
+    let result = install(connection, manifest, by).await;
     finish(connection, result).await
+}
+
+/// Inside a transaction: looks again, since another mover may have been faster.
+async fn install(
+    connection: &mut SqliteConnection,
+    manifest: &Manifest,
+    by: Option<&MoveId>,
+) -> Result<(), StepError> {
+    let wanted = missing(connection, manifest).await?;
+    let names: BTreeSet<String> = installed(connection)
+        .await?
+        .into_iter()
+        .map(|(_, name)| name)
+        .collect();
+    if wanted.iter().any(|(name, _)| names.contains(name)) {
+        let rely = format!("SELECT 1 WHERE {}", others_rely(by));
+        if !Sqlite::query_own(connection, &rely, &[]).await?.is_empty() {
+            return Err(StepError::OtherTables);
+        }
+    }
+    for (name, sql) in &wanted {
+        let kind = if sql.starts_with("CREATE TABLE") {
+            "TABLE"
+        } else {
+            "TRIGGER"
+        };
+        run(connection, &format!("DROP {kind} IF EXISTS {name}"), &[]).await?;
+        run(connection, sql, &[]).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn disarm(connection: &mut SqliteConnection) -> Result<(), StepError> {

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::copy::attach;
 use super::handle::{Triggers, set_triggers};
-use super::{begin_as_mover, end, joined, keys_of, parent_is_here, run};
+use super::{IDS, begin_as_mover, end, joined, keys_of, parent_is_here, run};
 use crate::engine::relocating::{
     Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, QUERIES_AT_ONCE,
     StepError, Taken, Touched, changed, rest,
@@ -63,6 +63,20 @@ async fn recorded(
         }
     }
     Ok(recorded)
+}
+
+/// Removes at most `limit` of the move's records of a table.
+pub(super) async fn forget_some(
+    connection: &mut SqliteConnection,
+    table: &MovedTable,
+    id: &MoveId,
+    limit: u32,
+) -> Result<u64, sqlx::Error> {
+    let changes = table.change_table();
+    let sql = format!(
+        "DELETE FROM {changes} WHERE seq IN (SELECT seq FROM {changes} WHERE gdid IN ({IDS}) LIMIT {limit})"
+    );
+    Sqlite::execute_own(connection, &sql, &[id.into()]).await
 }
 
 pub(super) async fn catch_up(
@@ -262,7 +276,7 @@ async fn forget(
         let delete = format!(
             "DELETE FROM {} WHERE gdid IN ({}) AND seq <= ?2",
             table.change_table(),
-            super::IDS
+            IDS
         );
         run(source, &delete, &[id.into(), Value::Integer(*last)]).await?;
     }

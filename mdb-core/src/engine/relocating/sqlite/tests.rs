@@ -3,6 +3,7 @@
 mod chunks;
 mod clashes;
 mod fixture;
+mod forcing;
 mod hashes;
 mod sparing;
 
@@ -12,7 +13,8 @@ use sqlx::Executor;
 
 use super::*;
 use crate::engine::relocating::{
-    FenceState, Unhurried, check_delete_all, check_neighbours, checked_copy,
+    FenceState, Unhurried, check_delete_all, check_forget_some, check_neighbours,
+    check_other_tables, checked_copy,
 };
 use fixture::{Fixture, hex, id};
 use handle::{Triggers, set_triggers};
@@ -168,7 +170,7 @@ async fn arming_can_be_repeated_and_taken_back() {
     let mut f = Fixture::new().await;
     let limit = Duration::from_millis(100);
     for _ in 0..2 {
-        Sqlite::arm(&mut f.pair.source, &f.manifest, limit)
+        Sqlite::arm(&mut f.pair.source, &f.manifest, None, limit)
             .await
             .unwrap();
         assert_eq!(
@@ -245,4 +247,19 @@ async fn whole_briefcases_are_deleted_and_no_others() {
     f.capture().await;
     let briefcases = [id(1), id(2)];
     check_delete_all(&mut f.pair, &f.manifest, &f.id, f.owner, &briefcases).await;
+}
+
+#[tokio::test]
+async fn so_many_records_are_removed_at_once() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let source = &mut f.pair.source;
+    check_forget_some::<Sqlite>(source, &f.manifest, &f.id, f.owner, hex).await;
+}
+
+#[tokio::test]
+async fn what_another_move_relies_on_is_not_replaced() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    check_other_tables::<Sqlite>(&mut f.pair.source, &f.manifest, &f.id, hex).await;
 }

@@ -191,7 +191,7 @@ impl Fixture {
     }
 
     pub(super) async fn try_arm(&mut self) -> Result<(), StepError> {
-        MySql::arm(&mut self.pair.source, &self.manifest, LIMIT).await
+        MySql::arm(&mut self.pair.source, &self.manifest, None, LIMIT).await
     }
 
     /// Arms as a mover does: a slow machine is a busy one.

@@ -100,7 +100,7 @@ async fn two_movers_arm_at_the_same_time() {
     let mut other = f.connect().await;
     let manifest = f.manifest.clone();
     let busily = async {
-        while let Err(error) = MySql::arm(&mut other, &manifest, LIMIT).await {
+        while let Err(error) = MySql::arm(&mut other, &manifest, None, LIMIT).await {
             assert!(matches!(error, StepError::Busy), "{error:?}");
         }
     };
@@ -238,4 +238,11 @@ async fn the_sessions_of_a_name_end() {
         }
         MySql::end_sessions(&mut mover, &name).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_another_move_relies_on_is_not_replaced() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    check_other_tables::<MySql>(&mut f.pair.source, &f.manifest, &f.id, hex).await;
 }

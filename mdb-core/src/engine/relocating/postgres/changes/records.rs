@@ -6,7 +6,8 @@ use mdb_gdid::Gdid;
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
-use crate::engine::relocating::{Manifest, MoveId};
+use super::super::{ids, run};
+use crate::engine::relocating::{Manifest, MoveId, MovedTable};
 
 /// How many changes of one table are recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,4 +69,20 @@ pub(in super::super) async fn recorded(
         records.touched.insert(row.try_get("gdid")?);
     }
     Ok(records)
+}
+
+/// Removes at most `limit` of the move's records of a table.
+pub(in super::super) async fn forget_some(
+    connection: &mut PgConnection,
+    table: &MovedTable,
+    id: &MoveId,
+    limit: u32,
+) -> Result<u64, sqlx::Error> {
+    let changes = table.change_table();
+    let sql = format!(
+        "DELETE FROM {changes} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {changes} WHERE gdid IN ({}) LIMIT {limit})) \
+         RETURNING 1",
+        ids(id)
+    );
+    Ok(run(connection, &sql).await?.len() as u64)
 }

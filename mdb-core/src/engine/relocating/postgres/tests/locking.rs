@@ -93,7 +93,7 @@ async fn a_change_table_that_was_made_for_another_table_is_made_anew() {
         .await
         .unwrap();
     let swapped = Manifest::new(tables);
-    let armed = Postgres::arm(&mut f.pair.source, &swapped, LIMIT).await;
+    let armed = Postgres::arm(&mut f.pair.source, &swapped, None, LIMIT).await;
     assert!(matches!(armed, Err(StepError::Busy)), "{armed:?}");
     f.client("ROLLBACK").await.unwrap();
 
@@ -178,8 +178,8 @@ async fn two_movers_arm_at_the_same_time() {
     let mut other = f.another().await;
     let limit = Duration::from_secs(20);
     let (a, b) = tokio::join!(
-        Postgres::arm(&mut f.pair.source, &f.manifest, limit),
-        Postgres::arm(&mut other, &f.manifest, limit)
+        Postgres::arm(&mut f.pair.source, &f.manifest, None, limit),
+        Postgres::arm(&mut other, &f.manifest, None, limit)
     );
     a.unwrap();
     b.unwrap();
@@ -317,4 +317,12 @@ async fn the_sessions_of_a_name_end() {
         .unwrap();
     assert!(run(&mut theirs, "SELECT 1").await.is_err());
     run(&mut others, "SELECT 1").await.unwrap();
+}
+
+#[tokio::test]
+async fn so_many_records_are_removed_at_once() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let source = &mut f.pair.source;
+    check_forget_some::<Postgres>(source, &f.manifest, &f.id, f.owner, hex).await;
 }

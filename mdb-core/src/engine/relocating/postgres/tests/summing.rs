@@ -97,3 +97,24 @@ async fn values_that_differ_are_told_apart() {
         }
     }
 }
+
+#[tokio::test]
+async fn rows_that_a_policy_hides_are_not_taken_for_none() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.client(
+        "ALTER TABLE account ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; \
+         CREATE POLICY seen ON account USING (name = 'user 1')",
+    )
+    .await
+    .unwrap();
+    let (pair, id) = (&mut f.pair, &f.id);
+    let copied = Postgres::copy(pair, &f.manifest, id, f.owner, &Unhurried).await;
+    let summed = Postgres::sums(&mut f.pair.source, &f.manifest, &f.id, &[Span::ALL]).await;
+    for refused in [copied.map(drop), summed.map(drop).map_err(StepError::from)] {
+        let Err(StepError::Database(refused)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(Postgres::error_class(&refused), ErrorClass::NoPermission);
+    }
+}

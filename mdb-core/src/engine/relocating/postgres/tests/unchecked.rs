@@ -86,6 +86,14 @@ async fn whatever_could_notice_has_them_checked() {
              ALTER TABLE item ADD FOREIGN KEY (g_order) REFERENCES orders NOT VALID",
             "ALTER TABLE item DROP CONSTRAINT item_g_order_fkey1",
         ),
+        (
+            "ALTER TABLE account ADD UNIQUE (extra) DEFERRABLE",
+            "ALTER TABLE account DROP CONSTRAINT account_extra_key",
+        ),
+        (
+            "ALTER TABLE item ADD CONSTRAINT apart EXCLUDE (what WITH =) DEFERRABLE INITIALLY DEFERRED",
+            "ALTER TABLE item DROP CONSTRAINT apart",
+        ),
     ] {
         for side in [Side::Source, Side::Target] {
             for (statements, role) in [(change, "origin"), (back, "replica")] {
@@ -122,4 +130,27 @@ async fn without_the_right_all_is_checked() {
     let asked = run(&mut f.pair.source, "SHOW mdb.checks").await.unwrap();
     assert_eq!(asked[0].get::<String, _>(0), "bound");
     assert_eq!(roles(&mut f).await, ["origin", "origin"]);
+}
+
+#[tokio::test]
+async fn a_deferrable_unique_value_of_a_neighbour_is_not_taken() {
+    for initially in ["IMMEDIATE", "DEFERRED"] {
+        let mut f = fixture().await;
+        for connection in [&mut f.pair.source, &mut f.pair.target] {
+            let unique =
+                format!("ALTER TABLE account ADD UNIQUE (extra) DEFERRABLE INITIALLY {initially}");
+            run(connection, &unique).await.unwrap();
+        }
+        let insert = |user| format!("INSERT INTO account VALUES ({}, '{user}', 7)", hex(user));
+        f.client(&insert(1)).await.unwrap();
+        run(&mut f.pair.target, &insert(3)).await.unwrap();
+        f.capture().await;
+        roles(&mut f).await;
+        let (pair, id) = (&mut f.pair, &f.id);
+        let copied = Postgres::copy(pair, &f.manifest, id, f.owner, &Unhurried).await;
+        let Err(StepError::Database(taken)) = copied else {
+            panic!("{copied:?}");
+        };
+        assert!(Postgres::is_taken(&taken), "{taken}");
+    }
 }

@@ -22,7 +22,7 @@ const TABLES: &str = "
 ";
 
 pub(super) struct Fixture {
-    pub(super) _files: tempfile::TempDir,
+    pub(super) files: tempfile::TempDir,
     /// A client that uses the source without MDB.
     pub(super) client: SqliteConnection,
     pub(super) pair: Pair<Sqlite>,
@@ -137,7 +137,7 @@ impl Fixture {
             connection.execute(TABLES).await.unwrap();
         }
         let mut fixture = Self {
-            _files: files,
+            files,
             client: open(&source_file).await,
             pair,
             manifest: manifest(),
@@ -182,7 +182,7 @@ impl Fixture {
 
     pub(super) async fn capture(&mut self) {
         let limit = Duration::from_millis(100);
-        Sqlite::arm(&mut self.pair.source, &self.manifest, limit)
+        Sqlite::arm(&mut self.pair.source, &self.manifest, None, limit)
             .await
             .unwrap();
         for (connection, state) in [

@@ -1,0 +1,201 @@
+//! Processes that have missed a move: they were cut off from the catalog, or slow, while it passed.
+//!
+//! What the moves would have written is written by hand here, so that they pass at the very moment that is wanted.
+
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection};
+use mdb_core::{Gdid, Isolation, Mdb, TransactionOptions};
+use mdb_tests::bank::{Bank, SUM, Teller, literal, sum_of};
+use mdb_tests::kit::wait_for;
+use mdb_tests::store::TestEngine;
+use mdb_tests::{on_all_engines, on_engines_with_servers};
+use sqlx::Postgres;
+
+on_all_engines!(what_began_before_a_missed_move_holds_up_its_acknowledgement);
+on_engines_with_servers!(
+    a_snapshot_from_before_a_missed_move_is_not_committed,
+    who_has_died_is_forgotten_after_a_day,
+);
+
+/// Until a wait is taken for one that never ends.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// What a move leaves in the catalog: in motion from `source`, or at home at `home`. Says in which epoch.
+async fn publish<DB: TestEngine>(
+    bank: &Bank<DB>,
+    id: Gdid,
+    home: Option<&str>,
+    source: &str,
+) -> i64 {
+    let catalog = bank.catalog_url();
+    let key = literal::<DB>(id);
+    let epoch = DB::number_at(&catalog, "SELECT epoch FROM mdb_catalog");
+    let epoch = epoch.await.unwrap() + 2;
+    let (state, home) = match home {
+        None => (1, "NULL".to_owned()),
+        Some(home) => (0, format!("'{home}'")),
+    };
+    let statements = [
+        format!("DELETE FROM mdb_relocation WHERE gdid = {key}"),
+        format!(
+            "INSERT INTO mdb_relocation (area, gdid, move, state, home, source, epoch) \
+             VALUES ('user', {key}, 'by hand', {state}, {home}, '{source}', {epoch})"
+        ),
+        format!("UPDATE mdb_catalog SET epoch = {epoch}"),
+    ];
+    DB::run_at(&catalog, &statements).await.unwrap();
+    epoch
+}
+
+/// Writes a fence by hand.
+async fn fence<DB: TestEngine>(bank: &Bank<DB>, number: usize, id: Gdid, by: &str, rest: &str) {
+    let key = literal::<DB>(id);
+    let fence = format!(
+        "INSERT INTO mdb_fence (gdid, move, state, deadline, target, epoch, landed) VALUES ({key}, '{by}', {rest})"
+    );
+    DB::run_at(&bank.url(number), &[fence]).await.unwrap();
+}
+
+fn names<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb) -> [String; 2] {
+    [0, 1].map(|number| mdb.topology().shard_name(bank.shard(mdb, number)))
+}
+
+async fn what_began_before_a_missed_move_holds_up_its_acknowledgement<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let id = bank.customers(&mdb, 0, 1).await[0];
+    assert!(mdb.join().await);
+    let teller = Teller::<DB>::new(&mdb);
+    let transaction = teller.briefcase(id).begin().await.unwrap();
+    assert_eq!(
+        DB::number(&transaction, &sum_of::<DB>(id)).await.unwrap(),
+        SUM
+    );
+
+    let [east, west] = names(&bank, &mdb);
+    let epoch = publish(&bank, id, Some(&west), &east).await;
+    let catalog = bank.catalog_url();
+    let routers = async |condition: String| {
+        let count = format!("SELECT count(*) FROM mdb_router WHERE {condition}");
+        DB::number_at(&catalog, &count).await.unwrap()
+    };
+    wait_for("the process says what it waits for", LIMIT, async || {
+        routers("waits_for <> ''".to_owned()).await == 1
+    })
+    .await;
+    assert_eq!(routers(format!("acknowledged >= {epoch}")).await, 0);
+    transaction.rollback().await.unwrap();
+    wait_for("the process acknowledges", LIMIT, async || {
+        routers(format!("acknowledged >= {epoch}")).await == 1
+    })
+    .await;
+}
+
+async fn a_snapshot_from_before_a_missed_move_is_not_committed<DB: TestEngine>() {
+    let bank = Bank::<DB>::alone().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 2).await;
+    assert!(mdb.join().await);
+    let teller = Teller::<DB>::new(&mdb);
+    let [_, west] = names(&bank, &mdb);
+
+    let options = TransactionOptions::new().isolation(Isolation::RepeatableRead);
+    let options = options.timeout(LIMIT);
+    let [gone, stays] = [ids[0], ids[1]];
+    let mut transactions = Vec::new();
+    for id in [gone, stays] {
+        let transaction = teller.briefcase(id).begin_with(&options).await.unwrap();
+        assert_eq!(
+            DB::number(&transaction, &sum_of::<DB>(id)).await.unwrap(),
+            SUM
+        );
+        transactions.push(transaction);
+    }
+    bank.server(2).kill().await;
+    fence(&bank, 0, gone, "by hand", &format!("3, 0, '{west}', 1, 1")).await;
+    wait_for("the lease runs out, and others follow", LIMIT, async || {
+        !matches!(teller.sum(gone).await, Ok(SUM))
+    })
+    .await;
+    for (transaction, is_good) in transactions.into_iter().zip([false, true]) {
+        assert_eq!(transaction.commit().await.is_ok(), is_good);
+    }
+}
+
+async fn who_has_died_is_forgotten_after_a_day<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 1).await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let dead = |name: &str, ago: Duration| {
+        let lease = (now - ago).as_millis();
+        format!(
+            "INSERT INTO mdb_router (router, acknowledged, lease_until, waits_for, place) \
+             VALUES ('{name}', 0, {lease}, '', 'nowhere')"
+        )
+    };
+    let routers = [
+        dead("mdb-long-dead", Duration::from_hours(25)),
+        dead("mdb-dead", Duration::from_hours(23)),
+    ];
+    let catalog = bank.catalog_url();
+    DB::run_at(&catalog, &routers).await.unwrap();
+
+    let relocator = mdb.relocator();
+    let request = MoveRequest::new("user", Selection::Briefcases(ids), bank.shard(&mdb, 1));
+    let plan = relocator.plan(&request).await.unwrap();
+    let (options, progress) = (MoveOptions::new(), MoveProgress::new());
+    relocator.run(&plan, &options, &progress).await.unwrap();
+    for (condition, rows) in [
+        ("router = 'mdb-long-dead'", 0),
+        ("router = 'mdb-dead' AND acknowledged = -1", 1),
+    ] {
+        let count = format!("SELECT count(*) FROM mdb_router WHERE {condition}");
+        assert_eq!(
+            DB::number_at(&catalog, &count).await.unwrap(),
+            rows,
+            "{condition}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_followed_a_move_does_not_stay_when_another_one_has_passed() {
+    let bank = Bank::<Postgres>::start().await;
+    let id = bank.customers(&bank.open(), 0, 1).await[0];
+    let mdb = bank.open();
+    let [east, west] = names(&bank, &mdb);
+    // It has gone west by one move, and just leaves again by another one.
+    publish(&bank, id, None, &east).await;
+    fence(&bank, 0, id, "first", &format!("3, 0, '{west}', 1, 1")).await;
+    let long = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint + 600000";
+    fence(&bank, 1, id, "second", &format!("2, {long}, NULL, 0, 0")).await;
+
+    let teller = Teller::<Postgres>::new(&mdb);
+    let transfer = teller.transfer(id, bank.transfer());
+    let come_back = async {
+        let here = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+             AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        wait_for("it has followed the first move", LIMIT, async || {
+            Postgres::number_at(&bank.url(1), here).await.unwrap() > 0
+        })
+        .await;
+        let epoch = publish(&bank, id, Some(&east), &west).await;
+        let forget = "DELETE FROM mdb_fence".to_owned();
+        let least = format!("UPDATE mdb_shard SET least_epoch = {epoch}");
+        Postgres::run_at(&bank.url(0), std::slice::from_ref(&forget))
+            .await
+            .unwrap();
+        Postgres::run_at(&bank.url(1), &[least, forget])
+            .await
+            .unwrap();
+    };
+    let (transferred, ()) = tokio::join!(transfer, come_back);
+    transferred.unwrap();
+    let transfers = "SELECT count(*) FROM transfer";
+    assert_eq!(bank.count(1, transfers).await, 0);
+    assert_eq!(bank.count(0, transfers).await, 1);
+}

@@ -1,0 +1,172 @@
+//! Moves that can't be done as they were planned: nothing is lost, and nothing of them stays.
+
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
+use mdb_core::error::chain;
+use mdb_core::relocate::{
+    MoveError, MoveOptions, MovePhase, MovePlan, MoveProgress, MoveReport, MoveRequest, PlanError,
+    Selection,
+};
+use mdb_core::{Gdid, Mdb};
+use mdb_tests::bank::{Bank, SUM, Teller};
+use mdb_tests::on_all_engines;
+use mdb_tests::store::TestEngine;
+use sqlx::Postgres;
+
+on_all_engines!(
+    who_has_gone_elsewhere_is_not_moved_by_an_old_plan,
+    who_came_back_is_moved_by_an_old_plan,
+    who_is_in_motion_is_not_moved,
+);
+
+async fn plan<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb, ids: &[Gdid], to: usize) -> MovePlan {
+    let plan = try_plan(bank, mdb, ids, to).await;
+    plan.unwrap_or_else(|error| panic!("{}", chain(&error)))
+}
+
+async fn try_plan<DB: TestEngine>(
+    bank: &Bank<DB>,
+    mdb: &Mdb,
+    ids: &[Gdid],
+    to: usize,
+) -> Result<MovePlan, PlanError> {
+    let selection = Selection::Briefcases(ids.to_vec());
+    let request = MoveRequest::new("user", selection, bank.shard(mdb, to));
+    mdb.relocator().plan(&request).await
+}
+
+async fn run(mdb: &Mdb, plan: &MovePlan) -> Result<Vec<MoveReport>, MoveError> {
+    let (options, progress) = (MoveOptions::new(), MoveProgress::new());
+    mdb.relocator().run(plan, &options, &progress).await
+}
+
+async fn phases(mdb: &Mdb) -> Vec<MovePhase> {
+    let moves = mdb.relocator().list().await.unwrap();
+    moves.iter().map(|m| m.phase()).collect()
+}
+
+async fn nothing_stands<DB: TestEngine>(bank: &Bank<DB>) {
+    for number in 0..3 {
+        for table in ["mdb_fence", "mdb_mover"] {
+            let rows = format!("SELECT count(*) FROM {table}");
+            assert_eq!(bank.count(number, &rows).await, 0, "{table} on {number}");
+        }
+    }
+}
+
+async fn who_has_gone_elsewhere_is_not_moved_by_an_old_plan<DB: TestEngine>() {
+    let bank = Bank::<DB>::with_third().await;
+    let mdb = bank.open();
+    let teller = Teller::<DB>::new(&mdb);
+    let ids = bank.customers(&mdb, 0, 2).await;
+    let never_moved = plan(&bank, &mdb, &ids, 2).await;
+    run(&mdb, &plan(&bank, &mdb, &ids[1..], 1).await)
+        .await
+        .unwrap();
+    let moved_before = plan(&bank, &mdb, &ids[1..], 2).await;
+    for old in [&never_moved, &moved_before] {
+        if std::ptr::eq(old, &moved_before) {
+            run(&mdb, &plan(&bank, &mdb, &ids[1..], 0).await)
+                .await
+                .unwrap();
+        }
+        match run(&mdb, old).await {
+            Err(MoveError::Displaced { id, .. }) => assert_eq!(id, ids[1]),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(phases(&mdb).await.last(), Some(&MovePhase::Aborted));
+        nothing_stands(&bank).await;
+        for id in &ids {
+            assert_eq!(teller.sum(*id).await.unwrap(), SUM);
+        }
+    }
+    run(&mdb, &plan(&bank, &mdb, &ids, 2).await).await.unwrap();
+    for id in &ids {
+        assert_eq!(teller.sum(*id).await.unwrap(), SUM);
+    }
+}
+
+async fn who_came_back_is_moved_by_an_old_plan<DB: TestEngine>() {
+    let bank = Bank::<DB>::with_third().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 2).await;
+    let old = plan(&bank, &mdb, &ids, 2).await;
+    for to in [1, 0] {
+        let there = plan(&bank, &mdb, &ids[..1], to).await;
+        run(&mdb, &there).await.unwrap();
+    }
+    run(&mdb, &old).await.unwrap();
+    let teller = Teller::<DB>::new(&mdb);
+    for id in &ids {
+        assert_eq!(teller.sum(*id).await.unwrap(), SUM);
+    }
+}
+
+async fn who_is_in_motion_is_not_moved<DB: TestEngine>() {
+    let bank = Bank::<DB>::with_third().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 2).await;
+    let other = plan(&bank, &mdb, &ids, 1).await;
+
+    let progress = MoveProgress::new();
+    let begun = plan(&bank, &mdb, &ids[..1], 2).await;
+    let (relocator, options) = (mdb.relocator(), MoveOptions::new());
+    let mut running = Box::pin(relocator.run(&begun, &options, &progress));
+    // Until it has been announced.
+    loop {
+        tokio::select! {
+            end = &mut running => panic!("it was not stopped: {end:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+        if progress.phase() >= Some(MovePhase::Announced) {
+            progress.stop();
+            break;
+        }
+    }
+    assert!(running.await.is_err());
+
+    let by = relocator.list().await.unwrap()[0].id().to_owned();
+    match run(&mdb, &other).await {
+        Err(error @ MoveError::InMotion { .. }) => {
+            assert!(error.to_string().contains(&by), "{error}");
+            assert!(error.to_string().contains(&ids[0].to_string()), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(phases(&mdb).await[1], MovePhase::Aborted);
+    let refused = try_plan(&bank, &mdb, &ids, 1).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("being moved already"),
+        "{refused}"
+    );
+    relocator.abort(&by, &options).await.unwrap();
+    nothing_stands(&bank).await;
+    run(&mdb, &other).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_journal_whose_commit_fails_can_be_written_again() {
+    let bank = Bank::<Postgres>::with_third().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 1).await;
+    let there = plan(&bank, &mdb, &ids, 1).await;
+    let fail = [
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$",
+        "CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON mdb_move DEFERRABLE INITIALLY DEFERRED \
+         FOR EACH ROW EXECUTE FUNCTION fail()",
+    ];
+    Postgres::run_at(&bank.catalog_url(), &fail.map(str::to_owned))
+        .await
+        .unwrap();
+    assert!(matches!(
+        run(&mdb, &there).await,
+        Err(MoveError::Database(_) | MoveError::Catalog(_))
+    ));
+    let mend = "DROP FUNCTION fail CASCADE".to_owned();
+    Postgres::run_at(&bank.catalog_url(), &[mend])
+        .await
+        .unwrap();
+    run(&mdb, &there)
+        .await
+        .unwrap_or_else(|error| panic!("{}", chain(&error)));
+}
