@@ -1,7 +1,5 @@
 //! Undoing moves that are stuck.
 
-#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
-
 use std::time::Duration;
 
 use mdb_core::error::chain;

@@ -268,7 +268,8 @@ impl Engine for MySql {
     }
 
     fn now() -> &'static str {
-        "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
+        // Not by way of the session's time zone, in which an hour of autumn comes twice.
+        "CAST(TIMESTAMPDIFF(MICROSECOND, DATE'1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 AS SIGNED)"
     }
 
     async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table>, sqlx::Error> {

@@ -51,6 +51,10 @@ impl Relocating for MySql {
         })
     }
 
+    async fn begin_session(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+        run(connection, SESSION).await.map(drop)
+    }
+
     async fn enter_as_mover(
         connection: &mut MySqlConnection,
         id: &MoveId,
@@ -212,6 +216,9 @@ impl Relocating for MySql {
         locks::end_sessions(connection, application).await
     }
 }
+
+/// Moments travel as text, and texts of statements are UTF-8, whatever the user's URL asks for.
+const SESSION: &str = "SET SESSION time_zone = '+00:00', NAMES utf8mb4";
 
 /// Takes back what [`mover_settings`] set.
 const LEAVE: &str = "SET @mdb_mover = NULL, SESSION foreign_key_checks = 1";

@@ -122,10 +122,11 @@ impl Pace for Unpaced {
     }
 }
 
+/// With a primary key, without which servers may be told to make no table.
 fn create_hits(table: &MovedTable) -> String {
     format!(
         "DROP TEMPORARY TABLE IF EXISTS mdb_hit_{number}; \
-         CREATE TEMPORARY TABLE mdb_hit_{number} (deep BOOLEAN NOT NULL) ENGINE=InnoDB \
+         CREATE TEMPORARY TABLE mdb_hit_{number} (seq BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, deep BOOLEAN NOT NULL) ENGINE=InnoDB \
          AS SELECT {}, FALSE AS deep FROM (SELECT 1 AS one) o LEFT JOIN {} t ON FALSE LIMIT 0; ",
         keys_as_numbered(table, "t"),
         quoted(table),

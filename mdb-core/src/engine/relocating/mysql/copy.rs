@@ -17,9 +17,11 @@ use crate::engine::relocating::{
     Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, StepError, rest,
 };
 
-/// A chunk ends after as many rows or bytes, whichever comes first.
+/// A chunk ends after as many rows, bytes, or bytes of a statement's text, whichever comes first: a value that is empty
+/// is a few bytes there.
 const CHUNK_ROWS: u64 = 4_000;
 const CHUNK_BYTES: u64 = 1 << 20;
+const CHUNK_TEXT: usize = 4 << 20;
 
 /// A row that is longer goes by itself, as bound values: as text it may be twice as long, and a
 /// statement has to fit a packet.
@@ -272,7 +274,10 @@ impl<'r> Reader<'_, 'r> {
         let mut text = self.begin.to_owned();
         // The statement that `text` ends with is one for this table.
         let mut open = None;
-        while chunk.amount.rows < self.most && chunk.amount.bytes < CHUNK_BYTES {
+        while chunk.amount.rows < self.most
+            && chunk.amount.bytes < CHUNK_BYTES
+            && text.len() < CHUNK_TEXT
+        {
             let row = match self.steps.next().await.transpose()? {
                 None => break,
                 Some(Either::Left(_)) => {

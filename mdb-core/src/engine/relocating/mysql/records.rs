@@ -1,15 +1,14 @@
 //! Counting what the triggers recorded, and removing it.
 
-use std::fmt::Write;
-
 use sqlx::Row;
 use sqlx::mysql::MySqlConnection;
 
 use super::{LEAVE, busy, ids, is_owner, mover_settings, rollback, run, select_owner};
 use crate::engine::relocating::{Manifest, MoveId, MovedTable, OwnerToken, StepError};
 
-/// How many records one statement removes.
+/// How many records one statement removes, and how long a text of such statements is.
 const REMOVED_AT_ONCE: usize = 1_000;
+const TEXT_BYTES: usize = 1 << 20;
 
 /// How many changes of one table are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,22 +105,34 @@ pub(super) async fn forget(
         mover_settings(id),
         select_owner(id)
     );
-    let mut remove = String::new();
-    for (table, numbers) in manifest.tables().iter().zip(taken) {
-        for numbers in numbers.chunks(REMOVED_AT_ONCE) {
-            remove.push_str(&remove_these(table, numbers));
-        }
-    }
-    let _ = write!(remove, "COMMIT; {LEAVE}");
     let removed = async {
         is_owner(&run(source, &begin).await.map_err(busy)?, owner)?;
-        run(source, &remove).await.map(drop).map_err(busy)
+        for text in removals(manifest, taken) {
+            run(source, &text).await.map_err(busy)?;
+        }
+        let end = format!("COMMIT; {LEAVE}");
+        run(source, &end).await.map(drop).map_err(busy)
     };
     let removed = removed.await;
     if removed.is_err() {
         rollback(source).await?;
     }
     removed
+}
+
+/// Statements that remove records, in texts that fit a packet however many there are.
+fn removals(manifest: &Manifest, taken: &[Vec<i64>]) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    for (table, numbers) in manifest.tables().iter().zip(taken) {
+        for numbers in numbers.chunks(REMOVED_AT_ONCE) {
+            let remove = remove_these(table, numbers);
+            match texts.last_mut() {
+                Some(text) if text.len() + remove.len() <= TEXT_BYTES => text.push_str(&remove),
+                _ => texts.push(remove),
+            }
+        }
+    }
+    texts
 }
 
 /// Removes records by their numbers: by that index, or it would wait for records that are just being made.
@@ -151,4 +162,35 @@ pub(super) async fn forget_some(
         run(connection, &remove_these(table, numbers)).await?;
     }
     Ok(numbers.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::relocating::{MovedColumn, MovedReach};
+
+    #[test]
+    fn however_many_records_are_removed_by_texts_that_are_not_long() {
+        let table = MovedTable {
+            number: 0,
+            name: "t".to_owned(),
+            columns: vec![MovedColumn {
+                name: "k".to_owned(),
+                data_type: "int".to_owned(),
+            }],
+            primary_key: vec![0],
+            reach: MovedReach::Key {
+                column: "k".to_owned(),
+            },
+            index: None,
+        };
+        let manifest = Manifest::new(vec![table]);
+        let numbers: Vec<i64> = (1_000_000_000..1_000_300_000).collect();
+        let texts = removals(&manifest, &[numbers]);
+        assert!(texts.len() > 1);
+        assert!(texts.iter().all(|text| text.len() <= TEXT_BYTES));
+        let named: usize = texts.iter().map(|text| text.matches("1000").count()).sum();
+        assert!(named >= 300_000);
+        assert_eq!(removals(&manifest, &[Vec::new()]), [""; 0]);
+    }
 }

@@ -224,3 +224,21 @@ async fn rows_of_neighbours_stay() {
     f.capture().await;
     check_neighbours(&mut f.pair, &f.manifest, &f.id, f.owner, hex).await;
 }
+
+#[tokio::test]
+async fn servers_that_ask_for_primary_keys_get_them() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.copy().await;
+    f.client("DELETE FROM orders").await.unwrap();
+    f.catch_up().await;
+    for number in 0..f.manifest.tables().len() {
+        let columns = format!("SHOW COLUMNS FROM mdb_hit_{number} WHERE `Key` = 'PRI'");
+        // The server says that the table is unknown where no rows of it were hit.
+        if let Ok(columns) = f.pair.target.fetch_all(columns.as_str()).await {
+            assert_eq!(columns.len(), 1);
+        } else {
+            assert_eq!(number, 0);
+        }
+    }
+}

@@ -170,3 +170,23 @@ async fn whole_briefcases_are_deleted_and_no_others() {
     let briefcases = [id(1), id(2)];
     check_delete_all(&mut f.pair, &f.manifest, &f.id, f.owner, &briefcases).await;
 }
+
+#[tokio::test]
+async fn many_rows_of_many_empty_values_fit_into_packets() {
+    let columns: Vec<String> = (0..500)
+        .map(|number| format!("c{number} VARCHAR(1) CHARACTER SET ascii NOT NULL DEFAULT ''"))
+        .collect();
+    let table = format!(
+        "CREATE TABLE wide (g BINARY(12) NOT NULL, n INTEGER PRIMARY KEY, {})",
+        columns.join(", ")
+    );
+    let mut f = Fixture::with(&[&table], &[("wide", keyed("g"))]).await;
+    let insert = format!(
+        "INSERT INTO wide (g, n) SELECT {}, seq FROM seq_1_to_4000",
+        hex(1)
+    );
+    f.client(&insert).await.unwrap();
+    f.capture().await;
+    assert_eq!(f.copy().await.rows, 4_000);
+    f.assert_equal().await;
+}

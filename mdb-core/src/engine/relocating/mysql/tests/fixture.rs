@@ -73,7 +73,7 @@ fn manifest() -> [(&'static str, MovedReach); 4] {
     ]
 }
 
-/// A connection as MDB has them.
+/// A connection as movers have them.
 async fn connect(server: &SharedServer, database: &str) -> MySqlConnection {
     let mut connection = MySqlConnection::connect(&server.url(database))
         .await
@@ -82,6 +82,7 @@ async fn connect(server: &SharedServer, database: &str) -> MySqlConnection {
         .execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         .await
         .unwrap();
+    MySql::begin_session(&mut connection).await.unwrap();
     connection
 }
 
@@ -206,6 +207,12 @@ impl Fixture {
         while let Err(error) = MySql::disarm(source, LIMIT).await {
             assert!(matches!(error, StepError::Busy), "{error:?}");
         }
+    }
+
+    /// Opens the mover's connection to the target anew, with more in its URL.
+    pub(super) async fn reconnect_target(&mut self, parameters: &str) {
+        let database = format!("{}?{parameters}", self.target);
+        self.pair.target = connect(&self.server, &database).await;
     }
 
     /// Opens all connections anew.

@@ -196,3 +196,58 @@ async fn long_values_arrive_whole() {
         .unwrap();
     assert_eq!(here, there);
 }
+
+#[tokio::test]
+async fn what_urls_say_of_sessions_does_not_matter() {
+    let tables = [
+        "CREATE TABLE moments (g BINARY(12) NOT NULL, at TIMESTAMP(3) NULL PRIMARY KEY, \
+         what TEXT CHARACTER SET utf8mb4)",
+    ];
+    let mut f = Fixture::with(&tables, &[("moments", keyed("g"))]).await;
+    let key = hex(1);
+    f.client(&format!(
+        "INSERT INTO moments VALUES ({key}, FROM_UNIXTIME(1e9), 'äpple'), ({key}, FROM_UNIXTIME(1.5e9), '\u{1f34f}')"
+    ))
+    .await
+    .unwrap();
+    f.reconnect_target("timezone=%2B02:00&charset=latin1").await;
+    f.capture().await;
+    f.copy().await;
+    f.client(
+        "UPDATE moments SET at = FROM_UNIXTIME(2e9), what = 'Ä' WHERE at = FROM_UNIXTIME(1e9)",
+    )
+    .await
+    .unwrap();
+    f.catch_up().await;
+    f.assert_equal().await;
+    let query = "SELECT CAST(GROUP_CONCAT(CAST(UNIX_TIMESTAMP(at) AS SIGNED), HEX(what) ORDER BY at) AS CHAR) FROM moments";
+    for connection in [&mut f.pair.source, &mut f.pair.target] {
+        let found: String = sqlx::query_scalar(query)
+            .fetch_one(connection)
+            .await
+            .unwrap();
+        assert_eq!(found, "1500000000F09F8D8F,2000000000C384");
+    }
+}
+
+/// A zone in which an hour comes twice: the server asks for its clock in whatever zone a client has.
+#[tokio::test]
+async fn an_hour_that_comes_twice_is_two_hours() {
+    const TURN: i64 = 1_600_000_000;
+    let mut f = Fixture::with(&[], &[]).await;
+    for zone in [
+        "REPLACE INTO mysql.time_zone VALUES (77, 'N')".to_owned(),
+        "REPLACE INTO mysql.time_zone_name VALUES ('Twice', 77)".to_owned(),
+        "REPLACE INTO mysql.time_zone_transition_type VALUES (77, 0, 7200, 1, 'S'), (77, 1, 3600, 0, 'W')"
+            .to_owned(),
+        format!("REPLACE INTO mysql.time_zone_transition VALUES (77, 0, 0), (77, {TURN}, 1)"),
+        "SET time_zone = 'Twice'".to_owned(),
+    ] {
+        f.client(&zone).await.unwrap();
+    }
+    for at in [TURN - 1_800, TURN + 1_800] {
+        f.client(&format!("SET timestamp = {at}.25")).await.unwrap();
+        let now = f.count(&format!("SELECT {}", MySql::now())).await;
+        assert_eq!(now, at * 1_000 + 250);
+    }
+}
