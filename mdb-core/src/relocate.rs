@@ -22,6 +22,81 @@
 //! nobody, for the fence lapses; one that dies after it blocks nobody either. [`Relocator::resume`]
 //! takes a move over from whoever ran it: it writes a new owner's token on both shards first, and
 //! every transaction of a mover checks that token.
+//!
+//! # Example
+//!
+//! A shard is emptied, while services use its briefcases.
+//!
+//! ```
+//! use mdb_core::Mdb;
+//! use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection};
+//! # use mdb_core::config::Config;
+//! # use mdb_core::topology::ShardId;
+//! # const CONFIG: &str = r#"
+//! #     store = { name = "shop" }
+//! #     sequence = [{ name = "user", area = "user" }]
+//! #     server = [{ name = "disk", url = "sqlite:data" }]
+//! #     central = { shards = [{ server = "disk", database = "central" }] }
+//! #     [[area]]
+//! #     name = "user"
+//! #     [[area.partition]]
+//! #     start = "0:0:0"
+//! #     shards = [{ server = "disk", database = "user_0" }, { server = "disk", database = "user_1" }]
+//! #     [[area.briefcase]]
+//! #     name = "customer"
+//! #     table = [{ name = "account", key = "g_user" }]
+//! # "#;
+//!
+//! async fn empty(mdb: &Mdb, full: ShardId, target: ShardId) -> Result<(), Box<dyn std::error::Error>> {
+//!     let relocator = mdb.relocator();
+//!     let request = MoveRequest::new("user", Selection::Shard(full), target);
+//!     let plan = relocator.plan(&request).await?; // changes nothing
+//!     println!("{} briefcases are to be moved", plan.briefcases());
+//!
+//!     let (options, progress) = (MoveOptions::new().batch(50), MoveProgress::new());
+//!     let ended = relocator.run(&plan, &options, &progress).await;
+//!     // Those that were done, also when another one failed; they can be taken while it runs, too.
+//!     for report in progress.take_reports() {
+//!         println!("move {}: {} briefcases, {} rows", report.id(), report.briefcases(), report.rows());
+//!     }
+//!     if ended.is_err() {
+//!         for id in progress.unfinished() {
+//!             relocator.resume(&id, &options, &MoveProgress::new()).await?; // or `abort` it
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let config = Config::parse("shop", CONFIG, directory.path(), &|_| None)?;
+//! # let mdb = Mdb::from_config(config)?;
+//! # for (_, made) in mdb.init().await {
+//! #     made?;
+//! # }
+//! # let users = mdb.area::<sqlx::Sqlite>("user")?;
+//! # let topology = mdb.topology();
+//! # let area = topology.area_index("user").ok_or("no area")?;
+//! # let shards: Vec<ShardId> = topology.area(area).shards().collect();
+//! # let create = |shard| async move {
+//! #     let table = "CREATE TABLE account (g_user BLOB NOT NULL PRIMARY KEY, name TEXT NOT NULL)";
+//! #     sqlx::query(table).execute(&shard).await.map(drop)
+//! # };
+//! # users.each_shard(mdb_core::ScatterOptions::new(), create).all().await?;
+//! # let mut ids = Vec::new();
+//! # for name in ["Ann", "Bob", "Cem", "Dan"] {
+//! #     let id = mdb.sequence("user").next().await?;
+//! #     let insert = sqlx::query("INSERT INTO account (g_user, name) VALUES (?, ?)").bind(id).bind(name);
+//! #     insert.execute(&users.briefcase(id)?).await?;
+//! #     ids.push(id);
+//! # }
+//! # empty(&mdb, shards[0], shards[1]).await?;
+//! # for place in mdb.relocator().whereabouts("user", &ids).await? {
+//! #     assert_eq!(place?.shard(), shards[1]);
+//! # }
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+//! ```
 
 mod announce;
 mod batch;
@@ -34,6 +109,7 @@ mod fencing;
 mod gone;
 mod groups;
 mod journal;
+mod looking;
 mod manifest;
 mod pace;
 mod plan;
@@ -43,6 +119,7 @@ mod record;
 mod relocator;
 mod report;
 mod resuming;
+mod rows;
 mod run;
 mod side;
 mod steps;
@@ -50,6 +127,9 @@ mod suitability;
 mod verify;
 mod whereabouts;
 mod work;
+
+/// What [`Selection::Range`] is about.
+pub use mdb_gdid::RangeKey;
 
 pub use cleaning::{Leftover, LeftoverState};
 pub use error::{MoveError, PlanError, Refusal};

@@ -101,7 +101,7 @@ impl Mdb {
     /// Safe: nothing is held.
     #[expect(
         clippy::unused_async,
-        reason = "opening will read the catalog once stores have one"
+        reason = "opening may do more one day than read a short file"
     )]
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         // One short file: not worth a thread of its own.

@@ -14,13 +14,17 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use gdid::{FloorArguments, GdidCommand, ServeArguments, StatusArguments};
-pub(crate) use moves::{MoveCommand, Pacing, SelectionArguments};
+pub(crate) use moves::{
+    ListArguments, MoveCommand, Pacing, PlanArguments, Portions, ResumeArguments, ResumeOne,
+    SelectionArguments,
+};
 pub(crate) use verify::VerifyArguments;
 
 const EXIT_STATUS: &str = "\
 Exit status:
   0    done
-  1    the command failed, or `check` or `verify` found problems
+  1    the command failed, `check` or `verify` found something that somebody has to see to, or a key of
+       `central get` or `central remove` is not there
   2    bad input: arguments, configuration, ids or keys
   3    a server can't be reached, or did not answer in time
   130  interrupted";
@@ -105,7 +109,10 @@ pub(crate) enum Command {
     /// a briefcase, schemas that differ between shards. Also named are triggers of your own that moves
     /// fire, moves that have stopped, and what moves have left behind.
     ///
-    /// JSON: {"severity","check","area","server","database","table","message"}.
+    /// JSON: {"severity","check","area","server","database","table","message"}; severity is error; warning: it
+    /// works, but somebody has to see to it; or notice: nothing can be done about it yet.
+    ///
+    /// Exit status 1 where there are errors or warnings, 3 where a server can't be reached.
     Check,
 
     /// Say where ids live: by the configuration alone, or with --live by the catalog
@@ -140,11 +147,13 @@ pub(crate) enum Command {
     /// rows without their parent, what moves that are over have left, and keys that are no ids. Nothing
     /// is changed without --repair; rows that only a person can judge are never touched.
     ///
-    /// JSON, a line a finding: {"fault","area","table","gdid","rows","shard","server","database","home",
-    /// "move","advice"}; fault is stray, split, leftover, homeless, orphans, unknown_move or no_ids;
-    /// home is SERVER/DATABASE or null. With --repair also, and first, a line a leftover, as `move clean`.
+    /// JSON, a line a finding: {"fault","area","table","gdid","rows","shard","shard_name","server","database",
+    /// "home","move","advice"}; fault is stray, split, leftover, homeless, orphans, unknown_move or no_ids;
+    /// shard_name and home are SERVER/DATABASE, home may be null. First, unless single briefcases are asked for
+    /// without --repair, a line for whatever else moves have left, with the fields of `move clean`.
     ///
-    /// Exit status 1 where there are findings, or leftovers that could be removed and were not.
+    /// Exit status 1 where there are findings, or leftovers that are removable or doubtful. Briefcases that
+    /// are moving are not looked at; it says how many.
     Verify(VerifyArguments),
 
     /// Move briefcases to another database while they are in use
@@ -237,7 +246,7 @@ pub(crate) enum CentralCommand {
     },
     /// Free a key
     ///
-    /// JSON: {"index","key","gdid"}; gdid is who held it, or null.
+    /// JSON: {"index","key","gdid"}; gdid is who held it, or null where nobody did (exit status 1 then).
     Remove {
         /// The index
         index: String,

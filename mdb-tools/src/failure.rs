@@ -31,9 +31,9 @@ pub enum Failure {
     /// `check` found problems, or `get` found nothing, and has said so. Exit status 1.
     #[error("")]
     Reported,
-    /// The user asked to stop. Exit status 130.
-    #[error("interrupted; what was committed stays, and running it again goes on from there")]
-    Interrupted,
+    /// The user asked to stop; with what holds now. Exit status 130.
+    #[error("interrupted; {0}")]
+    Interrupted(String),
 }
 
 impl Failure {
@@ -46,12 +46,18 @@ impl Failure {
             Self::Failed(_) | Self::Reported => 1,
             Self::Input(_) | Self::Config(_) => Self::INPUT_STATUS,
             Self::Unreachable(_) => 3,
-            Self::Interrupted => 130,
+            Self::Interrupted(_) => 130,
         }
     }
 
     pub(crate) fn input(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::Input(chain(error))
+    }
+
+    /// The end of what can simply be run again.
+    pub(crate) fn interrupted() -> Self {
+        let again = "what was committed stays, and running it again goes on from there";
+        Self::Interrupted(again.to_owned())
     }
 
     fn by_reach(error: &(dyn std::error::Error + 'static), is_unreachable: bool) -> Self {
@@ -183,6 +189,14 @@ impl From<MoveError> for Failure {
     fn from(error: MoveError) -> Self {
         match error {
             MoveError::Plan(error) => error.into(),
+            MoveError::Running { .. } => Self::Failed(format!(
+                "{}; `--force` takes it over at once: whoever runs it can do nothing more then",
+                chain(&error)
+            )),
+            MoveError::InMotion { ref by, .. } => Self::Failed(format!(
+                "{}; `mdb move status {by}` says how",
+                chain(&error)
+            )),
             error => {
                 let unreachable = driver_error(&error).is_some_and(is_unreachable)
                     || matches!(&error, MoveError::Acquire(source) if source.is_unreachable());

@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod failure;
 mod output;
+mod signals;
 mod store;
 
 use std::ffi::OsString;
@@ -18,14 +19,14 @@ use clap::Parser;
 
 pub use failure::Failure;
 
-use args::Arguments;
+use args::{Arguments, Command};
 
 /// Runs the command line `arguments`, the program's name first, and says how it ended.
 ///
 /// # Cancel safety
 ///
-/// An interrupt (Ctrl-C) drops what runs: statements are given up, transactions rolled back. A command that serves
-/// others ends in an orderly way instead.
+/// An interrupt (Ctrl-C, for moves SIGTERM as well) drops what runs: statements are given up, transactions rolled back. A command that
+/// serves others, or moves briefcases, ends in an orderly way instead.
 pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -42,7 +43,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     start_log(&arguments);
     let ended = tokio::select! {
         ended = commands::run(&arguments) => ended,
-        () = interrupted(&arguments) => Err(Failure::Interrupted),
+        () = interrupted(&arguments) => Err(Failure::interrupted()),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,9 +54,21 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Waits for Ctrl-C, unless the command itself heeds it.
+/// Waits until the user asks to stop, unless the command itself heeds it.
 async fn interrupted(arguments: &Arguments) {
-    if arguments.command.heeds_signals() || tokio::signal::ctrl_c().await.is_err() {
+    let is_asked = match &arguments.command {
+        command if command.heeds_signals() => false,
+        // Who kills it otherwise may be a service manager, in the middle of many shards.
+        Command::Move(_) => match signals::Stop::new() {
+            Ok(mut stop) => {
+                stop.next().await;
+                true
+            }
+            Err(_) => false,
+        },
+        _ => tokio::signal::ctrl_c().await.is_ok(),
+    };
+    if !is_asked {
         std::future::pending::<()>().await;
     }
 }

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, SystemTime};
 
 use comfy_table::{ContentArrangement, Table, presets};
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressState, ProgressStyle};
 use mdb_core::config::Colour;
 use serde::Serialize;
 
@@ -33,14 +33,59 @@ pub(crate) fn line(text: &str) {
     }
 }
 
-/// A table with headings, in the house's style.
+/// A table with headings: with lines on a terminal, where it is folded to fit; elsewhere columns alone, a line a row.
 pub(crate) fn table<const N: usize>(headings: [&str; N]) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    if is_terminal() {
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    } else {
+        table.load_style(presets::NOTHING);
+    }
     table.set_header(headings);
+    if !is_terminal() {
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+    }
     table
+}
+
+/// Prints a table.
+pub(crate) fn print(table: &Table) {
+    line(&table.trim_fmt());
+}
+
+/// Names in a cell of a table: one below the other where people look at it.
+pub(crate) fn names(text: &str) -> String {
+    if is_terminal() {
+        text.replace(", ", ",\n")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// Whether people read the data as it comes.
+fn is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// So many of them: `1 move`, `2 moves`.
+pub(crate) fn count(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        several => format!("{several} {what}s"),
+    }
+}
+
+/// The verb to so many of them.
+pub(crate) fn are(number: usize) -> &'static str {
+    if number == 1 { "is" } else { "are" }
+}
+
+/// The same, of what is over.
+pub(crate) fn were(number: usize) -> &'static str {
+    if number == 1 { "was" } else { "were" }
 }
 
 /// A hint for people, which is not data.
@@ -78,11 +123,19 @@ fn shortened(mut message: String) -> String {
 /// A progress bar on standard error; invisible where that is no terminal.
 pub(crate) fn progress(total: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(total).with_finish(ProgressFinish::AndClear);
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}  {per_sec}  {eta} left")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.set_style(style);
+    bar.set_style(style("{msg} {wide_bar} {pos}/{len}  {rate}/s  {eta} left"));
     bar.set_message(what);
     bar
+}
+
+/// How a progress bar looks; `{rate}` is in whole numbers.
+pub(crate) fn style(template: &str) -> ProgressStyle {
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{:.0}", state.per_sec());
+    };
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", rate)
 }
 
 /// A moment as people read it, in UTC.

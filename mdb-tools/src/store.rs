@@ -32,8 +32,7 @@ pub(crate) fn area(topology: &Topology, name: &str) -> Result<AreaIndex, Failure
 
 /// A shard as the command line writes it: SERVER/DATABASE.
 pub(crate) fn named(topology: &Topology, shard: ShardId) -> String {
-    let shard = topology.shard(shard);
-    format!("{}/{}", shard.server(), shard.database())
+    topology.shard_place(shard)
 }
 
 /// A shard in the words of the output: its area, generation, partition and position.

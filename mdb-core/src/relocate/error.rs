@@ -126,9 +126,15 @@ pub enum MoveError {
         /// What was asked for.
         id: String,
     },
-    /// Another process runs the move, or has taken it over.
-    #[error("another process runs the move")]
+    /// Another process has taken the move over.
+    #[error("another process has taken the move over")]
     NotOwner,
+    /// Another process runs the move, or died while it did.
+    #[error("another process runs the move: unless it goes on, its lease runs out in {} s", left.as_secs_f64().ceil())]
+    Running {
+        /// For how long the move can't be taken from it, should it be dead.
+        left: Duration,
+    },
     /// A briefcase is being moved by another move.
     #[error(
         "briefcase {id} is being moved already, by move {by}: wait for that, or resume or abort it"
@@ -250,6 +256,7 @@ impl MoveError {
             | Self::Database(_)
             | Self::Acquire(_)
             | Self::Catalog(_)
+            | Self::Running { .. }
             | Self::Stopped => true,
             Self::Plan(error) => error.is_transient(),
             Self::Unknown { .. }

@@ -17,11 +17,11 @@ use crate::topology::{AreaIndex, ShardId};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Selection {
-    /// These.
+    /// These, with rows or [without](crate::relocate::Relocator::without_rows).
     Briefcases(Vec<Gdid>),
-    /// All that have rows on a shard.
+    /// All that live on a shard and have rows there.
     Shard(ShardId),
-    /// All that have rows, from a range key up to another, which is not included.
+    /// All that have rows where they live, from a range key up to another, which is not included.
     Range {
         /// The first range key.
         from: RangeKey,
@@ -168,7 +168,10 @@ impl Planner<'_> {
         {
             return Err(PlanError::UnknownShard {
                 area: request.area().to_owned(),
-                shard: target.to_string(),
+                shard: match topology.shards().get(target.get() as usize) {
+                    Some(_) => topology.shard_place(target),
+                    None => target.to_string(),
+                },
             });
         }
         if self.config.briefcases().is_empty() {
@@ -234,11 +237,11 @@ impl Planner<'_> {
     async fn select(&self, selection: &Selection) -> Result<Vec<Gdid>, PlanError> {
         let mut ids = match selection {
             Selection::Briefcases(ids) => ids.clone(),
-            Selection::Shard(shard) => self.ids_on(*shard).await?,
+            Selection::Shard(shard) => self.ids_at_home(*shard).await?,
             Selection::Range { from, until } => {
                 let mut ids = Vec::new();
                 for shard in self.servers.topology().area(self.area).shards() {
-                    ids.extend(self.ids_on(shard).await?);
+                    ids.extend(self.ids_at_home(shard).await?);
                 }
                 ids.retain(|id| *from <= id.range_key() && id.range_key() < *until);
                 ids
@@ -246,13 +249,16 @@ impl Planner<'_> {
         };
         ids.sort_unstable();
         ids.dedup();
-        // Rows that are left on a shard after their briefcase has gone don't count.
-        if let Selection::Shard(shard) = selection {
-            ids.retain(|id| {
-                let route = self.state.route(self.area, *id);
-                route.is_ok_and(|route| route.shard_id() == *shard)
-            });
-        }
+        Ok(ids)
+    }
+
+    /// The keys that rows on a shard carry which is their home: strays don't count.
+    async fn ids_at_home(&self, shard: ShardId) -> Result<Vec<Gdid>, PlanError> {
+        let mut ids = self.ids_on(shard).await?;
+        ids.retain(|id| {
+            let route = self.state.route(self.area, *id);
+            route.is_ok_and(|route| route.shard_id() == shard)
+        });
         Ok(ids)
     }
 

@@ -154,8 +154,7 @@ impl Relocator {
         manifest: Result<Manifest, Vec<Refusal>>,
     ) -> Result<Manifest, MoveError> {
         Ok(manifest.map_err(|refusals| {
-            let shard = self.servers.topology().shard(shard);
-            let shard = format!("{}/{}", shard.server(), shard.database());
+            let shard = self.servers.topology().shard_place(shard);
             let refusals = refusals.iter();
             let refusals =
                 refusals.map(|r| Refusal::new(format!("{shard}, {}", r.place()), r.reason()));

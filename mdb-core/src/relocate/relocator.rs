@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use mdb_gdid::Gdid;
 
 use super::cleaning::{self, Leftover};
 use super::error::{MoveError, PlanError};
@@ -91,8 +90,9 @@ impl Relocator {
     ///
     /// # Errors
     ///
-    /// [`MoveError`], of the batch that stopped; those before it are done. [`resume`](Self::resume)
-    /// or [`abort`](Self::abort) the one that stopped.
+    /// [`MoveError`], of the first batch that stopped. `progress` has the
+    /// [reports](MoveProgress::take_reports) of those that are done, and names
+    /// [those that stopped](MoveProgress::unfinished): [`resume`](Self::resume) or [`abort`](Self::abort) them.
     ///
     /// # Cancel safety
     ///
@@ -164,7 +164,7 @@ impl Relocator {
     /// # Errors
     ///
     /// - [`MoveError::Unknown`]: there is no such move.
-    /// - [`MoveError::NotOwner`]: it has not stopped; its mover's lease runs out 15 s after its death.
+    /// - [`MoveError::Running`]: it has not stopped; its mover's lease runs out 15 s after its death.
     /// - [`MoveError::WrongPhase`]: it is over, or is being undone: abort it again.
     /// - Any other [`MoveError`], as [`run`](Self::run).
     ///
@@ -190,7 +190,7 @@ impl Relocator {
         }
         let id = record.id.clone();
         let end = self.take_up(record, options, progress, Aim::Complete).await;
-        self.without_refused(&id, end, options).await
+        self.without_refused(&id, end, options, progress).await
     }
 
     /// Takes a move over that has stopped before its commit point, and undoes it.
@@ -207,40 +207,19 @@ impl Relocator {
         if record.phase.is_over() || record.phase == MovePhase::Purging {
             return Err(MoveError::WrongPhase {
                 phase: record.phase,
-                advice: "move the briefcases back by another move",
+                advice: match record.phase {
+                    MovePhase::Aborted => "there is nothing left to do",
+                    MovePhase::Done => "move the briefcases back by another move",
+                    _ => {
+                        "it has passed its commit point: resume it, then move the briefcases back by another move"
+                    }
+                },
             });
         }
         let progress = MoveProgress::new();
         self.take_up(record, options, &progress, Aim::Abort)
             .await
             .map(drop)
-    }
-
-    /// All moves that the journal has, the oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`MoveError::Catalog`], [`MoveError::Database`]: the catalog could not be asked.
-    pub async fn list(&self) -> Result<Vec<MoveRecord>, MoveError> {
-        self.journal().list().await
-    }
-
-    /// One move, by its id.
-    ///
-    /// # Errors
-    ///
-    /// [`MoveError::Unknown`], and as [`list`](Self::list).
-    pub async fn find(&self, id: &str) -> Result<MoveRecord, MoveError> {
-        self.journal().find(id).await
-    }
-
-    /// The briefcases of a move, ascending.
-    ///
-    /// # Errors
-    ///
-    /// As [`list`](Self::list).
-    pub async fn briefcases(&self, record: &MoveRecord) -> Result<Vec<Gdid>, MoveError> {
-        self.journal().briefcases(&record.id).await
     }
 
     /// How many rows the briefcases of a plan have, by source shard. Reads them all.
@@ -252,18 +231,7 @@ impl Relocator {
         plan::count_rows(&self.servers, plan).await
     }
 
-    /// The processes that do not know of the present epoch yet, with what they wait for.
-    ///
-    /// # Errors
-    ///
-    /// [`MoveError::Catalog`], [`MoveError::Database`]: the catalog could not be asked.
-    pub async fn waits_for(&self) -> Result<Vec<String>, MoveError> {
-        let epoch = self.home().epoch().await?;
-        let routers = self.home().behind(epoch).await?;
-        Ok(routers.iter().map(ToString::to_string).collect())
-    }
-
-    /// Removes what moves that are over have left on the area's shards, and names what is still
+    /// Removes what moves that are over have left on the shards of all areas, and names what is still
     /// needed. On PostgreSQL that goes also for triggers that moves have disabled, for the next ones to enable.
     ///
     /// # Errors

@@ -110,11 +110,13 @@ impl MoveOptions {
         self.pause_target
     }
 
-    pub(super) fn batches_at_once(&self) -> usize {
+    /// How many batches are copied at the same time.
+    pub fn batches_at_once(&self) -> usize {
         self.parallel
     }
 
-    pub(super) fn rows_a_second(&self) -> Option<u64> {
+    /// How many rows a second are copied at the most.
+    pub fn rows_a_second(&self) -> Option<u64> {
         self.max_rows_per_second
     }
 
@@ -128,8 +130,11 @@ impl MoveOptions {
 }
 
 /// How far a run is, to be looked at while it goes on, and how to stop it.
+///
+/// It also has what came of a run that ends with an error, or whose future is dropped.
 #[derive(Debug, Default)]
 pub struct MoveProgress {
+    batches: Mutex<Batches>,
     rows: AtomicU64,
     bytes: AtomicU64,
     briefcases: AtomicU64,
@@ -138,6 +143,17 @@ pub struct MoveProgress {
     stop: AtomicBool,
     backs_off: AtomicBool,
     rate: Mutex<Option<(Instant, f64)>>,
+}
+
+/// What became of the batches of a run.
+#[derive(Debug, Default)]
+struct Batches {
+    /// How many briefcases have been taken up, but for those of moves that were refused.
+    briefcases: usize,
+    /// With how many briefcases each has.
+    unfinished: Vec<(String, usize)>,
+    /// Those that nobody has taken yet.
+    reports: Vec<MoveReport>,
 }
 
 impl MoveProgress {
@@ -161,7 +177,53 @@ impl MoveProgress {
         self.briefcases.load(Ordering::Relaxed)
     }
 
-    /// The longest time that briefcases were fenced until now.
+    /// Takes the reports of the batches that have ended well since they were taken last: a caller may ask while the run
+    /// goes on, and gets them also when another batch fails.
+    pub fn take_reports(&self) -> Vec<MoveReport> {
+        std::mem::take(&mut self.batches().reports)
+    }
+
+    /// The ids of the moves that were taken up and have not come to their end: they are under way, or have stopped.
+    pub fn unfinished(&self) -> Vec<String> {
+        let batches = self.batches();
+        let ids = batches.unfinished.iter();
+        ids.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// How many briefcases were taken up: of each there is a move that is done, under way, or has stopped. Those of
+    /// the plan that are left are as they were.
+    pub fn taken_up(&self) -> usize {
+        self.batches().briefcases
+    }
+
+    fn batches(&self) -> std::sync::MutexGuard<'_, Batches> {
+        self.batches
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(super) fn begins(&self, id: &str, briefcases: usize) {
+        let mut batches = self.batches();
+        batches.briefcases += briefcases;
+        batches.unfinished.push((id.to_owned(), briefcases));
+    }
+
+    /// A move was refused, and nothing is left of it.
+    pub(super) fn undone(&self, id: &str) {
+        let mut batches = self.batches();
+        if let Some(place) = batches.unfinished.iter().position(|(own, _)| own == id) {
+            let (_, briefcases) = batches.unfinished.swap_remove(place);
+            batches.briefcases -= briefcases;
+        }
+    }
+
+    pub(super) fn ended(&self, report: &MoveReport) {
+        let mut batches = self.batches();
+        batches.unfinished.retain(|(id, _)| *id != report.id);
+        batches.reports.push(report.clone());
+    }
+
+    /// The longest time that briefcases were fenced until now; zero before any was.
     pub fn longest_pause(&self) -> Duration {
         Duration::from_micros(self.longest_pause.load(Ordering::Relaxed))
     }

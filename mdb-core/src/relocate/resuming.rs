@@ -52,9 +52,17 @@ impl Relocator {
             .tables_of(area, [source, target], record.phase, &aim)
             .await?;
         let owner = OwnerToken::random();
-        self.journal()
-            .take_over(record.id(), owner, options.takes_over())
-            .await?;
+        let taken = self
+            .journal()
+            .take_over(record.id(), owner, options.takes_over());
+        match taken.await {
+            Err(MoveError::NotOwner) => {
+                let alive = self.journal().find(record.id()).await?;
+                let left = alive.runs_for.unwrap_or_default();
+                return Err(MoveError::Running { left });
+            }
+            taken => taken?,
+        }
         let run = Run::of([(source, 1)], 1);
         let rule = Router::new(Arc::clone(self.servers.topology()));
         let job = Job {

@@ -43,9 +43,11 @@ impl<DB: Relocating> Batch<'_, DB> {
         }
         DB::spare_checks(&mut self.pair, self.manifest).await?;
         let mut pause = Duration::ZERO;
-        let mut receipt = Vec::new();
+        let receipt: Vec<TableReceipt>;
         if is_announced && self.is_flipped().await? {
             self.land().await?;
+            // Whoever decided the move may have kept what it verified.
+            receipt = self.record.receipt();
         } else {
             self.acknowledged_for_flip().await?;
             let is_first = self.record.phase < MovePhase::Copying;
@@ -66,7 +68,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         Ok(MoveReport {
             id: self.record.id().to_owned(),
             briefcases: self.ids.len(),
-            rows: receipt.iter().map(|table: &TableReceipt| table.rows).sum(),
+            rows: receipt.iter().map(|table| table.rows).sum(),
             pause,
             tables: receipt,
         })

@@ -90,12 +90,14 @@ impl Relocator {
             progress,
         };
         let end = self.work(job, Aim::Complete).await;
-        self.without_refused(&id, end, options).await
+        self.without_refused(&id, end, options, progress).await
     }
 
     pub(super) async fn work(&self, job: Job<'_>, aim: Aim) -> Result<MoveReport, MoveError> {
         let journal = self.journal();
-        let (id, owner) = (job.record.id.clone(), job.owner);
+        let (id, owner, progress) = (job.record.id.clone(), job.owner, job.progress);
+        let area = job.record.area.clone();
+        progress.begins(id.as_str(), job.ids.len());
         let watching = self.watch_load(job.source, job.options.load_limit(), job.progress);
         let working = async {
             match self.servers.config_of(job.source).engine() {
@@ -108,13 +110,34 @@ impl Relocator {
             end = working => end,
             never = watching => match never {},
         };
-        if end.is_err() {
+        match &end {
+            Ok(report) => progress.ended(report),
             // Best effort: otherwise the lease runs out by itself.
-            if let Err(error) = journal.release(&id, owner).await {
-                tracing::debug!(error = %crate::error::chain(&error), "could not give the move up");
+            Err(_) => {
+                if let Err(error) = journal.release(&id, owner).await {
+                    tracing::debug!(error = %crate::error::chain(&error), "could not give the move up");
+                }
             }
         }
-        end
+        end.map_err(|error| self.with_places(error, &area))
+    }
+
+    /// The error, with shards as people write them.
+    fn with_places(&self, error: MoveError, area: &str) -> MoveError {
+        let topology = self.servers.topology();
+        let place = |name: String| {
+            let area = topology.area_index(area);
+            let shard = area.and_then(|area| topology.shard_named(area, &name));
+            shard.map_or(name, |shard| topology.shard_place(shard))
+        };
+        match error {
+            MoveError::Displaced { id, home, planned } => MoveError::Displaced {
+                id,
+                home: place(home),
+                planned: place(planned),
+            },
+            error => error,
+        }
     }
 
     /// Undoes a move that was refused before it had copied anything: it would be refused for ever.
@@ -123,14 +146,19 @@ impl Relocator {
         id: &MoveId,
         end: Result<MoveReport, MoveError>,
         options: &MoveOptions,
+        progress: &MoveProgress,
     ) -> Result<MoveReport, MoveError> {
         let id = id.as_str();
         if let Err(error) = &end
             && error.is_refusal()
             && self.journal().find(id).await?.phase < MovePhase::Copying
-            && let Err(error) = Box::pin(self.abort(id, options)).await
         {
-            tracing::warn!(%id, error = %crate::error::chain(&error), "the refused move stays in the journal; abort it");
+            match Box::pin(self.abort(id, options)).await {
+                Ok(()) => progress.undone(id),
+                Err(error) => {
+                    tracing::warn!(%id, error = %crate::error::chain(&error), "the refused move stays in the journal; abort it");
+                }
+            }
         }
         end
     }

@@ -101,6 +101,16 @@ impl Topology {
         }
     }
 
+    /// Where a shard is, as people write it: SERVER/DATABASE.
+    ///
+    /// # Panics
+    ///
+    /// When the id is from a topology with more shards.
+    pub fn shard_place(&self, shard: ShardId) -> String {
+        let shard = self.shard(shard);
+        format!("{}/{}", shard.server(), shard.database())
+    }
+
     /// The shard of an area that is [called](Self::shard_name) `name`.
     pub fn shard_named(&self, area: AreaIndex, name: &str) -> Option<ShardId> {
         self.area(area)

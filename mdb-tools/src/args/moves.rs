@@ -17,19 +17,33 @@ pub(crate) enum MoveCommand {
     /// Briefcases may come from several shards; those that are on the target already are left alone.
     ///
     /// JSON, a line a source shard: {"area","source","target","briefcases","rows","batches","seconds",
-    /// "worst_pause_ms","tables","warnings":[{"place","reason"}]}; seconds is an estimate.
-    Plan(SelectionArguments),
+    /// "worst_pause_ms","tables","warnings":[{"place","reason"}]}; seconds is an estimate, of a run with the same
+    /// --batch, --parallel, --max-rows-per-second and --pause-target.
+    #[command(
+        override_usage = "mdb move plan [OPTIONS] <AREA> --to <SHARD> <--gdid <GDID>...|--from-file <FILE>|--range <A..B>|--shard <SHARD>>"
+    )]
+    Plan(PlanArguments),
 
     /// Move briefcases to another shard while they are in use
     ///
     /// Rows are copied while services go on; for the last changes the briefcases are fenced for some
     /// milliseconds, which services see as latency. Both sides are counted and summed before the move
-    /// is decided. Ctrl-C stops it at a place where it can be resumed.
+    /// is decided.
     ///
-    /// JSON, a line a batch: {"move","briefcases","rows","pause_ms","tables":[{"table","rows","checksum"}]}.
+    /// Ctrl-C, or SIGTERM, stops it at a place where it can be resumed (exit status 130); a second one
+    /// stops it at once. It then names the moves that have stopped, and says what can be done.
+    ///
+    /// JSON, a line a batch, as soon as it ends:
+    /// {"move","briefcases","rows","pause_ms","tables":[{"table","rows","checksum"}]}.
+    #[command(
+        override_usage = "mdb move run [OPTIONS] <AREA> --to <SHARD> <--gdid <GDID>...|--from-file <FILE>|--range <A..B>|--shard <SHARD>>"
+    )]
     Run(RunArguments),
 
     /// Say how far moves are that are not over
+    ///
+    /// Of each that has stopped it says what can be done. A mover that was killed is taken to be alive until
+    /// its lease has run out, 15 s at most; --force of `resume` and `abort` does not wait for that.
     ///
     /// JSON: as `list`.
     Status {
@@ -40,10 +54,13 @@ pub(crate) enum MoveCommand {
 
     /// Take moves over that have stopped, and bring them to their end
     ///
-    /// JSON: as `run`.
+    /// JSON: as `run`; rows and tables are those of the receipt, empty where a mover died before it had
+    /// written one.
     Resume(ResumeArguments),
 
     /// Take a move over that has stopped before its commit point, and undo it
+    ///
+    /// JSON: {"move","phase"}; phase is aborted.
     Abort {
         /// The move, by the beginning of its id
         #[arg(value_name = "MOVE")]
@@ -56,15 +73,26 @@ pub(crate) enum MoveCommand {
 
     /// Move the briefcases of a finished move back to where they were
     ///
-    /// It is a move like any other: verified, and while they are in use. JSON: as `run`.
+    /// It is a move like any other: verified, and while they are in use. Those that were moved elsewhere since
+    /// are left alone. JSON: as `run`.
     Revert(ResumeOne),
 
     /// List all moves
     ///
-    /// JSON: {"move","area","source","target","phase","briefcases","created_ms","changed_ms","runs_for_ms"};
-    /// source and target are SERVER/DATABASE; runs_for_ms is for how long its mover is taken to be alive,
-    /// null where none is.
-    List,
+    /// JSON: {"move","area","source","target","phase","briefcases","rows","created_ms","changed_ms",
+    /// "runs_for_ms"}; source and target are SERVER/DATABASE; rows is null until they were verified;
+    /// changed_ms is when the phase began; runs_for_ms is for how long its mover is taken to be alive, null
+    /// where none is.
+    List(ListArguments),
+
+    /// List the briefcases of a move, one a line, as --from-file reads them
+    ///
+    /// JSON: {"move","gdid"}.
+    Briefcases {
+        /// The move, by the beginning of its id
+        #[arg(value_name = "MOVE")]
+        id: String,
+    },
 
     /// Show what was verified before a move was decided
     ///
@@ -81,7 +109,8 @@ pub(crate) enum MoveCommand {
     /// it is tried again. What is in place stays as it is. Do it again when tables or shards were added;
     /// `mdb check` says so. To have everything removed, set `capture = "moving"` and run `mdb move clean`.
     ///
-    /// JSON, a line a shard: {"area","shard","server","database","outcome"}; outcome is prepared.
+    /// JSON, a line a shard: {"area","shard","shard_name","server","database","outcome"}; shard_name is
+    /// SERVER/DATABASE; outcome is prepared.
     Prepare {
         /// Areas; all with `capture = "always"` without one
         #[arg(value_name = "AREA")]
@@ -96,9 +125,10 @@ pub(crate) enum MoveCommand {
     ///
     /// On PostgreSQL that goes also for triggers that were disabled when a move was over, for the next one to enable.
     ///
-    /// JSON: {"shard","server","database","what","outcome"}; outcome is removed; needed, by a move that
-    /// is not over; awaited, until processes that have not been heard of are gone; or doubtful: it does
-    /// not agree with the catalog, and is never removed.
+    /// JSON: {"shard","shard_name","server","database","what","outcome"}; outcome is removed; removable, where
+    /// others changed something meanwhile: do it again; needed, by a move that is not over; awaited, until
+    /// processes that have not been heard of are gone; or doubtful: it does not agree with the catalog, and
+    /// is never removed.
     Clean,
 }
 
@@ -114,6 +144,10 @@ pub(crate) struct SelectionArguments {
 
     #[command(flatten)]
     pub(crate) which: Which,
+
+    /// Also briefcases that have no rows yet; otherwise their ids are taken for mistyped
+    #[arg(long, conflicts_with_all = ["range", "shard"])]
+    pub(crate) even_empty: bool,
 }
 
 /// Which briefcases.
@@ -128,23 +162,23 @@ pub(crate) struct Which {
     #[arg(long, value_name = "FILE")]
     pub(crate) from_file: Option<PathBuf>,
 
-    /// All with rows from a start up to another: 0:0:1000..0:0:2000, the second one not included
+    /// All that have rows where they live, from a start up to another: 0:0:1000..0:0:2000, the second one not included
     #[arg(long, value_name = "A..B")]
     pub(crate) range: Option<String>,
 
-    /// All that live on a shard: SERVER/DATABASE
+    /// All that live on a shard and have rows there: SERVER/DATABASE
     #[arg(long, value_name = "SHARD")]
     pub(crate) shard: Option<String>,
 }
 
-/// How moves are run.
+/// In what portions briefcases are moved.
 #[derive(Debug, Args)]
-pub(crate) struct Pacing {
-    /// How many briefcases are moved together: more are faster, and fenced for longer
+pub(crate) struct Portions {
+    /// How many briefcases are moved together, 1 to 1000: more are faster, and fenced for longer
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) batch: u16,
 
-    /// How many batches are copied at the same time
+    /// How many batches are copied at the same time, 1 to 16
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) parallel: u8,
 
@@ -152,17 +186,49 @@ pub(crate) struct Pacing {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_rows_per_second: Option<u64>,
 
+    /// For how long briefcases may be fenced, 50 to 10000 ms
+    #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u64).range(50..=10_000))]
+    pub(crate) pause_target: u64,
+}
+
+/// How moves are run.
+#[derive(Debug, Args)]
+pub(crate) struct Pacing {
+    #[command(flatten)]
+    pub(crate) portions: Portions,
+
     /// Rest after every chunk of rows while more sessions than that are at work on the source
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_load: u32,
 
-    /// For how long briefcases may be fenced, 50 to 10000 ms
-    #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u64).range(50..=10_000))]
-    pub(crate) pause_target: u64,
-
     /// How long locks and acknowledgements are waited for before the move stops
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(crate) patience: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    pub(crate) selection: SelectionArguments,
+
+    #[command(flatten)]
+    pub(crate) portions: Portions,
+}
+
+/// Which moves are listed.
+#[derive(Debug, Args)]
+pub(crate) struct ListArguments {
+    /// Only those of this area
+    #[arg(long)]
+    pub(crate) area: Option<String>,
+
+    /// Only those that are that far
+    #[arg(long, value_name = "PHASE", value_parser = ["planned", "announced", "copying", "flipping", "purging", "done", "aborting", "aborted"])]
+    pub(crate) phase: Vec<String>,
+
+    /// Only those of this briefcase
+    #[arg(long, value_name = "GDID", requires = "area")]
+    pub(crate) gdid: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -176,7 +242,8 @@ pub(crate) struct RunArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArguments {
-    /// Moves, by the beginning of their ids; all that have stopped without one
+    /// Moves, by the beginning of their ids; all that have stopped without one, with --force all that are
+    /// not over
     #[arg(value_name = "MOVE")]
     pub(crate) moves: Vec<String>,
 
@@ -201,6 +268,9 @@ pub(crate) struct ResumeOne {
 impl MoveCommand {
     /// Whether it ends in an orderly way by itself when a signal asks it to.
     pub(crate) fn heeds_signals(&self) -> bool {
-        matches!(self, Self::Run(_) | Self::Resume(_) | Self::Revert(_))
+        matches!(
+            self,
+            Self::Run(_) | Self::Resume(_) | Self::Revert(_) | Self::Abort { .. }
+        )
     }
 }

@@ -130,10 +130,10 @@ fn print_entries(arguments: &Arguments, entries: &[Entry<'_>]) {
             for entry in entries {
                 let gdid = entry
                     .gdid
-                    .map_or_else(|| "nobody".to_owned(), |id| id.to_string());
+                    .map_or_else(|| "-".to_owned(), |id| id.to_string());
                 table.add_row([entry.index, entry.key, &gdid]);
             }
-            output::line(&table.to_string());
+            output::print(&table);
         }
     }
 }
@@ -242,7 +242,7 @@ async fn list_claims(
         if table.is_empty() {
             output::line("nothing is unfinished");
         } else {
-            output::line(&table.to_string());
+            output::print(&table);
         }
         if !claims.changes() && !table.is_empty() {
             output::note(

@@ -21,6 +21,8 @@ const CLOCK_TOLERANCE_MS: u64 = 500;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
+    /// There is nothing that anybody could do about it yet.
+    Notice,
     /// It works, but somebody should look at it.
     Warning,
     /// It does not work, or will not.
@@ -50,6 +52,17 @@ impl Finding {
             table: None,
             message,
         }
+    }
+
+    /// The area, SERVER/DATABASE and the table, as far as it is about one.
+    fn place(&self) -> String {
+        let shard = match (&self.server, &self.database) {
+            (Some(server), Some(database)) => Some(format!("{server}/{database}")),
+            _ => None,
+        };
+        let parts = [self.area.clone(), shard, self.table.clone()];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        parts.join(", ")
     }
 
     fn about(mut self, table: &str) -> Self {
@@ -182,25 +195,14 @@ fn print(arguments: &Arguments, mdb: &Mdb, findings: &Findings) -> Result<(), Fa
         Format::Table => {
             let mut table = output::table(["severity", "check", "where", "finding"]);
             for finding in &findings.all {
-                let place = [
-                    &finding.area,
-                    &finding.server,
-                    &finding.database,
-                    &finding.table,
-                ];
-                let place: Vec<&str> = place.into_iter().flatten().map(String::as_str).collect();
                 let severity = match finding.severity {
+                    Severity::Notice => "notice",
                     Severity::Warning => "warning",
                     Severity::Error => "error",
                 };
-                table.add_row([
-                    severity,
-                    finding.check,
-                    &place.join(" / "),
-                    &finding.message,
-                ]);
+                table.add_row([severity, finding.check, &finding.place(), &finding.message]);
             }
-            output::line(&table.to_string());
+            output::print(&table);
         }
     }
     if !findings.unreachable.is_empty() {
@@ -214,7 +216,7 @@ fn print(arguments: &Arguments, mdb: &Mdb, findings: &Findings) -> Result<(), Fa
     if findings
         .all
         .iter()
-        .any(|finding| finding.severity == Severity::Error)
+        .any(|finding| finding.severity > Severity::Notice)
     {
         return Err(Failure::Reported);
     }

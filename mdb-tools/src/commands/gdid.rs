@@ -96,7 +96,7 @@ fn show(arguments: &Arguments, texts: &[String]) -> Result<(), Failure> {
                     id.elink,
                 ]);
             }
-            output::line(&table.to_string());
+            output::print(&table);
         }
     }
     Ok(())

@@ -21,14 +21,7 @@ struct Done {
 pub(crate) async fn run(arguments: &Arguments, central: InitCentral) -> Result<(), Failure> {
     let mdb = store::open(arguments).await?;
     let bar = output::progress(mdb.topology().shards().len() as u64, "initialising");
-    let mut table = output::table([
-        "area",
-        "partition",
-        "shard",
-        "server",
-        "database",
-        "outcome",
-    ]);
+    let mut table = output::table(["area", "partition", "shard", "where", "outcome"]);
     let mut failures = Vec::new();
     for shard in store::shard_ids(mdb.topology()) {
         let place = Place::of(mdb.topology(), shard);
@@ -51,10 +44,9 @@ pub(crate) async fn run(arguments: &Arguments, central: InitCentral) -> Result<(
                     Format::Table => {
                         table.add_row([
                             done.area,
-                            done.partition.unwrap_or_default(),
+                            done.partition.unwrap_or_else(|| "-".to_owned()),
                             done.shard.to_string(),
-                            done.server,
-                            done.database,
+                            format!("{}/{}", done.server, done.database),
                             done.outcome.to_owned(),
                         ]);
                     }
@@ -66,7 +58,7 @@ pub(crate) async fn run(arguments: &Arguments, central: InitCentral) -> Result<(
     }
     bar.finish_and_clear();
     if arguments.format() == Format::Table && !table.is_empty() {
-        output::line(&table.to_string());
+        output::print(&table);
     }
     all_or_first(failures)
 }

@@ -65,29 +65,21 @@ fn by_rule(arguments: &Arguments, route: &RouteArguments) -> Result<(), Failure>
     match arguments.format() {
         Format::Json => all.iter().for_each(output::json),
         Format::Table => {
-            let mut table = output::table([
-                "gdid",
-                "generation",
-                "partition",
-                "slot",
-                "shard",
-                "server",
-                "database",
-            ]);
+            let mut table =
+                output::table(["gdid", "generation", "partition", "slot", "shard", "where"]);
             for route in all {
                 table.add_row([
                     route.gdid.to_string(),
-                    route.generation.unwrap_or_default(),
-                    route.partition.unwrap_or_default(),
+                    route.generation.unwrap_or_else(|| "-".to_owned()),
+                    route.partition.unwrap_or_else(|| "-".to_owned()),
                     route
                         .slot
                         .map_or_else(|| "-".to_owned(), |slot| slot.to_string()),
                     route.shard.to_string(),
-                    route.server,
-                    route.database,
+                    format!("{}/{}", route.server, route.database),
                 ]);
             }
-            output::line(&table.to_string());
+            output::print(&table);
         }
     }
     Ok(())

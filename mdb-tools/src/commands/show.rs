@@ -131,12 +131,10 @@ fn draw(mdb: &Mdb, sizes: &[Vec<TableContent>]) {
 fn leaves(topology: &Topology, shards: &[ShardId], above: &str, sizes: &[Vec<TableContent>]) {
     for (place, &id) in shards.iter().enumerate() {
         let last = place + 1 == shards.len();
-        let shard = topology.shard(id);
         output::line(&format!(
-            "{above}{} shard {place}: {} on {}",
+            "{above}{} shard {place}: {}",
             branch(last),
-            shard.database(),
-            shard.server()
+            store::named(topology, id)
         ));
         for content in sizes.get(id.get() as usize).into_iter().flatten() {
             let bytes = content

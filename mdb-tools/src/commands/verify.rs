@@ -5,8 +5,8 @@ use std::io::IsTerminal as _;
 use std::sync::Mutex;
 
 use comfy_table::Table;
-use indicatif::{ProgressBar, ProgressStyle};
-use mdb_core::relocate::{Fault, LeftoverState, Misplaced, VerifyEvent, VerifyScope};
+use indicatif::ProgressBar;
+use mdb_core::relocate::{Fault, Leftover, LeftoverState, Misplaced, VerifyEvent, VerifyScope};
 use mdb_core::topology::{AreaIndex, ShardId};
 use mdb_core::{Gdid, Mdb};
 use serde::Serialize;
@@ -24,19 +24,52 @@ pub(crate) async fn run(arguments: &Arguments, asked: &VerifyArguments) -> Resul
     let scope = scope(asked)?;
     let mdb = store::open(arguments).await?;
     let area = store::area(mdb.topology(), &asked.area)?;
-    let is_tidy = !asked.repair || repair(arguments, &mdb, asked).await?;
+    let is_tidy = if asked.repair {
+        repair(arguments, &mdb, asked).await?
+    } else if scope == VerifyScope::Area {
+        tidy(arguments, &mdb, area).await?
+    } else {
+        true
+    };
     let verified = verify(arguments, &mdb, asked, area, &scope).await?;
     if verified.found > 0 || !is_tidy {
         return Err(Failure::Reported);
     }
     if arguments.format() == Format::Table {
+        let well = if verified.in_motion.is_empty() && verified.undecided.is_empty() {
+            "all is well"
+        } else {
+            "nothing was found, but not everything was looked at"
+        };
         output::line(&format!(
-            "all is well: {} keys on {} shards",
+            "{well}: {} keys on {} shards",
             verified.keys,
             mdb.topology().area(area).shards().count()
         ));
     }
     Ok(())
+}
+
+/// Prints what moves that are over have left on the area's shards, but for what is still needed; whether there is
+/// nothing.
+async fn tidy(arguments: &Arguments, mdb: &Mdb, area: AreaIndex) -> Result<bool, Failure> {
+    let shards: Vec<ShardId> = mdb.topology().area(area).shards().collect();
+    let mut found = mdb.relocator().leftovers(&shards).await?;
+    found.retain(is_untidy);
+    if found.is_empty() {
+        return Ok(true);
+    }
+    leftovers::print(arguments, mdb, &found);
+    output::note("`--repair` removes what is removable");
+    Ok(false)
+}
+
+/// Whether a person has to do something about it.
+fn is_untidy(leftover: &Leftover) -> bool {
+    matches!(
+        leftover.state(),
+        LeftoverState::Removable | LeftoverState::Doubtful
+    )
 }
 
 fn scope(asked: &VerifyArguments) -> Result<VerifyScope, Failure> {
@@ -59,6 +92,7 @@ struct Line<'a> {
     gdid: Option<Gdid>,
     rows: u64,
     shard: String,
+    shard_name: String,
     server: &'a str,
     database: &'a str,
     home: Option<String>,
@@ -101,7 +135,7 @@ async fn verify(
     bar.finish_and_clear();
     let verified = verified.into_inner().expect("no holder of the lock panics");
     if arguments.format() == Format::Table && verified.found > 0 {
-        output::line(&verified.table.to_string());
+        output::print(&verified.table);
     }
     if verified.found > LISTED && arguments.format() == Format::Table {
         output::note(&format!(
@@ -110,9 +144,12 @@ async fn verify(
         ));
     }
     if !verified.in_motion.is_empty() {
+        let number = verified.in_motion.len();
         output::note(&format!(
-            "{} briefcases are moving, and were not looked at",
-            verified.in_motion.len()
+            "{} {} moving, and {} not looked at",
+            output::count(number, "briefcase"),
+            output::are(number),
+            output::were(number)
         ));
     }
     for place in &verified.undecided {
@@ -127,8 +164,9 @@ async fn verify(
 /// How many keys there are is not known before they have been read.
 fn bar(shards: u64) -> ProgressBar {
     let bar = output::progress(shards, "verifying");
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} shards  {msg}  {elapsed}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_style(output::style(
+        "{wide_bar} {pos}/{len} shards  {msg}  {elapsed}",
+    ));
     bar
 }
 
@@ -187,6 +225,7 @@ fn line<'a>(mdb: &'a Mdb, area: &'a str, misplaced: &'a Misplaced) -> Line<'a> {
         gdid: misplaced.id(),
         rows: misplaced.rows(),
         shard: topology.shard_name(misplaced.shard()),
+        shard_name: store::named(topology, misplaced.shard()),
         server: shard.server().as_str(),
         database: shard.database().as_str(),
         home: fault.home().map(|home| store::named(mdb.topology(), home)),
@@ -225,7 +264,7 @@ fn advice(fault: &Fault) -> &'static str {
 }
 
 /// Removes what moves that are over have left, if the operator says so; whether nothing is left that
-/// could be removed.
+/// somebody has to see to.
 async fn repair(
     arguments: &Arguments,
     mdb: &Mdb,
@@ -233,25 +272,24 @@ async fn repair(
 ) -> Result<bool, Failure> {
     let relocator = mdb.relocator();
     let shards: Vec<ShardId> = store::shard_ids(mdb.topology()).collect();
-    let found = relocator.leftovers(&shards).await?;
-    let removable =
-        |leftover: &&_| mdb_core::relocate::Leftover::state(leftover) == LeftoverState::Removable;
-    let removable = found.iter().filter(removable).count();
-    if removable == 0 {
-        leftovers::print(arguments, mdb, &found);
-        return Ok(true);
-    }
-    if asked.yes {
-        leftovers::print(arguments, mdb, &relocator.clean().await?);
-        return Ok(true);
+    let mut found = relocator.leftovers(&shards).await?;
+    let removable = found.iter().map(Leftover::state);
+    let removable = removable
+        .filter(|state| *state == LeftoverState::Removable)
+        .count();
+    if removable > 0 {
+        if !asked.yes {
+            leftovers::print(arguments, mdb, &found);
+        }
+        if asked.yes || (std::io::stdin().is_terminal() && confirmed(removable)) {
+            found = relocator.clean().await?;
+        } else {
+            output::note("nothing was removed; `--repair --yes` removes what is removable");
+            return Ok(false);
+        }
     }
     leftovers::print(arguments, mdb, &found);
-    if std::io::stdin().is_terminal() && confirmed(removable) {
-        leftovers::print(arguments, mdb, &relocator.clean().await?);
-        return Ok(true);
-    }
-    output::note("nothing was removed; `--repair --yes` removes what is removable");
-    Ok(false)
+    Ok(!found.iter().any(is_untidy))
 }
 
 fn confirmed(removable: usize) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::kit::{Store, golden, id, masked, status, text};
 
-/// The messages of a kind that `mdb check` has; it never fails because of them.
+/// The messages of a kind that `mdb check` has.
 #[track_caller]
 fn warnings(store: &Store, check: &str) -> Vec<String> {
     store.warnings(check, "message")

@@ -22,6 +22,7 @@ mod leftovers;
 mod lost;
 mod moves;
 mod moves_bad;
+mod moves_interrupted;
 mod moves_prepare;
 mod moves_stopped;
 mod route_live;

@@ -144,6 +144,21 @@ fn a_run_moves_keeps_a_receipt_and_can_be_reverted() {
     );
     let listed = store.run(["move", "list"]).ends_with(status::DONE);
     golden("move_list", &masked(listed.out(), &[first, second]));
+    let of_it = ["move", "list", "--area", "user", "--gdid"];
+    let of = |gdid, more: &[&str]| {
+        let all = of_it.into_iter().chain([gdid, "--json"]);
+        let found = store.run(all.chain(more.iter().copied()));
+        let found = found.ends_with(status::DONE).objects();
+        found
+            .iter()
+            .map(|line| text(line, "move").to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of("0:0:2", &[]), [first, second]);
+    assert_eq!(of("0:0:2", &["--phase", "aborted"]), [""; 0]);
+    assert_eq!(of("0:0:3", &[]), [""; 0]);
+    let briefcases = store.run(["move", "briefcases", first]);
+    assert_eq!(briefcases.ends_with(status::DONE).out(), "0:0:2\n");
     let status = store.run(["move", "status"]).ends_with(status::DONE);
     assert_eq!((status.out(), status.err()), ("", "no move is under way\n"));
 }
@@ -210,4 +225,52 @@ fn what_is_there_already_is_left_alone() {
         assert!(ran.err().contains("nothing to move"), "{ran:?}");
     }
     assert_eq!(store.journal(), []);
+}
+
+#[test]
+fn what_was_moved_elsewhere_since_is_not_moved_back() {
+    let store = Store::with_briefcases();
+    let both = ["--gdid", "0:0:2", "0:0:4", "--json"];
+    let run = ["move", "run", "user", "--to", "local/user_b0"];
+    let moved = store.run(run.iter().chain(&both)).ends_with(status::DONE);
+    let first = text(&moved.objects()[0], "move").to_owned();
+    store.moved("0:0:4", "local/user_b1");
+    let back = store
+        .run(["move", "revert", &first])
+        .ends_with(status::DONE)
+        .says(&["1 of 2 briefcases is moved elsewhere since"]);
+    assert!(back.out().contains("1 briefcase, 6 rows"), "{back:?}");
+    assert_eq!(
+        (store.accounts("user_a0"), store.accounts("user_b1")),
+        (1, 1)
+    );
+    store
+        .run(["move", "revert", &first])
+        .ends_with(status::DONE)
+        .says(&["1 of 2 briefcases is back already", "nothing to move"]);
+}
+
+#[test]
+fn a_plan_is_of_the_run_with_the_same_options() {
+    let store = Store::with_briefcases();
+    let plan = ["move", "plan", "user", "--to", "local/user_b0", "--json"];
+    let both = ["--shard", "local/user_a0", "--batch", "1"];
+    let slowly = ["--max-rows-per-second", "2", "--pause-target", "70"];
+    let planned = store
+        .run(plan.iter().chain(&both).chain(&slowly))
+        .ends_with(status::DONE)
+        .objects();
+    let numbers =
+        ["rows", "batches", "seconds", "worst_pause_ms"].map(|key| planned[0][key].as_u64());
+    assert_eq!(numbers, [Some(12), Some(2), Some(6), Some(70)]);
+}
+
+#[test]
+fn an_empty_journal_is_said_to_be_empty() {
+    let store = Store::with_briefcases();
+    let listed = store.run(["move", "list"]).ends_with(status::DONE);
+    assert_eq!(
+        (listed.out(), listed.err()),
+        ("", "nothing was ever moved\n")
+    );
 }

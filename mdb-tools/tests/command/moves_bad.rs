@@ -1,6 +1,6 @@
 //! `mdb move` with what it can't do: each with the reason, and nothing touched.
 
-use crate::kit::{SHARDS, Store, status};
+use crate::kit::{SHARDS, Store, id, status};
 
 /// Runs `mdb move plan` and `run`; both refuse, alike.
 #[track_caller]
@@ -41,10 +41,39 @@ fn ids_that_nobody_has() {
         status::FAILED,
         &["0:0:0", "no shard"],
     );
+    refused(
+        &store,
+        &[to[0], to[1], to[2], "0:0:77", "0:0:2"],
+        status::BAD_INPUT,
+        &["1 briefcase has no rows: 0:0:77;", "--even-empty"],
+    );
     // One that was never used can be moved all the same: it may have been issued.
     let plan = ["move", "plan", "user", to[0], to[1], to[2], "0:0:77"];
-    let ran = store.run(plan).ends_with(status::DONE);
+    let ran = store
+        .run(plan.into_iter().chain(["--even-empty"]))
+        .ends_with(status::DONE);
     assert!(ran.err().contains("have no rows"), "{ran:?}");
+}
+
+#[test]
+fn strays_are_not_moved() {
+    let store = Store::with_briefcases();
+    // Their home has no rows of them.
+    for (shard, user) in [("user_b0", 77), ("user_b1", 77)] {
+        store.execute(
+            shard,
+            &format!("INSERT INTO balance VALUES ({}, 1)", id(user)),
+        );
+    }
+    for which in [["--range", "0:0:70..0:0:80"], ["--shard", "local/user_b0"]] {
+        let run = ["move", "run", "user", "--to", "local/user_b1"];
+        store
+            .run(run.iter().chain(&which))
+            .ends_with(status::DONE)
+            .says(&["nothing to move"]);
+    }
+    let known = "SELECT count(*) FROM mdb_relocation";
+    assert_eq!(store.count("central", known), Some(0));
 }
 
 #[test]
@@ -83,7 +112,7 @@ fn places_that_are_none() {
         &store,
         &to("local/user_c0"),
         status::BAD_INPUT,
-        &["`local/user_c0`", "mdb show"],
+        &["`local/user_c0`", "`local/user_a0`, `local/user_a1`"],
     );
     refused(
         &store,
@@ -117,7 +146,14 @@ fn places_that_are_none() {
 #[test]
 fn moves_that_are_none() {
     let store = Store::with_briefcases();
-    for command in ["abort", "resume", "revert", "receipt", "status"] {
+    for command in [
+        "abort",
+        "resume",
+        "revert",
+        "receipt",
+        "status",
+        "briefcases",
+    ] {
         store
             .run(["move", command, "0123abcd"])
             .refuses(status::BAD_INPUT, &["no move 0123abcd", "mdb move list"]);
@@ -126,7 +162,7 @@ fn moves_that_are_none() {
             .refuses(status::BAD_INPUT, &["no move"]);
     }
     let ran = store.run(["move", "resume"]).ends_with(status::DONE);
-    assert_eq!(ran.err(), "no move has stopped\n");
+    assert_eq!(ran.err(), "there is no move to resume\n");
 }
 
 #[test]

@@ -43,10 +43,10 @@ fn what_is_prepared_stays() {
     same_lines(
         again.out(),
         r#"
-    {"area":"user","shard":"0:0/0:0/0","server":"local","database":"user_a0","outcome":"prepared"}
-    {"area":"user","shard":"0:0/0:0/1","server":"local","database":"user_a1","outcome":"prepared"}
-    {"area":"user","shard":"0:0/0:501/0","server":"local","database":"user_b0","outcome":"prepared"}
-    {"area":"user","shard":"0:0/0:501/1","server":"local","database":"user_b1","outcome":"prepared"}
+    {"area":"user","shard":"0:0/0:0/0","shard_name":"local/user_a0","server":"local","database":"user_a0","outcome":"prepared"}
+    {"area":"user","shard":"0:0/0:0/1","shard_name":"local/user_a1","server":"local","database":"user_a1","outcome":"prepared"}
+    {"area":"user","shard":"0:0/0:501/0","shard_name":"local/user_b0","server":"local","database":"user_b0","outcome":"prepared"}
+    {"area":"user","shard":"0:0/0:501/1","shard_name":"local/user_b1","server":"local","database":"user_b1","outcome":"prepared"}
     "#,
     );
 
@@ -76,7 +76,13 @@ fn what_is_not_to_stay_any_more_is_collected() {
     set_capture(&store, NAME, ALWAYS);
     store.run(["move", "prepare"]).ends_with(status::DONE);
     set_capture(&store, ALWAYS, MOVING);
+    let verified = store.run(["verify", "user"]).ends_with(status::FAILED);
+    for part in ["local/user_b1", "triggers and change tables", "removable"] {
+        assert!(verified.out().contains(part), "{verified:?}");
+    }
+    assert_eq!(store.warnings("leftover", "database"), SHARDS);
     store.run(["move", "clean"]).ends_with(status::DONE);
+    store.run(["verify", "user"]).ends_with(status::DONE);
     assert_eq!(SHARDS.map(|shard| triggers(&store, shard)), [0; 4]);
 }
 

@@ -2,7 +2,9 @@
 
 use std::process::{Child, Stdio};
 
-use crate::kit::{Store, golden, masked, status, text, wait_until};
+use serde_json::Value;
+
+use crate::kit::{Store, golden, masked, same_lines, status, text, wait_until};
 
 /// Starts a move of `0:0:4` to `user_a1` that waits for a process which doesn't answer.
 fn waiting_move(store: &Store) -> Child {
@@ -27,26 +29,6 @@ fn only_move(store: &Store) -> String {
 }
 
 #[test]
-fn an_interrupt_stops_where_it_can_be_resumed() {
-    let store = Store::with_briefcases();
-    let mut child = waiting_move(&store);
-    let sent = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(sent.unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(status::INTERRUPTED));
-    store.wake_up();
-    let resumed = store
-        .run(["move", "resume", "--json"])
-        .ends_with(status::DONE);
-    assert_eq!(text(&resumed.objects()[0], "move"), only_move(&store));
-    assert_eq!(
-        (store.accounts("user_a0"), store.accounts("user_a1")),
-        (1, 2)
-    );
-}
-
-#[test]
 fn a_killed_move_is_taken_over_by_force_or_later() {
     let store = Store::with_briefcases();
     let mut child = waiting_move(&store);
@@ -55,9 +37,19 @@ fn a_killed_move_is_taken_over_by_force_or_later() {
     store.wake_up();
     let id = only_move(&store);
     // It seems to be alive for some seconds.
+    store.run(["move", "resume", &id]).refuses(
+        status::FAILED,
+        &["another process runs the move", " s; `--force`"],
+    );
     store
-        .run(["move", "resume", &id])
-        .refuses(status::FAILED, &["another process runs the move"]);
+        .run(["move", "abort", &id])
+        .refuses(status::FAILED, &["its lease runs out in", " s; `--force`"]);
+    let ran = store.run(["move", "status"]).ends_with(status::DONE);
+    assert!(ran.out().contains("alive for "), "{ran:?}");
+    let ran = store.run(["move", "resume"]).ends_with(status::DONE);
+    for part in [&id, "runs out in", "`--force`", "no move to resume"] {
+        assert!(ran.err().contains(part), "no `{part}` in {ran:?}");
+    }
     store
         .run(["move", "abort", &id, "--force"])
         .ends_with(status::DONE);
@@ -103,19 +95,79 @@ fn a_move_that_has_stopped_is_resumed() {
     store
         .run(["move", "resume", &stopped])
         .refuses(status::FAILED, &["done", "nothing left to do"]);
+    let revert = format!("`mdb move revert {stopped}`");
     store
         .run(["move", "abort", &stopped])
-        .refuses(status::FAILED, &["another move"]);
+        .refuses(status::FAILED, &["is done", &revert]);
+}
+
+#[test]
+fn all_that_are_not_over_are_taken_by_force() {
+    let store = Store::with_briefcases();
+    let mut child = waiting_move(&store);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    store.wake_up();
+    let resumed = store
+        .run(["move", "resume", "--force", "--json"])
+        .ends_with(status::DONE);
+    assert_eq!(text(&resumed.objects()[0], "move"), only_move(&store));
+    assert_eq!(store.accounts("user_a1"), 2);
+}
+
+#[test]
+fn past_the_commit_point_a_move_goes_forward() {
+    let store = Store::with_briefcases();
+    let decided = store.decided_move();
+    let ways = [
+        format!("`mdb move resume {decided}`"),
+        format!("`mdb move revert {decided}`"),
+    ];
+    for command in ["abort", "revert"] {
+        store
+            .run(["move", command, &decided])
+            .refuses(status::FAILED, &["is purging", &ways[0], &ways[1]]);
+    }
+    let resumed = store
+        .run(["move", "resume", &decided, "--json"])
+        .ends_with(status::DONE)
+        .objects();
+    assert_eq!(resumed[0]["rows"], 6, "as it was verified: {resumed:#?}");
+    let receipt = store.run(["move", "receipt", &decided, "--json"]);
+    assert_eq!(
+        Value::from(receipt.ends_with(status::DONE).objects()),
+        resumed[0]["tables"]
+    );
+    store
+        .run(["move", "revert", &decided])
+        .ends_with(status::DONE);
+    assert_eq!(
+        (store.accounts("user_a0"), store.accounts("user_a1")),
+        (2, 1)
+    );
 }
 
 #[test]
 fn a_move_that_has_stopped_is_undone() {
     let store = Store::with_briefcases();
     let stopped = store.stopped_move();
+    let abort = format!("`mdb move abort {stopped}`");
     store
-        .run(["move", "abort", &stopped[..6]])
+        .run(["move", "revert", &stopped])
+        .refuses(status::FAILED, &["is announced", &abort]);
+    let undone = store
+        .run(["move", "abort", &stopped[..6], "--json"])
         .ends_with(status::DONE)
         .says(&["is undone"]);
+    same_lines(
+        undone.out(),
+        &format!(r#"{{"move":"{stopped}","phase":"aborted"}}"#),
+    );
+    for command in ["abort", "revert"] {
+        store
+            .run(["move", command, &stopped])
+            .refuses(status::FAILED, &["is aborted", "nothing left to do"]);
+    }
     assert_eq!(
         (store.accounts("user_a0"), store.accounts("user_a1")),
         (2, 1)

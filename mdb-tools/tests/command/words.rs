@@ -34,6 +34,7 @@ fn every_command_has_help_worth_reading() {
         "move abort",
         "move revert",
         "move list",
+        "move briefcases",
         "move receipt",
         "move clean",
         "move prepare",
@@ -101,6 +102,8 @@ fn a_wrong_command_line_is_bad_input() {
             "0 is not in",
         ),
         (&["move", "abort"], "<MOVE>"),
+        (&["move", "list", "--gdid", "0:0:1"], "--area"),
+        (&["move", "list", "--phase", "dome"], "done"),
     ] {
         store
             .run(arguments.iter().copied())

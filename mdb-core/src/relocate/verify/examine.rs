@@ -78,7 +78,7 @@ impl<'v> Examiner<'v> {
     }
 
     fn failed(&self, shard: ShardId) -> impl FnOnce(sqlx::Error) -> VerifyError + use<> {
-        let shard = self.relocator.servers.topology().shard_name(shard);
+        let shard = self.relocator.servers.topology().shard_place(shard);
         move |source| VerifyError::Shard { shard, source }
     }
 

@@ -7,6 +7,7 @@ use mdb_core::relocate::{LeftoverState, MoveError, PlanError};
 use mdb_core::topology::ShardId;
 
 use super::{Finding, Severity};
+use crate::commands::moves::advice;
 use crate::store::Place;
 
 /// What moves of the rows of a shard's tables would be refused for, or do besides.
@@ -37,11 +38,7 @@ pub(super) async fn check(mdb: &Mdb, shards: &[ShardId]) -> Result<Vec<Finding>,
         if record.phase().is_over() || record.runs_for().is_some() {
             continue;
         }
-        let message = format!(
-            "move {} has stopped while it was {}: `mdb move resume` goes on, `mdb move abort` undoes it",
-            record.id(),
-            record.phase()
-        );
+        let message = advice::stopped(record.id(), record.phase());
         findings.push(Finding {
             severity: Severity::Warning,
             check: "move",
@@ -53,25 +50,29 @@ pub(super) async fn check(mdb: &Mdb, shards: &[ShardId]) -> Result<Vec<Finding>,
         });
     }
     // One line for all triggers of a shard, and what can be done about them.
-    let mut left: BTreeMap<(ShardId, &str), Vec<String>> = BTreeMap::new();
+    let mut left: BTreeMap<(ShardId, Severity, &str), Vec<String>> = BTreeMap::new();
     for leftover in relocator.leftovers(shards).await? {
-        let advice = match leftover.state() {
-            LeftoverState::Removable => "`mdb move clean` removes it",
-            LeftoverState::Awaited => {
-                "needed until processes are gone that have not been heard of; then `mdb move clean` removes it"
-            }
-            LeftoverState::Doubtful => {
-                "it does not agree with the catalog; `mdb verify` says whose rows are there"
-            }
+        let (severity, advice) = match leftover.state() {
+            LeftoverState::Removable => (Severity::Warning, "`mdb move clean` removes it"),
+            LeftoverState::Awaited => (
+                Severity::Notice,
+                "needed until processes are gone that have not been heard of; then `mdb move clean` removes it",
+            ),
+            LeftoverState::Doubtful => (
+                Severity::Warning,
+                "it does not agree with the catalog; `mdb verify` says whose rows are there",
+            ),
             _ => continue,
         };
-        let of_shard = left.entry((leftover.shard(), advice)).or_default();
+        let of_shard = left
+            .entry((leftover.shard(), severity, advice))
+            .or_default();
         of_shard.push(leftover.what().to_owned());
     }
-    for ((shard, advice), what) in left {
+    for ((shard, severity, advice), what) in left {
         let place = Place::of(mdb.topology(), shard);
         let message = format!("left by moves: {}; {advice}", what.join("; "));
-        findings.push(Finding::on(&place, Severity::Warning, "leftover", message));
+        findings.push(Finding::on(&place, severity, "leftover", message));
     }
     for shard in relocator.unprepared(shards).await? {
         let place = Place::of(mdb.topology(), shard);

@@ -154,10 +154,7 @@ fn compare(
     findings: &mut Vec<Finding>,
 ) {
     let names: BTreeSet<&str> = first.iter().chain(tables).map(Table::name).collect();
-    let other = format!(
-        "database `{}` on `{}`",
-        first_place.database, first_place.server
-    );
+    let other = format!("`{}/{}`", first_place.server, first_place.database);
     for name in names {
         let message = match (find(first, name), find(tables, name)) {
             (Some(a), Some(b)) if a == b => continue,

@@ -193,7 +193,7 @@ fn print(
             for row in rows {
                 table.add_row(row.cells());
             }
-            output::line(&table.to_string());
+            output::print(&table);
         }
     }
 }

@@ -12,12 +12,12 @@ use mdb_gdid::{AuthorityError, BlockSource, ServeOptions, ServeTls, ServeTranspo
 use secrecy::SecretString;
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::authorities::Authority;
 use crate::args::{Arguments, ServeArguments};
 use crate::failure::Failure;
 use crate::output::{self, Format};
+use crate::signals::Stop;
 use crate::store;
 use logged::Logged;
 
@@ -54,9 +54,7 @@ pub(crate) async fn run(arguments: &Arguments, asked: &ServeArguments) -> Result
         .map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     // Before anybody can know that it listens, and tell it to stop.
-    let mut stop = Stop::new().map_err(|error| {
-        Failure::Failed(format!("can't wait for the signals that end it: {error}"))
-    })?;
+    let mut stop = Stop::new()?;
     say(
         arguments,
         &Listening {
@@ -79,7 +77,7 @@ pub(crate) async fn run(arguments: &Arguments, asked: &ServeArguments) -> Result
     };
     tokio::select! {
         ended = serving => ended.map_err(|error| Failure::Failed(chain(&error))),
-        () = impatient => Err(Failure::Interrupted),
+        () = impatient => Err(Failure::interrupted()),
     }
 }
 
@@ -102,28 +100,6 @@ fn say(arguments: &Arguments, listening: &Listening<'_>) {
             "serving authority `{}` ({}) on {}",
             listening.authority, listening.kind, listening.url
         )),
-    }
-}
-
-/// What asks the server to stop.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Stop {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }
 

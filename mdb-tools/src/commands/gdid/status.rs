@@ -139,7 +139,7 @@ pub(crate) async fn run(arguments: &Arguments, status: &StatusArguments) -> Resu
         if sequences.is_empty() {
             output::line("the configuration declares no [[sequence]]");
         } else {
-            output::line(&table.to_string());
+            output::print(&table);
         }
     }
     verdict(&answers)

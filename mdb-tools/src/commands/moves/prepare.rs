@@ -9,11 +9,13 @@ use serde::Serialize;
 use crate::args::Arguments;
 use crate::failure::Failure;
 use crate::output::{self, Format};
+use crate::store;
 
 #[derive(Serialize)]
 struct Prepared<'a> {
     area: &'a str,
     shard: &'a str,
+    shard_name: &'a str,
     server: &'a str,
     database: &'a str,
     outcome: &'static str,
@@ -33,13 +35,14 @@ pub(super) async fn run(
         output::note("no area has `capture = \"always\"`");
     }
     let topology = mdb.topology();
-    let mut table = output::table(["area", "server", "database", "outcome"]);
+    let mut table = output::table(["area", "where", "outcome"]);
     for area in areas {
         for id in mdb.relocator().prepare(area, patience).await? {
             let shard = topology.shard(id);
             let line = Prepared {
                 area,
                 shard: &topology.shard_name(id),
+                shard_name: &store::named(topology, id),
                 server: shard.server().as_str(),
                 database: shard.database().as_str(),
                 outcome: "prepared",
@@ -47,13 +50,13 @@ pub(super) async fn run(
             match arguments.format() {
                 Format::Json => output::json(&line),
                 Format::Table => {
-                    table.add_row([line.area, line.server, line.database, line.outcome]);
+                    table.add_row([line.area, line.shard_name, line.outcome]);
                 }
             }
         }
     }
     if arguments.format() == Format::Table && !areas.is_empty() {
-        output::line(&table.to_string());
+        output::print(&table);
     }
     Ok(())
 }

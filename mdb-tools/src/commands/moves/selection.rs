@@ -7,7 +7,6 @@ use mdb_core::topology::{AreaIndex, ShardId, Topology};
 use mdb_core::{Gdid, Mdb};
 use mdb_gdid::RangeKey;
 
-use super::briefcases;
 use crate::args::SelectionArguments;
 use crate::failure::Failure;
 use crate::store;
@@ -18,13 +17,13 @@ pub(super) fn request(mdb: &Mdb, asked: &SelectionArguments) -> Result<MoveReque
     let target = shard(topology, area, &asked.to)?;
     let which = &asked.which;
     let selection = if let Some(file) = &which.from_file {
-        briefcases(read_lines(file)?)
+        Selection::Briefcases(read_lines(file)?)
     } else if let Some(range) = &which.range {
         read_range(range)?
     } else if let Some(from) = &which.shard {
         Selection::Shard(shard(topology, area, from)?)
     } else {
-        briefcases(ids(&which.gdid)?)
+        Selection::Briefcases(ids(&which.gdid)?)
     };
     Ok(MoveRequest::new(asked.area.clone(), selection, target))
 }
@@ -37,20 +36,33 @@ pub(super) fn journalled(topology: &Topology, record: &MoveRecord, name: &str) -
     shard.map_or_else(|| name.to_owned(), |shard| store::named(topology, shard))
 }
 
-/// The way back of a move.
+/// Whether a person has named briefcases one by one.
+pub(super) fn names_ids(asked: &SelectionArguments) -> bool {
+    asked.which.from_file.is_some() || !asked.which.gdid.is_empty()
+}
+
+/// The way back of a move, for some of its briefcases.
 pub(super) fn back(mdb: &Mdb, record: &MoveRecord, ids: Vec<Gdid>) -> Result<MoveRequest, Failure> {
+    let (source, _) = ends(mdb, record)?;
+    let selection = Selection::Briefcases(ids);
+    Ok(MoveRequest::new(record.area(), selection, source))
+}
+
+/// The source and the target of a move.
+pub(super) fn ends(mdb: &Mdb, record: &MoveRecord) -> Result<(ShardId, ShardId), Failure> {
     let topology = mdb.topology();
-    let source = topology
-        .area_index(record.area())
-        .and_then(|area| topology.shard_named(area, record.source()))
-        .ok_or_else(|| {
-            Failure::Failed(format!(
-                "the configuration no longer has shard {} of area `{}`",
-                record.source(),
-                record.area()
-            ))
-        })?;
-    Ok(MoveRequest::new(record.area(), briefcases(ids), source))
+    let end = |name: &str| {
+        topology
+            .area_index(record.area())
+            .and_then(|area| topology.shard_named(area, name))
+            .ok_or_else(|| {
+                Failure::Failed(format!(
+                    "the configuration no longer has shard {name} of area `{}`",
+                    record.area()
+                ))
+            })
+    };
+    Ok((end(record.source())?, end(record.target())?))
 }
 
 /// The ids in a file, one a line; empty lines don't matter.
@@ -106,9 +118,14 @@ fn shard(topology: &Topology, area: AreaIndex, text: &str) -> Result<ShardId, Fa
         .find(by_place)
         .or_else(|| topology.shard_named(area, text))
         .ok_or_else(|| {
+            let area = topology.area(area);
+            let known = area.shards().map(|shard| store::named(topology, shard));
+            let known: Vec<String> = known.collect();
             Failure::Input(format!(
-                "area `{}` has no shard `{text}`; write SERVER/DATABASE, as `mdb show` prints them",
-                topology.area(area).name()
+                "area `{}` has no shard `{text}`; there {} `{}`",
+                area.name(),
+                if known.len() == 1 { "is only" } else { "are" },
+                known.join("`, `")
             ))
         })
 }

@@ -81,7 +81,7 @@ pub(super) async fn show(
             euros(row.balance_cents),
         ]);
     }
-    output::line(&table.to_string());
+    output::print(&table);
     let (people, sum) = landed.iter().fold((0, 0), |(n, sum), row| {
         (n + row.users, sum + row.balance_cents)
     });
@@ -100,7 +100,7 @@ pub(super) async fn show(
             row.database.clone().unwrap_or_else(missing),
         ]);
     }
-    output::line(&table.to_string());
+    output::print(&table);
     output::line(&next_steps(done, &found));
     Ok(())
 }

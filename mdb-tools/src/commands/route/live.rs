@@ -68,8 +68,7 @@ pub(super) async fn run(arguments: &Arguments, route: &RouteArguments) -> Result
                 "gdid",
                 "partition",
                 "shard",
-                "server",
-                "database",
+                "where",
                 "placed",
                 "by rule",
                 "moving",
@@ -84,14 +83,13 @@ pub(super) async fn run(arguments: &Arguments, route: &RouteArguments) -> Result
                     live.gdid.to_string(),
                     live.home.partition.unwrap_or_default(),
                     live.home.shard.to_string(),
-                    live.home.server,
-                    live.home.database,
+                    format!("{}/{}", live.home.server, live.home.database),
                     placed.to_owned(),
                     format!("{}/{}", live.by_rule.server, live.by_rule.database),
                     if live.moving { "yes" } else { "no" }.to_owned(),
                 ]);
             }
-            output::line(&table.to_string());
+            output::print(&table);
         }
     }
     Ok(())

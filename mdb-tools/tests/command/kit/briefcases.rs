@@ -32,28 +32,43 @@ impl Store {
             store.execute(shard, TABLES);
         }
         for (shard, user) in [("user_a0", 2), ("user_a0", 4), ("user_a1", 3)] {
-            let (user, order) = (id(user), id(1000 + user));
-            store.execute(
-                shard,
-                &format!(
-                    "INSERT INTO account VALUES ({user}, 'Ann');
-                     INSERT INTO address VALUES ({user}, 'home');
-                     INSERT INTO orders VALUES ({order}, {user});
-                     INSERT INTO line_item VALUES ({order}, 1), ({order}, 2);
-                     INSERT INTO balance VALUES ({user}, 500)"
-                ),
-            );
+            store.add_briefcase(shard, user);
         }
         store
     }
 
-    /// What stands under `key` in the findings of a kind that `mdb check` has, none of which is an error.
+    /// A briefcase of six rows.
+    pub(crate) fn add_briefcase(&self, shard: &str, user: u64) {
+        let (user, order) = (id(user), id(1000 + user));
+        self.execute(
+            shard,
+            &format!(
+                "INSERT INTO account VALUES ({user}, 'Ann');
+                 INSERT INTO address VALUES ({user}, 'home');
+                 INSERT INTO orders VALUES ({order}, {user});
+                 INSERT INTO line_item VALUES ({order}, 1), ({order}, 2);
+                 INSERT INTO balance VALUES ({user}, 500)"
+            ),
+        );
+    }
+
+    /// What stands under `key` in the findings of a kind that `mdb check` has, none of which is an error. It fails
+    /// where somebody has to see to one.
     #[track_caller]
     pub(crate) fn warnings(&self, check: &str, key: &str) -> Vec<String> {
-        let found = self
-            .run(["check", "--json"])
-            .ends_with(status::DONE)
-            .objects();
+        let ran = self.run(["check", "--json"]);
+        let found = ran.objects();
+        let severity = |found| text(found, "severity");
+        assert!(
+            found.iter().all(|found| severity(found) != "error"),
+            "{ran:?}"
+        );
+        let is_well = found.iter().all(|found| severity(found) == "notice");
+        ran.ends_with(if is_well {
+            status::DONE
+        } else {
+            status::FAILED
+        });
         let found = found.iter().filter(|found| text(found, "check") == check);
         found.map(|found| text(found, key).to_owned()).collect()
     }
@@ -82,6 +97,15 @@ impl Store {
         );
     }
 
+    /// Registers a process that knows of the next announcement, and of nothing after that.
+    pub(crate) fn fall_asleep_after_the_next(&self) {
+        self.execute(
+            "central",
+            "INSERT INTO mdb_router (router, acknowledged, lease_until, waits_for, place) \
+             SELECT 'sleeper', epoch + 1, 9000000000000000, '', 'elsewhere' FROM mdb_catalog",
+        );
+    }
+
     /// Takes that process' registration back.
     pub(crate) fn wake_up(&self) {
         self.execute("central", "DELETE FROM mdb_router");
@@ -107,25 +131,52 @@ impl Store {
         self.fall_asleep();
         let (run, to) = (["move", "run", "user"], ["--to", "local/user_a1"]);
         let which = ["--gdid", "0:0:4", "--patience", "1"];
-        self.run(run.iter().chain(&to).chain(&which)).refuses(
+        let ran = self.run(run.iter().chain(&to).chain(&which)).refuses(
             status::FAILED,
-            &["waited 1 s for elsewhere (sleeper)", "resume or abort"],
+            &["waited 1 s for elsewhere (sleeper)", "mdb move resume"],
         );
         let listed = self
             .run(["move", "status", "--json"])
             .ends_with(status::DONE);
         assert!(listed.err().contains("elsewhere (sleeper)"), "{listed:?}");
         self.wake_up();
-        text(&listed.objects()[0], "move").to_owned()
+        let stopped = text(&listed.objects()[0], "move").to_owned();
+        ran.says(&[&format!("mdb move resume {stopped}")]);
+        stopped
+    }
+
+    /// Moves `0:0:4` to `user_a1` past the commit point, but not to its end: says which move has stopped.
+    #[track_caller]
+    pub(crate) fn decided_move(&self) -> String {
+        self.fall_asleep_after_the_next();
+        let (run, to) = (["move", "run", "user"], ["--to", "local/user_a1"]);
+        let which = ["--gdid", "0:0:4", "--patience", "1"];
+        self.run(run.iter().chain(&to).chain(&which))
+            .refuses(status::FAILED, &["commit point", "mdb move revert"]);
+        self.wake_up();
+        let (stopped, phase) = self.journal().remove(0);
+        assert_eq!(phase, "purging");
+        stopped
     }
 }
 
-/// The text with moves' ids, which are made at random, replaced.
+/// The text with moves' ids, which are made at random, and with moments replaced.
 pub(crate) fn masked(text: &str, moves: &[&str]) -> String {
+    const MOMENT: &str = "2026-01-01T00:00:00Z";
+    let is_moment = |text: &str| {
+        let digits_are_there =
+            |(text, like): (u8, u8)| text == like || text.is_ascii_digit() && like.is_ascii_digit();
+        text.len() == MOMENT.len() && text.bytes().zip(MOMENT.bytes()).all(digits_are_there)
+    };
+    let words = text.split_inclusive([' ', '\n']);
+    let timeless = words.map(|word| match word.trim_end() {
+        moment if is_moment(moment) => word.replace(moment, MOMENT),
+        _ => word.to_owned(),
+    });
     moves
         .iter()
         .zip('A'..)
-        .fold(text.to_owned(), |text, (id, letter)| {
+        .fold(timeless.collect(), |text: String, (id, letter)| {
             text.replace(id, &letter.to_string().repeat(id.len()))
         })
 }

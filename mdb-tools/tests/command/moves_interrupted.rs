@@ -1,0 +1,110 @@
+//! `mdb move run` that is asked to stop: what it says of what is done, what has stopped, and what was not begun.
+
+use std::collections::BTreeSet;
+
+use crate::kit::{Ended, Serving, Store, status, text};
+
+/// How many briefcases are moved, each by a move of its own.
+const BRIEFCASES: u64 = 10;
+
+/// So slow that it never comes to its end while a test runs.
+const RUN: [&str; 12] = [
+    "move",
+    "run",
+    "user",
+    "--to",
+    "local/user_b0",
+    "--range",
+    "0:0:100..0:0:200",
+    "--batch",
+    "1",
+    "--max-rows-per-second",
+    "1",
+    "--json",
+];
+
+fn store() -> Store {
+    let store = Store::with_briefcases();
+    for user in 100..100 + BRIEFCASES {
+        let id = format!("0:0:{user}");
+        let route = store.run(["route", "user", &id, "--json"]).objects();
+        store.add_briefcase(text(&route[0], "database"), user);
+    }
+    store
+}
+
+/// Runs the move until its first batch is done, and the others can't go on; then sends the signal.
+fn interrupted(store: &Store, signal: &str) -> Ended {
+    let run = Serving::start(&mut store.command(RUN));
+    store.fall_asleep();
+    run.stop(signal)
+}
+
+/// The moves in the journal that are over, or are not.
+fn moves(store: &Store, are_over: &[&str]) -> BTreeSet<String> {
+    let journal = store.journal().into_iter();
+    let these = journal.filter(|(_, phase)| are_over.contains(&phase.as_str()));
+    these.map(|(id, _)| id).collect()
+}
+
+#[track_caller]
+fn stops_in_order(signal: &str) {
+    let store = store();
+    let ended = interrupted(&store, signal).ends_with(status::INTERRUPTED);
+    store.wake_up();
+    let reported: BTreeSet<String> = ended
+        .objects()
+        .iter()
+        .map(|line| text(line, "move").to_owned())
+        .collect();
+    assert_eq!(reported, moves(&store, &["done"]), "{ended:?}");
+    assert!(!reported.is_empty());
+    let phases = ["planned", "announced", "copying", "flipping", "purging"];
+    let stopped = moves(&store, &phases);
+    for id in &stopped {
+        let resume = format!("`mdb move resume {id}`");
+        assert!(ended.err().contains(&resume), "{ended:?}");
+    }
+    let begun = u64::try_from(store.journal().len()).unwrap();
+    assert!(begun < BRIEFCASES, "{ended:?}");
+    let left = format!("{} briefcases were not begun", BRIEFCASES - begun);
+    assert!(ended.err().contains(&left), "{ended:?}");
+
+    // As it was said.
+    for id in &stopped {
+        store.run(["move", "resume", id]).ends_with(status::DONE);
+    }
+    let again = RUN
+        .iter()
+        .filter(|word| !["--max-rows-per-second", "1", "--batch"].contains(word));
+    store.run(again).ends_with(status::DONE);
+    assert_eq!(
+        store.accounts("user_b0"),
+        i64::try_from(BRIEFCASES).unwrap()
+    );
+}
+
+#[test]
+fn an_interrupt_stops_where_it_can_be_resumed() {
+    stops_in_order("-INT");
+}
+
+#[test]
+fn a_service_manager_stops_it_likewise() {
+    stops_in_order("-TERM");
+}
+
+#[test]
+fn a_batch_is_reported_in_words_as_it_ends() {
+    let store = store();
+    let words = RUN.iter().filter(|word| **word != "--json");
+    let run = Serving::start_in_words(&mut store.command(words));
+    store.fall_asleep();
+    let ended = run.stop("-INT").ends_with(status::INTERRUPTED);
+    store.wake_up();
+    let first = ended.out().lines().next().unwrap();
+    assert!(
+        first.contains(" is done: 1 briefcase, 6 rows, fenced "),
+        "{ended:?}"
+    );
+}

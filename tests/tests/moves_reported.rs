@@ -1,0 +1,109 @@
+//! What a caller learns of moves: of a run that fails as well, of the journal, and of briefcases without rows.
+
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
+use std::collections::BTreeSet;
+
+use mdb_core::Gdid;
+use mdb_core::relocate::{
+    MoveError, MoveOptions, MovePhase, MoveProgress, MoveReport, MoveRequest, RangeKey, Selection,
+};
+use mdb_tests::bank::{Bank, literal};
+use mdb_tests::on_all_engines;
+use mdb_tests::store::TestEngine;
+
+on_all_engines!(
+    what_was_done_is_reported_although_a_batch_fails,
+    ids_that_nobody_has_used_are_named,
+    strays_are_not_selected,
+);
+
+async fn what_was_done_is_reported_although_a_batch_fails<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 6).await;
+    let stray = literal::<DB>(ids[3]);
+    let insert = format!("INSERT INTO customer VALUES ({stray}, 'stray')");
+    DB::run_at(&bank.url(1), &[insert]).await.unwrap();
+
+    let relocator = mdb.relocator();
+    let selection = Selection::Briefcases(ids.clone());
+    let request = MoveRequest::new("user", selection, bank.shard(&mdb, 1));
+    let plan = relocator.plan(&request).await.unwrap();
+    let (options, progress) = (MoveOptions::new().batch(1), MoveProgress::new());
+    let failed = relocator.run(&plan, &options, &progress).await;
+    assert!(
+        matches!(failed, Err(MoveError::Strays { .. })),
+        "{failed:?}"
+    );
+
+    let journal = relocator.list().await.unwrap();
+    let reports = progress.take_reports();
+    assert_eq!(progress.take_reports(), [], "each once");
+    let done: BTreeSet<&str> = reports.iter().map(MoveReport::id).collect();
+    let unfinished = progress.unfinished();
+    for record in &journal {
+        let is_done = record.phase() == MovePhase::Done;
+        assert_eq!(done.contains(record.id()), is_done, "{record:?}");
+        let is_unfinished = unfinished.iter().any(|id| id == record.id());
+        assert_eq!(is_unfinished, !record.phase().is_over(), "{record:?}");
+    }
+    assert!(!done.is_empty(), "the first ones were on their way before");
+    assert_eq!(progress.taken_up(), done.len() + unfinished.len());
+    assert!(
+        progress.taken_up() < ids.len(),
+        "the last ones were not begun"
+    );
+
+    let of_the_first = relocator.moves_of("user", ids[0]).await.unwrap();
+    assert_eq!(of_the_first.len(), 1);
+    let briefcases = relocator.briefcases(&of_the_first[0]).await.unwrap();
+    assert_eq!(briefcases, [ids[0]]);
+    assert!(
+        relocator
+            .moves_of("nobody", ids[0])
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+async fn ids_that_nobody_has_used_are_named<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let mut ids = bank.customers(&mdb, 0, 2).await;
+    let never_used = Gdid::new(0, 0, 5000).unwrap();
+    ids.push(never_used);
+    let relocator = mdb.relocator();
+    let home = relocator.whereabouts("user", &[never_used]).await.unwrap();
+    let home = home[0].as_ref().unwrap().shard();
+    let target = [0, 1].map(|number| bank.shard(&mdb, number));
+    let target = target.into_iter().find(|shard| *shard != home).unwrap();
+    let request = MoveRequest::new("user", Selection::Briefcases(ids), target);
+    let plan = relocator.plan(&request).await.unwrap();
+    assert_eq!(relocator.without_rows(&plan).await.unwrap(), [never_used]);
+}
+
+async fn strays_are_not_selected<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 2).await;
+    let relocator = mdb.relocator();
+    let unused: Vec<Gdid> = (5000..5100).map(|c| Gdid::new(0, 0, c).unwrap()).collect();
+    let homes = relocator.whereabouts("user", &unused).await.unwrap();
+    let stray = homes.into_iter().map(Result::unwrap);
+    let stray = stray.filter(|place| place.shard() == bank.shard(&mdb, 0));
+    let stray = stray.map(|place| place.id()).next().unwrap();
+    let id = literal::<DB>(stray);
+    let insert = format!("INSERT INTO customer VALUES ({id}, 'stray')");
+    DB::run_at(&bank.url(1), &[insert]).await.unwrap();
+
+    let all = Selection::Range {
+        from: RangeKey::new(0, 1).unwrap(),
+        until: RangeKey::new(0, 10_000).unwrap(),
+    };
+    let request = MoveRequest::new("user", all, bank.shard(&mdb, 1));
+    let plan = relocator.plan(&request).await.unwrap();
+    let moved: Vec<_> = plan.sources().flat_map(|(_, ids)| ids.to_vec()).collect();
+    assert_eq!(moved, ids, "those that are at home");
+}
