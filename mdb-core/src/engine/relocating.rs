@@ -27,6 +27,7 @@ pub(crate) use pacing::{Unhurried, checked_copy};
 pub(crate) use reference::{Reference, Standing};
 pub(crate) use rest::{Tries, begin, rest};
 pub(crate) use span::Span;
+pub(crate) use standing_for::{ADVISORY_CLASS, ADVISORY_SLOTS, advisory_key, stripe};
 pub(crate) use summing::{INLINE_BYTES, SpanSums, is_short};
 #[cfg(test)]
 pub(crate) use taken::checked_round;
@@ -46,32 +47,10 @@ mod reference;
 mod rest;
 mod span;
 mod sqlite;
+mod standing_for;
 mod summing;
 mod taken;
 mod turn;
-
-/// The row of `mdb_stripe` that stands for a briefcase: the last byte of its id.
-pub(crate) fn stripe(id: Gdid) -> i64 {
-    let [.., last] = id.to_bytes();
-    i64::from(last)
-}
-
-/// The first number of PostgreSQL's advisory locks that are MDB's.
-pub(crate) const ADVISORY_CLASS: i32 = 0x6d64_6200;
-
-/// How many advisory locks stand for all briefcases. A transaction that writes a hundred thousand
-/// briefcases must not fill the server's lock table, which has room for some 7,000 as it comes.
-pub(crate) const ADVISORY_SLOTS: i32 = 4_096;
-
-/// The two numbers of PostgreSQL's advisory lock that stands for a briefcase: one that is MDB's own,
-/// and the last bits of the id.
-pub(crate) fn advisory_key(id: Gdid) -> [i32; 2] {
-    let [.., a, b] = id.to_bytes();
-    [
-        ADVISORY_CLASS,
-        i32::from(u16::from_be_bytes([a, b])) % ADVISORY_SLOTS,
-    ]
-}
 
 /// What holds for a briefcase on a shard; the number in `mdb_fence`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
