@@ -197,6 +197,17 @@ async fn tables_that_others_inherit_from_are_refused() {
     assert!(refused.contains("inherit"), "{refused}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_other_schemas_that_refer_to_a_briefcase_are_refused() {
+    let place = Place::<Postgres>::new().await;
+    place.at(0, "CREATE SCHEMA other").await;
+    let audit = "CREATE TABLE other.audit (id BIGINT PRIMARY KEY, g_transfer BYTEA REFERENCES transfer ON DELETE CASCADE)";
+    place.at(0, audit).await;
+    place
+        .refused("other.audit", &["(g_transfer)", "`transfer`"])
+        .await;
+}
+
 /// Partitions are no tables of their own, and all of them are captured.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn partitioned_tables_move() {

@@ -31,7 +31,9 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
         WHERE c.relnamespace = current_schema()::regnamespace AND i.indisunique AND i.indisvalid \
           AND i.indpred IS NULL AND k.n <= i.indnkeyatts \
         ORDER BY 1, 2, k.n",
-    foreign_keys: "WITH named AS (SELECT c.oid, coalesce(pg_partition_root(c.oid)::oid, c.oid) AS root FROM pg_class c), \
+    foreign_keys: "WITH concerned AS (SELECT conrelid AS oid FROM pg_constraint WHERE contype = 'f' \
+          UNION SELECT confrelid FROM pg_constraint WHERE contype = 'f'), \
+        named AS (SELECT c.oid, coalesce(pg_partition_root(c.oid)::oid, c.oid) AS root FROM concerned c), \
         placed AS (SELECT named.oid, CASE WHEN c.relnamespace = current_schema()::regnamespace THEN c.relname::text \
             ELSE n.nspname || '.' || c.relname END AS name, c.relnamespace = current_schema()::regnamespace AS is_here \
           FROM named JOIN pg_class c ON c.oid = named.root JOIN pg_namespace n ON n.oid = c.relnamespace) \
