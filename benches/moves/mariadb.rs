@@ -56,7 +56,8 @@ pub(crate) async fn dump(place: &Place<MySql>, peers: &[String; 2], from: usize)
     let count = "SELECT count(*) FROM account";
     assert_eq!(
         MySql::number_at(&target.url(peer), count).await.unwrap(),
-        MySql::number_at(&place.url(from), count).await.unwrap() + place.others(0).len() as i64
+        MySql::number_at(&place.url(from), count).await.unwrap()
+            + i64::try_from(place.others(0).len()).unwrap()
     );
     place.share_of_moving(took)
 }

@@ -46,7 +46,7 @@ pub(crate) async fn attach(place: &Place<Sqlite>, from: usize) -> Duration {
     let copied = Sqlite::number(&mut target, count).await.unwrap();
     let there = Sqlite::number(&mut target, "SELECT count(*) FROM source.account");
     // As many stay on each side.
-    let held = place.others(0).len() as i64;
+    let held = i64::try_from(place.others(0).len()).unwrap();
     assert_eq!(copied, there.await.unwrap() + held);
     target.close().await.unwrap();
     place.share_of_moving(took)

@@ -131,7 +131,7 @@ async fn who_has_died_is_forgotten_after_a_day<DB: TestEngine>() {
     let ids = bank.customers(&mdb, 0, 1).await;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let dead = |name: &str, ago: Duration| {
-        let lease = (now - ago).as_millis();
+        let lease = now.saturating_sub(ago).as_millis();
         format!(
             "INSERT INTO mdb_router (router, acknowledged, lease_until, waits_for, place) \
              VALUES ('{name}', 0, {lease}, '', 'nowhere')"

@@ -63,7 +63,7 @@ impl RelocationRow {
         let area = topology.area_index(&self.area);
         let source = area.and_then(|area| topology.shard_named(area, &self.source));
         let home = area.and_then(|area| before.route(area, self.id).ok());
-        source.into_iter().chain(home.map(|route| route.shard_id()))
+        source.into_iter().chain(home.map(Route::shard_id))
     }
 
     /// Whether it is the row that says how complete a copy is.

@@ -1,4 +1,4 @@
-//! Whether a store was in use before its CENTRAL was made: then that one is not new, but lost.
+//! Whether a store was in use before a database of its CENTRAL was made: then that one is not new, but lost.
 
 use sqlx::{MySql, Postgres, Sqlite};
 
@@ -9,32 +9,52 @@ use crate::config::{AreaConfig, BriefcaseConfig, EngineKind, Reach};
 use crate::engine::{Access, Engine, Target};
 use crate::topology::{AreaIndex, ShardId};
 
-/// A shard that has briefcases' rows, or has taken part in moves. One that can't be asked tells nothing.
-pub(super) async fn shard_in_use(servers: &Servers, areas: &[AreaConfig]) -> Option<ShardId> {
-    for (config, index) in areas.iter().zip(0..) {
-        let area = servers.topology().area(AreaIndex::new(index));
-        for shard in area.shards() {
-            let is_used = match servers.config_of(shard).engine() {
-                EngineKind::Sqlite => is_used::<Sqlite>(servers, shard, config).await,
-                EngineKind::Postgres => is_used::<Postgres>(servers, shard, config).await,
-                EngineKind::MySql => is_used::<MySql>(servers, shard, config).await,
-            };
-            match is_used {
-                Ok(true) => return Some(shard),
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::debug!(%shard, error = %crate::error::chain(&error), "not known to be in use");
-                }
-            }
-        }
-    }
-    None
+/// What is known of a store.
+pub(super) enum Usage {
+    /// No shard that could be asked has anything.
+    Unused,
+    /// This shard has briefcases' rows, ids or keys, or has taken part in moves.
+    Used(ShardId),
+    /// No shard could be asked; the first one's error.
+    Unknown(AcquireError),
 }
 
+/// Asks the areas' shards, and CENTRAL's but the one that is being made.
+pub(super) async fn usage(servers: &Servers, areas: &[AreaConfig], made: ShardId) -> Usage {
+    let topology = servers.topology();
+    let central = topology.central().shards().iter().copied();
+    let others = central
+        .filter(|shard| *shard != made)
+        .map(|shard| (shard, None));
+    let areas = areas.iter().zip(0..).flat_map(|(config, index)| {
+        let shards = topology.area(AreaIndex::new(index)).shards();
+        shards.map(move |shard| (shard, Some(config)))
+    });
+    let (mut has_answered, mut silent) = (false, None);
+    for (shard, config) in areas.chain(others) {
+        let is_used = match servers.config_of(shard).engine() {
+            EngineKind::Sqlite => is_used::<Sqlite>(servers, shard, config).await,
+            EngineKind::Postgres => is_used::<Postgres>(servers, shard, config).await,
+            EngineKind::MySql => is_used::<MySql>(servers, shard, config).await,
+        };
+        match is_used {
+            Ok(true) => return Usage::Used(shard),
+            Err(error) if error.is_unreachable() => silent = silent.or(Some(error)),
+            // A database that is not there has not been used.
+            Ok(false) | Err(_) => has_answered = true,
+        }
+    }
+    match silent {
+        Some(error) if !has_answered => Usage::Unknown(error),
+        Some(_) | None => Usage::Unused,
+    }
+}
+
+/// Of an area with that configuration, or of CENTRAL.
 async fn is_used<DB: Engine>(
     servers: &Servers,
     shard: ShardId,
-    config: &AreaConfig,
+    area: Option<&AreaConfig>,
 ) -> Result<bool, AcquireError> {
     let source = servers.typed::<DB>(shard)?.source();
     let target = Target::Database(&source.database);
@@ -47,18 +67,27 @@ async fn is_used<DB: Engine>(
         let moves =
             "SELECT least_epoch + flips + (SELECT count(*) FROM mdb_relocation) FROM mdb_shard";
         let rows = DB::query_own(&mut connection, moves, &[]).await?;
-        let mut is_used = match rows.first() {
-            Some(row) => row.integer(0)? > 0,
-            None => false,
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        if row.integer(0)? > 0 {
+            return Ok(true);
+        }
+        let tables = match area {
+            None => ["mdb_sequence", "mdb_index"].map(str::to_owned).to_vec(),
+            Some(area) if area.briefcases().is_empty() => {
+                let tables = DB::tables(&mut connection).await?.into_iter();
+                tables.map(|table| table.name().to_owned()).collect()
+            }
+            Some(area) => keyed(area),
         };
-        let tables = config.briefcases().iter().flat_map(BriefcaseConfig::tables);
-        for table in tables.filter(|table| matches!(table.reach(), Reach::Key { .. })) {
-            let any = format!("SELECT 1 FROM {} LIMIT 1", DB::quote(table.name()));
+        for table in tables {
+            let any = format!("SELECT 1 FROM {} LIMIT 1", DB::quote(&table));
             // The user may not have made it yet.
             let rows = DB::query_own(&mut connection, &any, &[]).await;
-            is_used |= rows.is_ok_and(|rows| !rows.is_empty());
+            if rows.is_ok_and(|rows| !rows.is_empty()) {
+                return Ok(true);
+            }
         }
-        Ok::<_, sqlx::Error>(is_used)
+        Ok::<_, sqlx::Error>(false)
     };
     let (server, database) = (source.server.clone(), source.database.clone());
     let limit = source.limits.statement_timeout();
@@ -71,4 +100,11 @@ async fn is_used<DB: Engine>(
             limit,
         }),
     }
+}
+
+/// The tables whose rows carry briefcases' ids.
+fn keyed(area: &AreaConfig) -> Vec<String> {
+    let tables = area.briefcases().iter().flat_map(BriefcaseConfig::tables);
+    let keyed = tables.filter(|table| matches!(table.reach(), Reach::Key { .. }));
+    keyed.map(|table| table.name().to_owned()).collect()
 }

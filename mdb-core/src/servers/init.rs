@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::AcquireError;
 use super::identity::{self, Identity, IdentityError};
-use super::in_use::shard_in_use;
+use super::in_use::{Usage, usage};
 use super::server::Servers;
 use crate::config::{AreaConfig, DatabaseName, EngineKind, ServerName};
 use crate::engine::{Access, Engine, ErrorClass, Target, TransactionOptions, Value, mdb_tables};
@@ -107,7 +107,7 @@ pub enum InitError {
         #[source]
         source: IdentityError,
     },
-    /// CENTRAL's first database is empty or not there, while the store is in use. It was left as it is.
+    /// A database of CENTRAL is empty or not there, while the store is in use. It was left as it is.
     #[error(
         "CENTRAL's database `{database}` on server `{server}` is new or empty, but shard {in_use} of the store is in use: \
          restore its backup; a new one would issue ids again and not know which briefcases were moved"
@@ -119,6 +119,20 @@ pub enum InitError {
         database: DatabaseName,
         /// A shard that is in use.
         in_use: String,
+    },
+    /// A database of CENTRAL is empty or not there, and no shard could be asked whether the store is in use.
+    #[error(
+        "CENTRAL's database `{database}` on server `{server}` is new or empty, and no shard says whether the store is in use: \
+         try again when the servers answer"
+    )]
+    CentralUncertain {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+        /// Why one of them could not be asked.
+        #[source]
+        source: AcquireError,
     },
     /// The server did not answer in time.
     #[error("server `{server}` did not answer within {} ms while database `{database}` was set up", limit.as_millis())]
@@ -138,7 +152,7 @@ impl InitError {
     pub fn is_unreachable(&self) -> bool {
         match self {
             Self::Acquire(error) => error.is_unreachable(),
-            Self::TimedOut { .. } => true,
+            Self::TimedOut { .. } | Self::CentralUncertain { .. } => true,
             Self::MayNotCreate { .. }
             | Self::Directory { .. }
             | Self::Statement { .. }
@@ -155,8 +169,8 @@ pub(crate) async fn init_shard(
     shard: ShardId,
     central: InitCentral,
 ) -> Result<InitReport, InitError> {
-    let is_first = servers.topology().central().shards()[0] == shard;
-    let kept = (is_first && central == InitCentral::Keep).then_some(areas);
+    let is_central = servers.topology().central().shards().contains(&shard);
+    let kept = (is_central && central == InitCentral::Keep).then_some(areas);
     let outcome = match servers.config_of(shard).engine() {
         EngineKind::Sqlite => Init::<Sqlite>::new(servers, shard, kept)?.run().await?,
         EngineKind::Postgres => Init::<Postgres>::new(servers, shard, kept)?.run().await?,
@@ -230,12 +244,18 @@ impl<'a, DB: Engine> Init<'a, DB> {
         let Some(areas) = self.unused else {
             return Ok(());
         };
-        match shard_in_use(self.servers, areas).await {
-            None => Ok(()),
-            Some(shard) => Err(InitError::CentralLost {
-                server: self.source.server.clone(),
-                database: self.source.database.clone(),
+        let (server, database) = (self.source.server.clone(), self.source.database.clone());
+        match usage(self.servers, areas, self.shard).await {
+            Usage::Unused => Ok(()),
+            Usage::Used(shard) => Err(InitError::CentralLost {
+                server,
+                database,
                 in_use: self.servers.topology().shard_name(shard),
+            }),
+            Usage::Unknown(source) => Err(InitError::CentralUncertain {
+                server,
+                database,
+                source,
             }),
         }
     }
