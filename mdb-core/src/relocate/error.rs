@@ -243,7 +243,11 @@ impl MoveError {
     pub(super) fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::InMotion { .. } | Self::Displaced { .. } | Self::Conflict | Self::Strays { .. }
+            Self::InMotion { .. }
+                | Self::Displaced { .. }
+                | Self::Conflict
+                | Self::OtherTables
+                | Self::Strays { .. }
         )
     }
 

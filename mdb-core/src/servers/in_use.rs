@@ -13,7 +13,7 @@ use crate::topology::{AreaIndex, ShardId};
 pub(super) enum Usage {
     /// No shard that could be asked has anything.
     Unused,
-    /// This shard has briefcases' rows, ids or keys, or has taken part in moves.
+    /// This shard has briefcases' rows or keys, or has taken part in moves.
     Used(ShardId),
     /// No shard could be asked; the first one's error.
     Unknown(AcquireError),
@@ -72,7 +72,8 @@ async fn is_used<DB: Engine>(
             return Ok(true);
         }
         let tables = match area {
-            None => ["mdb_sequence", "mdb_index"].map(str::to_owned).to_vec(),
+            // Not the counts: a process that waits for ids begins them as soon as it can.
+            None => vec!["mdb_index".to_owned()],
             Some(area) if area.briefcases().is_empty() => {
                 let tables = DB::tables(&mut connection).await?.into_iter();
                 tables.map(|table| table.name().to_owned()).collect()

@@ -21,7 +21,7 @@ const CLOCK_TOLERANCE_MS: u64 = 500;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
-    /// There is nothing that anybody could do about it yet.
+    /// It may be meant so, or there is nothing that anybody could do about it yet.
     Notice,
     /// It works, but somebody should look at it.
     Warning,

@@ -180,7 +180,7 @@ fn a_trigger_that_moves_fire() {
     let [only] = &all[..] else {
         panic!("{all:#?}");
     };
-    assert_eq!(text(only, "severity"), "warning");
+    assert_eq!(text(only, "severity"), "notice");
     assert_eq!(text(only, "check"), "suitability");
     assert!(text(only, "message").contains("`tell`"), "{only}");
 }

@@ -25,7 +25,7 @@ pub(super) async fn suitability(
     let warnings = found.warnings().iter();
     let warnings = warnings.map(|warning| {
         let message = format!("{}: {}", warning.place(), warning.reason());
-        Finding::on(place, Severity::Warning, "suitability", message)
+        Finding::on(place, Severity::Notice, "suitability", message)
     });
     Ok(refusals.chain(warnings).collect())
 }
