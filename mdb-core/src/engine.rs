@@ -190,6 +190,22 @@ pub trait Engine: Database + sealed::Sealed {
     #[doc(hidden)]
     fn rollback(connection: &mut Self::Connection) -> BoxFuture<'_, Result<(), sqlx::Error>>;
 
+    /// Whether the server has ended the transaction that met `error`, so that later statements would
+    /// be outside of it.
+    #[doc(hidden)]
+    fn has_ended<'c>(
+        _: &'c mut Self::Connection,
+        _: &'c sqlx::Error,
+    ) -> BoxFuture<'c, Result<bool, sqlx::Error>> {
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
+    /// Whether the server would answer a commit by rolling back, and not say so.
+    #[doc(hidden)]
+    fn is_doomed(_: &mut Self::Connection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
     /// Runs one of MDB's own statements, with `?` for each value; says how many rows it changed.
     #[doc(hidden)]
     fn execute_own<'c>(

@@ -75,6 +75,15 @@ fn statement_limit(limit: Duration) -> String {
     )
 }
 
+/// The server's number of an error: <https://mariadb.com/kb/en/mariadb-error-codes/>.
+fn number_of(error: &sqlx::Error) -> Option<u16> {
+    let sqlx::Error::Database(error) = error else {
+        return None;
+    };
+    let error = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?;
+    Some(error.number())
+}
+
 #[expect(
     private_interfaces,
     reason = "the trait is sealed; only its name is public"
@@ -132,13 +141,7 @@ impl Engine for MySql {
             .await
         {
             // 1094: it has ended by itself.
-            Err(sqlx::Error::Database(error))
-                if error
-                    .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
-                    .is_some_and(|e| e.number() == 1094) =>
-            {
-                Ok(())
-            }
+            Err(error) if number_of(&error) == Some(1094) => Ok(()),
             result => result.map(drop),
         }
     }
@@ -168,6 +171,24 @@ impl Engine for MySql {
                 Some(statement.into()),
             )
             .await
+        })
+    }
+
+    fn has_ended<'c>(
+        connection: &'c mut MySqlConnection,
+        error: &'c sqlx::Error,
+    ) -> BoxFuture<'c, Result<bool, sqlx::Error>> {
+        Box::pin(async move {
+            match number_of(error) {
+                // A deadlock, a full table of locks, and a row that has changed since the snapshot.
+                Some(1213 | 1206 | 1020) => Ok(true),
+                Some(1205) => {
+                    let query = "SELECT CAST(@@innodb_rollback_on_timeout AS SIGNED)";
+                    let whole: i64 = sqlx::query_scalar(query).fetch_one(connection).await?;
+                    Ok(whole != 0)
+                }
+                _ => Ok(false),
+            }
         })
     }
 

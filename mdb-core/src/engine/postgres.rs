@@ -8,7 +8,7 @@ use std::str::FromStr;
 use futures_core::future::BoxFuture;
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions, PgRow};
-use sqlx::{ConnectOptions, Postgres, Row, TransactionManager, TypeInfo, ValueRef};
+use sqlx::{ConnectOptions, Executor, Postgres, Row, TransactionManager, TypeInfo, ValueRef};
 
 use super::begin::Writes;
 use super::{
@@ -108,6 +108,19 @@ impl Engine for Postgres {
             );
         }
         <Self::TransactionManager as TransactionManager>::begin(connection, Some(statement.into()))
+    }
+
+    fn is_doomed(connection: &mut PgConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+        Box::pin(async move {
+            match connection.execute("SELECT 1").await {
+                Ok(_) => Ok(false),
+                // Since a statement has failed, all are refused, but COMMIT: that rolls back.
+                Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("25P02") => {
+                    Ok(true)
+                }
+                Err(error) => Err(error),
+            }
+        })
     }
 
     fn quote(identifier: &str) -> String {

@@ -1,5 +1,6 @@
 //! SQLite: a database is a file; one connection writes, the others read.
 
+mod autocommit;
 mod busy;
 mod tables;
 
@@ -14,6 +15,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Row, Sqlite, TransactionManager, TypeInfo, ValueRef};
 
+use self::autocommit::is_in_transaction;
 use self::busy::wait_for_locks;
 use super::begin::Writes;
 use super::{
@@ -95,6 +97,13 @@ impl Engine for Sqlite {
             Writes::Refused => "BEGIN DEFERRED",
         };
         <Self::TransactionManager as TransactionManager>::begin(connection, Some(statement.into()))
+    }
+
+    fn has_ended<'c>(
+        connection: &'c mut SqliteConnection,
+        _: &'c sqlx::Error,
+    ) -> BoxFuture<'c, Result<bool, sqlx::Error>> {
+        Box::pin(async move { Ok(!is_in_transaction(connection).await?) })
     }
 
     fn quote(identifier: &str) -> String {

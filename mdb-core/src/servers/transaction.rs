@@ -1,24 +1,22 @@
 //! Transactions on one shard.
 
 mod error;
+mod executor;
 mod running;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_stream::try_stream;
 use futures_core::future::BoxFuture;
-use futures_util::StreamExt;
-use sqlx::{Database, Describe, Execute, Executor};
 
 use super::connection::{Lease, Timed};
-use super::error::{cause_of, loses_connection};
+use super::error::{Transience, cause_of, loses_connection};
 use super::pool::{Lane, ShardPool};
-use crate::engine::{Engine, Steps, TimeoutScope, TransactionOptions, Writes};
+use crate::engine::{Engine, TimeoutScope, TransactionOptions, Writes};
 
 pub use error::TransactionError;
-use running::{Rest, Running};
+use running::{Past, Rest, Running};
 
 /// How long a rollback in the background may take before the connection is discarded instead.
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
@@ -60,9 +58,11 @@ pub(crate) trait Companion<DB: Engine>: Send + Sync {
 }
 
 enum Slot<DB: Engine> {
-    Idle(Lease<DB>),
+    Idle(Lease<DB>, Past),
     Running,
     Interrupted,
+    /// The server has ended it by itself; the connection is given back.
+    RolledBack(Transience),
     Over,
 }
 
@@ -96,7 +96,7 @@ impl<DB: Engine> Transaction<DB> {
                 .await;
             match begun {
                 Ok(()) => {
-                    let slot = Mutex::new(Slot::Idle(lease));
+                    let slot = Mutex::new(Slot::Idle(lease, Past::Sound));
                     return Ok(Self {
                         core: Arc::new(Core {
                             slot,
@@ -128,7 +128,7 @@ impl<DB: Engine> Transaction<DB> {
         let mut running = self.take()?;
         let limit = self.statement_limit();
         let result = running.lease().run(limit, operation).await;
-        running.finish(&result);
+        running.finish(&result).await;
         result
     }
 
@@ -144,6 +144,9 @@ impl<DB: Engine> Transaction<DB> {
     /// # Errors
     ///
     /// - The server's error: it refused, and nothing is committed.
+    /// - [`TransactionError::RolledBack`] inside [`sqlx::Error::Io`]: a statement has failed before, and with it the
+    ///   whole, even if that error was ignored: on PostgreSQL after any error that no `ROLLBACK TO SAVEPOINT` came
+    ///   after, elsewhere where the server rolled all of it back (a deadlock, a full disk). Nothing is committed.
     /// - A lost connection or a time-out: nobody knows whether it was committed; see
     ///   [`TransactError::OutcomeUnknown`](crate::TransactError::OutcomeUnknown).
     /// - A [`TransactionError`] inside [`sqlx::Error::Io`]: it was over before, or interrupted, or
@@ -170,11 +173,27 @@ impl<DB: Engine> Transaction<DB> {
             let _ = self.rollback().await;
             return Err(error);
         }
-        self.end(
-            async |connection| DB::commit(connection).await,
-            self.core.statement,
-        )
-        .await
+        let mut running = self.take()?;
+        if let Past::Failed(transient) = running.past {
+            let limit = self.core.statement;
+            let look = async |connection: &mut DB::Connection| DB::is_doomed(connection).await;
+            match running.lease().run(limit, look).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    running.roll_back(Slot::Over).await;
+                    return Err(TransactionError::RolledBack { transient }.into_sqlx());
+                }
+                Err(error) => {
+                    running.give_up();
+                    return Err(error);
+                }
+            }
+        }
+        running
+            .end(self.core.statement, async |connection| {
+                DB::commit(connection).await
+            })
+            .await
     }
 
     /// Undoes everything that was done in the transaction.
@@ -188,11 +207,14 @@ impl<DB: Engine> Transaction<DB> {
     ///
     /// Dropping the future discards the connection, which rolls back too.
     pub async fn rollback(self) -> Result<(), sqlx::Error> {
-        self.end(
-            async |connection| DB::rollback(connection).await,
-            Timed::here(ROLLBACK_LIMIT),
-        )
-        .await
+        if self.core.settle() {
+            return Ok(());
+        }
+        self.take()?
+            .end(Timed::here(ROLLBACK_LIMIT), async |connection| {
+                DB::rollback(connection).await
+            })
+            .await
     }
 
     /// Rolls back instead of committing after the time-out.
@@ -218,35 +240,23 @@ impl<DB: Engine> Transaction<DB> {
         }
     }
 
-    async fn end(
-        &self,
-        operation: impl AsyncFnOnce(&mut DB::Connection) -> Result<(), sqlx::Error>,
-        limit: Timed,
-    ) -> Result<(), sqlx::Error> {
-        let mut running = self.take()?;
-        let result = running.lease().run(limit, operation).await;
-        if result.is_err() {
-            // The driver still counts the transaction as open, and in SQLite it is.
-            running.lease().retire();
-        }
-        running.finish_as(Slot::Over);
-        *self.core.companion() = None;
-        result
-    }
-
     /// Takes the connection out for one operation.
     fn take(&self) -> Result<Running<'_, DB>, sqlx::Error> {
         let mut slot = self.core.slot();
         match std::mem::replace(&mut *slot, Slot::Running) {
-            Slot::Idle(lease) => Ok(Running {
+            Slot::Idle(lease, past) => Ok(Running {
                 core: &self.core,
                 lease: Some(lease),
+                past,
                 rest: Rest::None,
             }),
             other => {
                 let error = match &other {
-                    Slot::Idle(_) | Slot::Running => TransactionError::Overlapping,
+                    Slot::Idle(..) | Slot::Running => TransactionError::Overlapping,
                     Slot::Interrupted => TransactionError::Interrupted,
+                    Slot::RolledBack(transient) => TransactionError::RolledBack {
+                        transient: *transient,
+                    },
                     Slot::Over => TransactionError::Over,
                 };
                 *slot = other;
@@ -256,17 +266,29 @@ impl<DB: Engine> Transaction<DB> {
     }
 
     fn statement_limit(&self) -> Timed {
-        self.core
-            .statement
-            .until(self.core.deadline, self.core.limit)
+        self.core.statement_limit()
     }
 }
 
 impl<DB: Engine> Core<DB> {
+    fn statement_limit(&self) -> Timed {
+        self.statement.until(self.deadline, self.limit)
+    }
+
     fn companion(&self) -> std::sync::MutexGuard<'_, Option<Arc<dyn Companion<DB>>>> {
         self.companion
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the server has rolled it back already, so that it is over now.
+    fn settle(&self) -> bool {
+        let mut slot = self.slot();
+        let is_rolled_back = matches!(*slot, Slot::RolledBack(_));
+        if is_rolled_back {
+            *slot = Slot::Over;
+        }
+        is_rolled_back
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Slot<DB>> {
@@ -280,7 +302,9 @@ impl<DB: Engine> Drop for Core<DB> {
             self.slot.get_mut().unwrap_or_else(PoisonError::into_inner),
             Slot::Over,
         );
-        let Slot::Idle(mut lease) = slot else { return };
+        let Slot::Idle(mut lease, _) = slot else {
+            return;
+        };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             // Marked as running, it is closed instead of being reused.
             lease.start();
@@ -300,99 +324,14 @@ impl<DB: Engine> Drop for Core<DB> {
 impl<DB: Engine> fmt::Debug for Transaction<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &*self.core.slot() {
-            Slot::Idle(_) => "open",
+            Slot::Idle(..) => "open",
             Slot::Running => "running a statement",
             Slot::Interrupted => "interrupted",
+            Slot::RolledBack(_) => "rolled back by the server",
             Slot::Over => "over",
         };
         f.debug_struct("Transaction")
             .field("state", &state)
             .finish_non_exhaustive()
-    }
-}
-
-impl<'c, DB: Engine> Executor<'c> for &'c Transaction<DB> {
-    type Database = DB;
-
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> Steps<'e, DB>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, DB>,
-    {
-        Box::pin(try_stream! {
-            let mut running = self.take()?;
-            let Running { lease, rest, .. } = &mut running;
-            let lease = lease.as_mut().expect("is there until the operation is finished");
-            let mut steps = DB::fetch_many(lease.start(), query);
-            let end: Result<(), sqlx::Error> = loop {
-                match self.statement_limit().of(async { steps.next().await.transpose() }).await {
-                    Ok(Some(step)) => {
-                        *rest = Rest::BetweenRows;
-                        yield step;
-                        *rest = Rest::None;
-                    }
-                    Ok(None) => break Ok(()),
-                    Err(error) => break Err(error),
-                }
-            };
-            drop(steps);
-            lease.finish(&end);
-            running.finish(&end);
-            end?;
-        })
-    }
-
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<DB::Row>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, DB>,
-    {
-        Box::pin(async move {
-            let mut running = self.take()?;
-            let limit = self.statement_limit();
-            let result = limit
-                .of(DB::fetch_optional(running.lease().start(), query))
-                .await;
-            running.lease().finish(&result);
-            running.finish(&result);
-            result
-        })
-    }
-
-    fn prepare_with<'e, 'q: 'e>(
-        self,
-        sql: &'q str,
-        parameters: &'e [DB::TypeInfo],
-    ) -> BoxFuture<'e, Result<<DB as Database>::Statement<'q>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        Box::pin(async move {
-            let mut running = self.take()?;
-            let limit = self.statement_limit();
-            let result = limit
-                .of(DB::prepare_with(running.lease().start(), sql, parameters))
-                .await;
-            running.lease().finish(&result);
-            running.finish(&result);
-            result
-        })
-    }
-
-    fn describe<'e, 'q: 'e>(self, sql: &'q str) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        Box::pin(async move {
-            let mut running = self.take()?;
-            let limit = self.statement_limit();
-            let result = limit.of(DB::describe(running.lease().start(), sql)).await;
-            running.lease().finish(&result);
-            running.finish(&result);
-            result
-        })
     }
 }

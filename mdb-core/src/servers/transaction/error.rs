@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::servers::error::io_error;
+use crate::servers::error::{Transience, io_error};
 
 /// Why a statement, or the end, of a transaction was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +18,14 @@ pub enum TransactionError {
         "a statement of this transaction was given up before its end; nothing is committed, begin anew"
     )]
     Interrupted,
+    /// A statement of it has failed, and the server rolled the whole back.
+    #[error(
+        "a statement of this transaction failed, and the server rolled it back; nothing is committed, begin anew"
+    )]
+    RolledBack {
+        #[doc(hidden)]
+        transient: Transience,
+    },
     /// It was committed or rolled back before.
     #[error("this transaction is over")]
     Over,
@@ -63,6 +71,7 @@ impl TransactionError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
+            Self::RolledBack { transient } => *transient == Transience::Passing,
             Self::Overlapping
             | Self::Interrupted
             | Self::Over
@@ -76,7 +85,9 @@ impl TransactionError {
     pub(crate) fn into_sqlx(self) -> sqlx::Error {
         let kind = match self {
             Self::OutOfTime { .. } | Self::TooLate { .. } => std::io::ErrorKind::TimedOut,
-            Self::Overlapping | Self::Interrupted | Self::Over => std::io::ErrorKind::InvalidInput,
+            Self::Overlapping | Self::Interrupted | Self::RolledBack { .. } | Self::Over => {
+                std::io::ErrorKind::InvalidInput
+            }
             Self::Moving { .. } | Self::Outdated { .. } => std::io::ErrorKind::WouldBlock,
         };
         io_error(kind, self)
