@@ -10,7 +10,7 @@ use crate::area::Area;
 use crate::engine::{Engine, TransactionOptions};
 use crate::guard;
 use crate::routing::{Route, RouteError};
-use crate::servers::{ShardPool, Transaction, is_outcome_unknown, is_transient};
+use crate::servers::{CommitError, ShardPool, Transaction, is_outcome_unknown, is_transient};
 
 mod reading;
 mod statement;
@@ -201,13 +201,15 @@ impl<DB: Engine> Briefcase<DB> {
         Fut: Future<Output = Result<T, TransactError>>,
     {
         let transaction = self.begin_with(options).await?;
-        match work(transaction.share()).await {
-            Ok(value) => match transaction.commit().await {
+        match work(transaction.lend()).await {
+            Ok(value) => match transaction.try_commit().await {
                 Ok(()) => Ok(value),
-                Err(error) if is_outcome_unknown::<DB>(&error) => {
+                Err(CommitError::During(error)) if is_outcome_unknown::<DB>(&error) => {
                     Err(TransactError::OutcomeUnknown { source: error })
                 }
-                Err(error) => Err(TransactError::Database(error)),
+                Err(CommitError::Before(error) | CommitError::During(error)) => {
+                    Err(TransactError::Database(error))
+                }
             },
             Err(error) => {
                 // Awaited, so that the next run does not meet its own locks.

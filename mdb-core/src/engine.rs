@@ -94,6 +94,15 @@ pub(crate) enum Lanes {
     WriterAndReaders,
 }
 
+/// When a transaction takes the snapshot that it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Snapshot {
+    /// With its first statement, also one that waits for a lock.
+    FirstStatement,
+    /// With the first statement that reads without locking.
+    FirstPlainRead,
+}
+
 /// How long a transaction's own time-out holds where the server keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TimeoutScope {
@@ -120,6 +129,9 @@ pub trait Engine: Database + sealed::Sealed {
 
     #[doc(hidden)]
     const TIMEOUT: TimeoutScope;
+
+    #[doc(hidden)]
+    const SNAPSHOT: Snapshot;
 
     /// The function of the greater of two values.
     #[doc(hidden)]

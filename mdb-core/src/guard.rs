@@ -13,7 +13,7 @@ use mdb_gdid::Gdid;
 use crate::area::Area;
 use crate::catalog::{Epoch, Operation, Path};
 use crate::engine::relocating::FenceState;
-use crate::engine::{Engine, Isolation, Lanes, Step, TransactionOptions, Value};
+use crate::engine::{Engine, Isolation, Lanes, Snapshot, Step, TransactionOptions, Value};
 use crate::servers::{Companion, ShardPool, Transaction, TransactionError};
 use crate::topology::ShardId;
 
@@ -115,8 +115,9 @@ pub(crate) async fn begin<DB: Engine>(
         let verdict = transaction
             .own(async |connection| look::<DB>(connection, id, epoch).await)
             .await?;
-        let verdict = if is_snapshot::<DB>(options) && look_apart(pool, id, epoch).await? != verdict
-        {
+        // Where a lock is no part of the snapshot, the first plain read was after it.
+        let is_old = is_snapshot::<DB>(options) && DB::SNAPSHOT == Snapshot::FirstStatement;
+        let verdict = if is_old && look_apart(pool, id, epoch).await? != verdict {
             Verdict::Changing
         } else {
             verdict
@@ -258,14 +259,18 @@ impl<DB: Engine> Companion<DB> for Direct<DB> {
 
     fn make_certain<'c>(
         &'c self,
-        connection: &'c mut DB::Connection,
+        transaction: &'c Transaction<DB>,
     ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
         Box::pin(async move {
             let (id, epoch) = (self.id, self.operation.epoch());
             let verdict = match &self.apart {
-                None => look::<DB>(connection, id, epoch).await?,
+                None => {
+                    let look = async |c: &mut DB::Connection| look::<DB>(c, id, epoch).await;
+                    transaction.own(look).await?
+                }
                 Some(pool) => {
-                    DB::keep_fence(connection, id).await?;
+                    let keep = async |c: &mut DB::Connection| DB::keep_fence(c, id).await;
+                    transaction.own(keep).await?;
                     look_apart(pool, id, epoch).await?
                 }
             };
@@ -289,7 +294,7 @@ impl<DB: Engine> Companion<DB> for Guarded {
 
     fn make_certain<'c>(
         &'c self,
-        _: &'c mut DB::Connection,
+        _: &'c Transaction<DB>,
     ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
         Box::pin(std::future::ready(Ok(())))
     }

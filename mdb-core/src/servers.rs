@@ -47,5 +47,5 @@ pub(crate) use server::WeakServers;
 pub(crate) use single::{
     Statement, executor_on_pool, fetch_many, fetch_optional, many_on, optional_on,
 };
-pub(crate) use transaction::Companion;
+pub(crate) use transaction::{CommitError, Companion};
 pub use transaction::{Transaction, TransactionError};

@@ -226,14 +226,12 @@ async fn a_transaction_that_is_over_refuses<DB: TestEngine>() {
     let error = DB::put(&kept, ann.id(), 1).await.unwrap_err();
     assert_eq!(refusal(&error), Some(TransactionError::Over));
     assert!(!is_transient::<DB>(&error));
-    assert_eq!(
-        refusal(&kept.commit().await.unwrap_err()),
-        Some(TransactionError::Over)
-    );
+    let error = kept.rollback().await.unwrap_err();
+    assert_eq!(refusal(&error), Some(TransactionError::Over));
 
-    // Who commits inside the work is told so by `transact`, which has nothing left to commit.
+    // Who rolls back inside the work is told so by `transact`, which has nothing left to commit.
     let error = ann
-        .transact(async |tx| Ok(tx.commit().await?))
+        .transact(async |tx| Ok(tx.rollback().await?))
         .await
         .unwrap_err();
     assert!(

@@ -6,8 +6,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use mdb_core::config::{Config, EngineKind};
 use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection};
-use mdb_core::{Gdid, Isolation, Mdb, TransactionOptions};
+use mdb_core::{AcquireError, Gdid, Isolation, Mdb, TransactError, TransactionOptions, cause_of};
 use mdb_tests::bank::{Bank, SUM, Teller, literal, sum_of};
 use mdb_tests::kit::wait_for;
 use mdb_tests::store::TestEngine;
@@ -17,6 +18,7 @@ use sqlx::Postgres;
 on_all_engines!(what_began_before_a_missed_move_holds_up_its_acknowledgement);
 on_engines_with_servers!(
     a_snapshot_from_before_a_missed_move_is_not_committed,
+    a_commit_that_was_not_sent_leaves_nothing_open,
     who_has_died_is_forgotten_after_a_day,
 );
 
@@ -122,6 +124,53 @@ async fn a_snapshot_from_before_a_missed_move_is_not_committed<DB: TestEngine>()
     .await;
     for (transaction, is_good) in transactions.into_iter().zip([false, true]) {
         assert_eq!(transaction.commit().await.is_ok(), is_good);
+    }
+}
+
+async fn a_commit_that_was_not_sent_leaves_nothing_open<DB: TestEngine>() {
+    let bank = Bank::<DB>::alone().await;
+    let wide = bank.open();
+    let id = bank.customers(&wide, 0, 1).await[0];
+    let gone = bank.customers(&wide, 1, 1).await[0];
+    // The transaction has the only connection, so there is none to look apart on.
+    let east = "name = \"east\"\n";
+    let narrow = format!("{east}max_connections = 1\nacquire_timeout_ms = 100\n");
+    let text = bank.text().replace(east, &narrow);
+    let config = Config::parse("mdb.toml", &text, bank.directory(), &|_| None).unwrap();
+    let mdb = Mdb::from_config(config).unwrap();
+    assert!(mdb.join().await);
+    let teller = Teller::<DB>::new(&mdb);
+    let [east, _] = names(&bank, &mdb);
+
+    let options = TransactionOptions::new().isolation(Isolation::RepeatableRead);
+    let mut is_first = true;
+    let end = teller
+        .briefcase(id)
+        .transact_with(&options.timeout(LIMIT), |tx| {
+            let cuts = std::mem::take(&mut is_first);
+            let (bank, teller, east) = (&bank, &teller, &east);
+            async move {
+                let sum = DB::number(&tx, &sum_of::<DB>(id)).await?;
+                if cuts {
+                    bank.server(2).kill().await;
+                    fence(bank, 1, gone, "by hand", &format!("3, 0, '{east}', 1, 1")).await;
+                    wait_for("the lease runs out, and others follow", LIMIT, async || {
+                        !matches!(teller.sum(gone).await, Ok(SUM))
+                    })
+                    .await;
+                }
+                Ok(sum)
+            }
+        })
+        .await;
+    match end {
+        // It was run again, and saw the fence in its own snapshot.
+        Ok(sum) => assert_eq!((DB::KIND, sum), (EngineKind::MySql, SUM)),
+        Err(TransactError::Database(error)) => {
+            let is_busy = matches!(cause_of(&error), Some(AcquireError::Busy { .. }));
+            assert!(is_busy && DB::KIND == EngineKind::Postgres, "{error:?}");
+        }
+        Err(error) => panic!("{error:?}"),
     }
 }
 

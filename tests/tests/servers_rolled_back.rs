@@ -11,6 +11,7 @@ use sqlx::Sqlite;
 on_all_engines!(
     an_ignored_error_is_never_a_silent_rollback,
     what_comes_after_a_savepoint_is_undone_alone,
+    work_can_not_commit_by_itself,
 );
 on_engines_with_servers!(
     after_a_deadlock_nothing_is_done_apart,
@@ -80,6 +81,33 @@ async fn what_comes_after_a_savepoint_is_undone_alone<DB: TestEngine>() {
     }
     tx.commit().await.unwrap();
     assert_eq!(DB::get(&ann, ann.id()).await.unwrap(), Some(3));
+    store.rests().await;
+}
+
+async fn work_can_not_commit_by_itself<DB: TestEngine>() {
+    let store = Store::<DB>::start(Limits::ROOMY).await;
+    let ann = store.briefcase_on("a0");
+    let error = ann
+        .transact(async |tx| {
+            DB::put(&tx, ann.id(), 1).await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+        .unwrap_err();
+    let TransactError::Database(error) = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(cause_of(&error), Some(&TransactionError::Lent));
+    assert_eq!(DB::get(&ann, ann.id()).await.unwrap(), None);
+    // Rolling back does no harm: nothing is committed in any case.
+    let end = ann
+        .transact(async |tx| {
+            DB::put(&tx, ann.id(), 1).await?;
+            Ok(tx.rollback().await?)
+        })
+        .await;
+    assert!(matches!(end, Err(TransactError::Database(_))), "{end:?}");
+    assert_eq!(DB::get(&ann, ann.id()).await.unwrap(), None);
     store.rests().await;
 }
 

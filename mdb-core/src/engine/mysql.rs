@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions, Executor, MySql, Row, TransactionManager, TypeInfo, V
 use super::begin::Writes;
 use super::{
     Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Isolation, Lanes,
-    Names, Session, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
+    Names, Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -92,6 +92,7 @@ impl Engine for MySql {
     const KIND: EngineKind = EngineKind::MySql;
     const LANES: Lanes = Lanes::One;
     const TIMEOUT: TimeoutScope = TimeoutScope::Session;
+    const SNAPSHOT: Snapshot = Snapshot::FirstPlainRead;
     const GREATEST: &'static str = "GREATEST";
     // A server may keep tables' names in lower case.
     const NAMES: Names = Names::AnyCase;

@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions, Executor, Postgres, Row, TransactionManager, TypeInfo
 use super::begin::Writes;
 use super::{
     Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Names,
-    Session, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
+    Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -42,6 +42,7 @@ impl Engine for Postgres {
     const KIND: EngineKind = EngineKind::Postgres;
     const LANES: Lanes = Lanes::One;
     const TIMEOUT: TimeoutScope = TimeoutScope::Transaction;
+    const SNAPSHOT: Snapshot = Snapshot::FirstStatement;
     const GREATEST: &'static str = "GREATEST";
     const NAMES: Names = Names::Exact;
     const CATALOGUE: Catalogue = tables::CATALOGUE;

@@ -20,7 +20,7 @@ use self::busy::wait_for_locks;
 use super::begin::Writes;
 use super::{
     Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Names,
-    Session, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
+    Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -35,6 +35,7 @@ impl Engine for Sqlite {
     const KIND: EngineKind = EngineKind::Sqlite;
     const LANES: Lanes = Lanes::WriterAndReaders;
     const TIMEOUT: TimeoutScope = TimeoutScope::Transaction;
+    const SNAPSHOT: Snapshot = Snapshot::FirstStatement;
     const GREATEST: &'static str = "max";
     const NAMES: Names = Names::AnyCase;
     const CATALOGUE: Catalogue = tables::CATALOGUE;

@@ -250,7 +250,9 @@ pub fn is_transient<DB: Engine>(error: &sqlx::Error) -> bool {
 
 /// Whether the connection that `error` came from is of no more use.
 pub(crate) fn loses_connection<DB: Engine>(error: &sqlx::Error) -> bool {
-    DB::error_class(error) == ErrorClass::LostConnection
+    // Then it came from no connection.
+    cause_of::<AcquireError>(error).is_none()
+        && DB::error_class(error) == ErrorClass::LostConnection
 }
 
 /// Whether an error of a commit leaves it open if that took effect.

@@ -15,6 +15,7 @@ use super::error::{Transience, cause_of, loses_connection};
 use super::pool::{Lane, ShardPool};
 use crate::engine::{Engine, TimeoutScope, TransactionOptions, Writes};
 
+pub(crate) use error::CommitError;
 pub use error::TransactionError;
 use running::{Past, Rest, Running};
 
@@ -35,6 +36,14 @@ const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
 /// its locks are not kept for longer than that.
 pub struct Transaction<DB: Engine> {
     core: Arc<Core<DB>>,
+    role: Role,
+}
+
+/// Whether a handle may commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Owner,
+    Lent,
 }
 
 struct Core<DB: Engine> {
@@ -53,7 +62,7 @@ pub(crate) trait Companion<DB: Engine>: Send + Sync {
     /// Asks inside the transaction, and keeps it so until the transaction ends.
     fn make_certain<'c>(
         &'c self,
-        connection: &'c mut DB::Connection,
+        transaction: &'c Transaction<DB>,
     ) -> BoxFuture<'c, Result<(), sqlx::Error>>;
 }
 
@@ -105,6 +114,7 @@ impl<DB: Engine> Transaction<DB> {
                             limit,
                             statement,
                         }),
+                        role: Role::Owner,
                     });
                 }
                 // Nothing has been sent but the begin, and the pool trusts no old connection any
@@ -132,10 +142,11 @@ impl<DB: Engine> Transaction<DB> {
         result
     }
 
-    /// Another handle to the same transaction, for the one who will commit it.
-    pub(crate) fn share(&self) -> Self {
+    /// Another handle to the same transaction, for those who work in it but don't commit it.
+    pub(crate) fn lend(&self) -> Self {
         Self {
             core: Arc::clone(&self.core),
+            role: Role::Lent,
         }
     }
 
@@ -147,6 +158,8 @@ impl<DB: Engine> Transaction<DB> {
     /// - [`TransactionError::RolledBack`] inside [`sqlx::Error::Io`]: a statement has failed before, and with it the
     ///   whole, even if that error was ignored: on PostgreSQL after any error that no `ROLLBACK TO SAVEPOINT` came
     ///   after, elsewhere where the server rolled all of it back (a deadlock, a full disk). Nothing is committed.
+    /// - [`TransactionError::Lent`] inside [`sqlx::Error::Io`]: the handle is one that
+    ///   [`transact`](crate::Briefcase::transact) has lent; nothing has happened.
     /// - A lost connection or a time-out: nobody knows whether it was committed; see
     ///   [`TransactError::OutcomeUnknown`](crate::TransactError::OutcomeUnknown).
     /// - A [`TransactionError`] inside [`sqlx::Error::Io`]: it was over before, or interrupted, or
@@ -161,39 +174,53 @@ impl<DB: Engine> Transaction<DB> {
     /// When it returns `Ok`, the server has acknowledged the commit; how lasting that is, is the
     /// server's own setting (SQLite: synced to disk).
     pub async fn commit(self) -> Result<(), sqlx::Error> {
+        if self.role == Role::Lent {
+            return Err(TransactionError::Lent.into_sqlx());
+        }
+        self.try_commit().await.map_err(CommitError::into_sqlx)
+    }
+
+    /// As [`commit`](Self::commit); the error says whether the server was asked for it.
+    pub(crate) async fn try_commit(self) -> Result<(), CommitError> {
+        let running = self.prepare_commit().await.map_err(CommitError::Before)?;
+        let limit = self.core.statement;
+        let commit = async |connection: &mut DB::Connection| DB::commit(connection).await;
+        running
+            .end(limit, commit)
+            .await
+            .map_err(CommitError::During)
+    }
+
+    /// Does what has to come before the server is asked to commit; rolls back if that fails.
+    async fn prepare_commit(&self) -> Result<Running<'_, DB>, sqlx::Error> {
         if Instant::now() >= self.core.deadline {
             return Err(self.too_late().await);
         }
         let companion = self.core.companion().clone();
         if let Some(companion) = companion
             && !companion.is_certain()
-            && let Err(error) = self.own(async |c| companion.make_certain(c).await).await
+            && let Err(error) = companion.make_certain(self).await
         {
             // A connection that can't be rolled back is closed, which does the same.
-            let _ = self.rollback().await;
+            let _ = self.undo().await;
             return Err(error);
         }
         let mut running = self.take()?;
-        if let Past::Failed(transient) = running.past {
-            let limit = self.core.statement;
-            let look = async |connection: &mut DB::Connection| DB::is_doomed(connection).await;
-            match running.lease().run(limit, look).await {
-                Ok(false) => {}
-                Ok(true) => {
-                    running.roll_back(Slot::Over).await;
-                    return Err(TransactionError::RolledBack { transient }.into_sqlx());
-                }
-                Err(error) => {
-                    running.give_up();
-                    return Err(error);
-                }
+        let Past::Failed(transient) = running.past else {
+            return Ok(running);
+        };
+        let look = async |connection: &mut DB::Connection| DB::is_doomed(connection).await;
+        match running.lease().run(self.core.statement, look).await {
+            Ok(false) => Ok(running),
+            Ok(true) => {
+                running.roll_back(Slot::Over).await;
+                Err(TransactionError::RolledBack { transient }.into_sqlx())
+            }
+            Err(error) => {
+                running.give_up();
+                Err(error)
             }
         }
-        running
-            .end(self.core.statement, async |connection| {
-                DB::commit(connection).await
-            })
-            .await
     }
 
     /// Undoes everything that was done in the transaction.
@@ -207,6 +234,10 @@ impl<DB: Engine> Transaction<DB> {
     ///
     /// Dropping the future discards the connection, which rolls back too.
     pub async fn rollback(self) -> Result<(), sqlx::Error> {
+        self.undo().await
+    }
+
+    async fn undo(&self) -> Result<(), sqlx::Error> {
         if self.core.settle() {
             return Ok(());
         }
@@ -218,11 +249,11 @@ impl<DB: Engine> Transaction<DB> {
     }
 
     /// Rolls back instead of committing after the time-out.
-    async fn too_late(self) -> sqlx::Error {
+    async fn too_late(&self) -> sqlx::Error {
         let late = TransactionError::TooLate {
             limit: self.core.limit,
         };
-        match self.rollback().await {
+        match self.undo().await {
             Err(error)
                 if matches!(
                     cause_of(&error),

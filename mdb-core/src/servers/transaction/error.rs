@@ -26,6 +26,10 @@ pub enum TransactionError {
         #[doc(hidden)]
         transient: Transience,
     },
+    /// The work of [`transact`](crate::Briefcase::transact) tried to commit by itself: it could not be known whether
+    /// that took effect if its answer was lost, and the work were run again.
+    #[error("this transaction is committed by `transact`: end the work with `Ok` instead")]
+    Lent,
     /// It was committed or rolled back before.
     #[error("this transaction is over")]
     Over,
@@ -74,6 +78,7 @@ impl TransactionError {
             Self::RolledBack { transient } => *transient == Transience::Passing,
             Self::Overlapping
             | Self::Interrupted
+            | Self::Lent
             | Self::Over
             | Self::OutOfTime { .. }
             | Self::TooLate { .. } => false,
@@ -85,11 +90,30 @@ impl TransactionError {
     pub(crate) fn into_sqlx(self) -> sqlx::Error {
         let kind = match self {
             Self::OutOfTime { .. } | Self::TooLate { .. } => std::io::ErrorKind::TimedOut,
-            Self::Overlapping | Self::Interrupted | Self::RolledBack { .. } | Self::Over => {
-                std::io::ErrorKind::InvalidInput
-            }
+            Self::Overlapping
+            | Self::Interrupted
+            | Self::RolledBack { .. }
+            | Self::Lent
+            | Self::Over => std::io::ErrorKind::InvalidInput,
             Self::Moving { .. } | Self::Outdated { .. } => std::io::ErrorKind::WouldBlock,
         };
         io_error(kind, self)
+    }
+}
+
+/// Why a commit failed.
+#[derive(Debug)]
+pub(crate) enum CommitError {
+    /// The server was not asked to commit, and never will be.
+    Before(sqlx::Error),
+    /// The server was asked.
+    During(sqlx::Error),
+}
+
+impl CommitError {
+    pub(super) fn into_sqlx(self) -> sqlx::Error {
+        match self {
+            Self::Before(error) | Self::During(error) => error,
+        }
     }
 }
