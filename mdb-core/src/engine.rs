@@ -150,6 +150,7 @@ pub trait Engine: Database + sealed::Sealed {
     where
         E: 'q + Execute<'q, Self>;
 
+    /// The first row of a statement, whose answer is read to its end.
     #[doc(hidden)]
     fn fetch_optional<'c, 'q: 'c, E>(
         connection: &'c mut Self::Connection,

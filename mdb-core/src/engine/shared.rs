@@ -20,7 +20,17 @@ macro_rules! shared_methods {
         where
             E: 'q + sqlx::Execute<'q, Self>,
         {
-            sqlx::Executor::fetch_optional(connection, query)
+            let mut steps = sqlx::Executor::fetch_many(connection, query);
+            Box::pin(async move {
+                let mut first = None;
+                // To the end: an error may come after the row, and belongs to this statement.
+                while let Some(step) = futures_util::TryStreamExt::try_next(&mut steps).await? {
+                    if let sqlx::Either::Right(row) = step {
+                        first.get_or_insert(row);
+                    }
+                }
+                Ok(first)
+            })
         }
 
         fn prepare_with<'c, 'q: 'c>(
