@@ -6,7 +6,7 @@ use mdb_core::config::EngineKind;
 use mdb_core::{Gdid, TransactError, Transaction, TransactionError, cause_of, is_transient};
 use mdb_tests::store::{Limits, Store, TestEngine};
 use mdb_tests::{on_all_engines, on_engines_with_servers};
-use sqlx::Sqlite;
+use sqlx::{MySql, Sqlite};
 
 on_all_engines!(
     an_ignored_error_is_never_a_silent_rollback,
@@ -240,4 +240,21 @@ async fn what_sqlite_has_rolled_back_does_not_go_on_statement_by_statement() {
     // The only writer is of use.
     Sqlite::put(&ann, one, 1).await.unwrap();
     store.rests().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_waits_for_commits_gets_them() {
+    let store = Store::<MySql>::alone(Limits::ROOMY).await;
+    let statement = "SET GLOBAL autocommit = 0".to_owned();
+    MySql::run_at(&store.url("a0"), &[statement]).await.unwrap();
+    let mdb = store.open_changed(|text| text);
+    let ann = mdb
+        .area::<MySql>("user")
+        .unwrap()
+        .briefcase(store.id_on("a0"))
+        .unwrap();
+    MySql::put(&ann, ann.id(), 1).await.unwrap();
+    let count = "SELECT count(*) FROM account";
+    let seen = MySql::number_at(&store.url("a0"), count).await;
+    assert_eq!(seen.unwrap(), 1);
 }

@@ -124,8 +124,9 @@ impl Engine for MySql {
                 Access::ReadWrite => "READ WRITE",
                 Access::ReadOnly => "READ ONLY",
             };
+            // A server may have statements wait for a COMMIT that nobody sends.
             let settings = format!(
-                "{}; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, {access}",
+                "SET SESSION autocommit = 1; {}; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, {access}",
                 statement_limit(spec.statement_timeout)
             );
             connection.execute(settings.as_str()).await?;
