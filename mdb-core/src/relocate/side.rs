@@ -51,13 +51,7 @@ impl<DB: Relocating> SideOf<'_, DB> {
         };
         match done.await {
             Ok(value) => commit::<DB>(connection).await.map(|()| value),
-            Err(error) => {
-                DB::rollback(connection).await?;
-                Err(match error {
-                    StepError::Database(error) => busy::<DB>(error),
-                    other => other,
-                })
-            }
+            Err(error) => Err(undo::<DB>(connection, error).await),
         }
     }
 
@@ -95,10 +89,7 @@ impl<DB: Relocating> SideOf<'_, DB> {
                 };
                 match claimed.await {
                     Ok(_) => commit::<DB>(connection).await,
-                    Err(error) => {
-                        DB::rollback(connection).await?;
-                        Err(busy::<DB>(error))
-                    }
+                    Err(error) => Err(undo::<DB>(connection, error.into()).await),
                 }
             };
             match claimed.await {
@@ -258,11 +249,18 @@ impl<DB: Relocating> SideOf<'_, DB> {
 
 /// Ends a transaction; one that can't be committed is rolled back, for the driver counts it as open, and in SQLite it is.
 async fn commit<DB: Relocating>(connection: &mut DB::Connection) -> Result<(), StepError> {
-    let committed = pass(DB::commit(connection)).await;
-    if committed.is_err() {
-        DB::rollback(connection).await?;
+    match pass(DB::commit(connection)).await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(undo::<DB>(connection, error.into()).await),
     }
-    committed.map_err(busy::<DB>)
+}
+
+/// Rolls back after `error`, which is told even if that fails: the connection is of no more use then.
+async fn undo<DB: Relocating>(connection: &mut DB::Connection, error: StepError) -> StepError {
+    match (DB::rollback(connection).await, error) {
+        (Ok(()), StepError::Database(error)) => busy::<DB>(error),
+        (_, error) => error,
+    }
 }
 
 /// Inside a transaction: removes the move's mark.

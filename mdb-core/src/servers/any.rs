@@ -127,7 +127,7 @@ impl AnyPool {
             let deadline = Instant::now() + pool.source().limits.acquire_timeout();
             loop {
                 let mut lease = pool.acquire(Lane::Write).await?;
-                let mut is_committing = false;
+                let mut is_left_open = false;
                 let result = lease
                     .run(pool.statement_limit(), async |c| {
                         if let [_] = steps {
@@ -136,18 +136,19 @@ impl AnyPool {
                         }
                         DB::begin(c, &TransactionOptions::new()).await?;
                         let done = Step::run_all::<DB>(steps, c).await;
+                        let ended = match done {
+                            Ok(true) => DB::commit(c).await,
+                            Ok(false) | Err(_) => DB::rollback(c).await,
+                        };
+                        is_left_open = ended.is_err();
                         match done {
-                            Ok(true) => {
-                                is_committing = true;
-                                DB::commit(c).await.map(|()| true)
-                            }
-                            Ok(false) => DB::rollback(c).await.map(|()| false),
-                            Err(error) => DB::rollback(c).await.and(Err(error)),
+                            Ok(done) => ended.map(|()| done),
+                            Err(error) => Err(error),
                         }
                     })
                     .await;
-                if is_committing && result.is_err() {
-                    // The driver still counts the transaction as open, and in SQLite it is.
+                if is_left_open {
+                    // The driver still counts the transaction as open, and in SQLite it may be.
                     lease.retire();
                 }
                 match result {
