@@ -79,10 +79,20 @@ pub(crate) enum Access {
 /// What it takes to end a connection's work from outside.
 #[derive(Clone, Debug)]
 pub(crate) enum Session {
-    /// The server's own number for it.
-    Server(u64),
+    /// What the server knows it by.
+    Server(ServerSession),
     /// A flag that the embedded engine looks at while it works.
     Embedded(std::sync::Arc<std::sync::atomic::AtomicBool>),
+}
+
+/// A session on a server. Behind one address there may be another server later, where the number is
+/// somebody else's.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerSession {
+    /// The server's own number for it.
+    pub(crate) number: u64,
+    /// What it, or all sessions of this process, are called there, and nobody else's.
+    pub(crate) name: String,
 }
 
 /// How many lanes of connections a database has.
@@ -184,11 +194,11 @@ pub trait Engine: Database + sealed::Sealed {
     #[doc(hidden)]
     fn ping(connection: &mut Self::Connection) -> BoxFuture<'_, Result<(), sqlx::Error>>;
 
-    /// Ends another session's work on the server that `connection` is connected to.
+    /// Ends another session's work on the server that `connection` is connected to, if it is there.
     #[doc(hidden)]
     fn end_session(
         connection: &mut Self::Connection,
-        session: u64,
+        session: &ServerSession,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     #[doc(hidden)]

@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, Executor, MySql, Row, TransactionManager, TypeInfo, V
 
 use super::begin::Writes;
 use super::{
-    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Isolation, Lanes,
+    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Isolation, Lanes, ServerSession,
     Names, Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
@@ -35,23 +35,23 @@ pub(super) fn session_mark(application: &str) -> String {
     format!("{end}:")
 }
 
-/// Marks the session as one of `application`; returns the server's number of it.
+/// Marks the session as one of `application`.
 pub(super) async fn mark_session(
     connection: &mut MySqlConnection,
     application: &str,
-) -> Result<u64, sqlx::Error> {
+) -> Result<ServerSession, sqlx::Error> {
     let mark = session_mark(application);
     let first = fastrand::u32(..);
     for step in 0..SESSION_MARKS {
-        let number = first.wrapping_add(step) % SESSION_MARKS;
-        let (session, taken): (u64, Option<i64>) =
+        let name = format!("{mark}{}", first.wrapping_add(step) % SESSION_MARKS);
+        let (number, taken): (u64, Option<i64>) =
             sqlx::query_as("SELECT CONNECTION_ID(), CAST(GET_LOCK(?, 0) AS SIGNED)")
-                .bind(format!("{mark}{number}"))
+                .bind(&name)
                 .persistent(false)
                 .fetch_one(&mut *connection)
                 .await?;
         match taken {
-            Some(1) => return Ok(session),
+            Some(1) => return Ok(ServerSession { number, name }),
             // Somebody else's of that name.
             Some(_) => {}
             None => break,
@@ -136,12 +136,15 @@ impl Engine for MySql {
 
     async fn end_session(
         connection: &mut MySqlConnection,
-        session: u64,
+        session: &ServerSession,
     ) -> Result<(), sqlx::Error> {
-        match connection
-            .execute(format!("KILL CONNECTION {session}").as_str())
-            .await
-        {
+        // There is no session of the number 0.
+        let kill = sqlx::query("KILL CONNECTION IF(IS_USED_LOCK(?) = ?, ?, 0)")
+            .bind(&session.name)
+            .bind(session.number)
+            .bind(session.number)
+            .persistent(false);
+        match kill.execute(connection).await {
             // 1094: it has ended by itself.
             Err(error) if number_of(&error) == Some(1094) => Ok(()),
             result => result.map(drop),

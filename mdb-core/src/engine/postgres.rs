@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions, Executor, Postgres, Row, TransactionManager, TypeInfo
 
 use super::begin::Writes;
 use super::{
-    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Names,
+    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, ServerSession, Names,
     Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
@@ -61,8 +61,8 @@ impl Engine for Postgres {
             // Set by a statement and not at start-up, because connection poolers refuse unknown
             // start-up parameters. The longest transaction bounds how long one may sit idle.
             let longest = TransactionOptions::MAX_TIMEOUT.as_millis() + 60_000;
-            let process: i32 = sqlx::query_scalar(
-                "SELECT pg_backend_pid() FROM set_config('statement_timeout', $1, false) AS a, \
+            let (process, name): (i32, String) = sqlx::query_as(
+                "SELECT pg_backend_pid(), current_setting('application_name') FROM set_config('statement_timeout', $1, false) AS a, \
              set_config('idle_in_transaction_session_timeout', $2, false) AS b, \
              set_config('default_transaction_read_only', $3, false) AS c",
             )
@@ -76,19 +76,24 @@ impl Engine for Postgres {
             .persistent(false)
             .fetch_one(&mut connection)
             .await?;
-            Ok((
-                connection,
-                Session::Server(u64::from(process.unsigned_abs())),
-            ))
+            let number = u64::from(process.unsigned_abs());
+            Ok((connection, Session::Server(ServerSession { number, name })))
         })
     }
 
-    async fn end_session(connection: &mut PgConnection, session: u64) -> Result<(), sqlx::Error> {
-        let process = i32::try_from(session).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        sqlx::query("SELECT pg_terminate_backend($1)")
-            .bind(process)
-            .execute(connection)
-            .await?;
+    async fn end_session(
+        connection: &mut PgConnection,
+        session: &ServerSession,
+    ) -> Result<(), sqlx::Error> {
+        let process =
+            i32::try_from(session.number).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        sqlx::query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND application_name = $2",
+        )
+        .bind(process)
+        .bind(&session.name)
+        .execute(connection)
+        .await?;
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use self::autocommit::is_in_transaction;
 use self::busy::wait_for_locks;
 use super::begin::Writes;
 use super::{
-    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Names,
+    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, ServerSession, Names,
     Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
@@ -82,7 +82,7 @@ impl Engine for Sqlite {
         })
     }
 
-    async fn end_session(_: &mut SqliteConnection, _: u64) -> Result<(), sqlx::Error> {
+    async fn end_session(_: &mut SqliteConnection, _: &ServerSession) -> Result<(), sqlx::Error> {
         // An embedded session is ended by its stop flag; there is no other one to ask.
         Ok(())
     }

@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::{loses_connection, out_of_time};
 use super::manager::{Manager, Pooled, Source};
-use crate::engine::{Access, Engine, Session, Target};
+use crate::engine::{Access, Engine, ServerSession, Session, Target};
 
 /// How often ending a session on its server is tried.
 const END_ATTEMPTS: u32 = 3;
@@ -145,7 +145,7 @@ fn discard<DB: Engine>(pooled: Pooled<DB>, permits: Option<Permits>, source: Arc
             stop.store(true, Ordering::Relaxed);
             return;
         }
-        Session::Server(session) => *session,
+        Session::Server(session) => session.clone(),
     };
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return;
@@ -154,7 +154,7 @@ fn discard<DB: Engine>(pooled: Pooled<DB>, permits: Option<Permits>, source: Arc
         for attempt in 1..=END_ATTEMPTS {
             // The old connection is kept open until then, so that the server can't have given its
             // number to another session.
-            if end_session::<DB>(&source, session).await || attempt == END_ATTEMPTS {
+            if end_session::<DB>(&source, &session).await || attempt == END_ATTEMPTS {
                 break;
             }
             tokio::time::sleep(source.limits.connect_timeout().mul_f64(fastrand::f64())).await;
@@ -164,7 +164,7 @@ fn discard<DB: Engine>(pooled: Pooled<DB>, permits: Option<Permits>, source: Arc
     });
 }
 
-async fn end_session<DB: Engine>(source: &Source, session: u64) -> bool {
+async fn end_session<DB: Engine>(source: &Source, session: &ServerSession) -> bool {
     let _one_at_a_time = source.budget.ending().await;
     let Ok((mut connection, _)) = source
         .connect::<DB>(Target::Database(&source.database), Access::ReadWrite)
@@ -178,7 +178,7 @@ async fn end_session<DB: Engine>(source: &Source, session: u64) -> bool {
     )
     .await;
     if let Ok(Err(error)) = &ended {
-        tracing::warn!(server = %source.server, session, error = %error, "could not end an abandoned session");
+        tracing::warn!(server = %source.server, session = session.number, error = %error, "could not end an abandoned session");
     }
     matches!(ended, Ok(Ok(())))
 }

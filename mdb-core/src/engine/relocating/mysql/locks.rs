@@ -9,9 +9,9 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::{MySql, Row};
 
 use super::{busy, error_number, run};
-use crate::engine::Engine;
 use crate::engine::mysql::{SESSION_MARKS, session_mark};
 use crate::engine::relocating::{StepError, stripe};
+use crate::engine::{Engine, ServerSession};
 
 /// MySQL says it when a lock is held that was not to be waited for.
 const LOCK_NOWAIT: u16 = 3572;
@@ -94,7 +94,8 @@ pub(super) async fn end_sessions(
 ) -> Result<(), sqlx::Error> {
     // The stripes are the numbers up to 255.
     let query = format!(
-        "SELECT DISTINCT CAST(IS_USED_LOCK(CONCAT(?, s.stripe + 256 * t.stripe)) AS SIGNED) AS session \
+        "SELECT CAST(IS_USED_LOCK(CONCAT(?, s.stripe + 256 * t.stripe)) AS SIGNED) AS session, \
+         CAST(s.stripe + 256 * t.stripe AS SIGNED) \
          FROM mdb_stripe s JOIN mdb_stripe t ON t.stripe < {} \
          HAVING session IS NOT NULL AND session <> CONNECTION_ID()",
         SESSION_MARKS / 256
@@ -117,8 +118,12 @@ pub(super) async fn end_sessions(
             return Err(sqlx::Error::Protocol(message));
         }
         for row in found {
-            let session: i64 = row.try_get(0)?;
-            MySql::end_session(connection, session.unsigned_abs()).await?;
+            let (number, mark): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let session = ServerSession {
+                number: number.unsigned_abs(),
+                name: format!("{}{mark}", session_mark(application)),
+            };
+            MySql::end_session(connection, &session).await?;
         }
         tokio::time::sleep(POLL).await;
     }

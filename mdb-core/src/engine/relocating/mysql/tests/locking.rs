@@ -241,6 +241,32 @@ async fn the_sessions_of_a_name_end() {
 }
 
 #[tokio::test]
+async fn a_session_of_somebody_else_does_not_end() {
+    let f = Fixture::new().await;
+    let mut ours = f.connect().await;
+    let mut theirs = f.connect().await;
+    let mut ender = f.connect().await;
+    let mut session = mark_session(&mut ours, f.id.as_str()).await.unwrap();
+    let number = session.number;
+    session.number = sqlx::query_scalar("SELECT CONNECTION_ID()")
+        .fetch_one(&mut theirs)
+        .await
+        .unwrap();
+    // Another session of that number, and none of that name.
+    MySql::end_session(&mut ender, &session).await.unwrap();
+    session.name.push('x');
+    MySql::end_session(&mut ender, &session).await.unwrap();
+    for connection in [&mut ours, &mut theirs] {
+        connection.execute("DO 1").await.unwrap();
+    }
+    session.name.pop();
+    session.number = number;
+    MySql::end_session(&mut ender, &session).await.unwrap();
+    assert!(ours.execute("DO 1").await.is_err());
+    MySql::end_session(&mut ender, &session).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_another_move_relies_on_is_not_replaced() {
     let mut f = Fixture::new().await;
     f.capture().await;

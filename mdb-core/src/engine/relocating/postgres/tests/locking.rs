@@ -1,6 +1,7 @@
 //! Locks, and how long they are waited for.
 
 use super::*;
+use crate::engine::ServerSession;
 use crate::engine::relocating::{TriggerState, Turn};
 
 #[tokio::test]
@@ -317,6 +318,32 @@ async fn the_sessions_of_a_name_end() {
         .unwrap();
     assert!(run(&mut theirs, "SELECT 1").await.is_err());
     run(&mut others, "SELECT 1").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_of_somebody_else_does_not_end() {
+    let mut f = Fixture::new().await;
+    let mut ours = f.another().await;
+    run(&mut ours, "SET application_name = 'router 8'")
+        .await
+        .unwrap();
+    let number: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut ours)
+        .await
+        .unwrap();
+    let mut session = ServerSession {
+        number: number.unsigned_abs().into(),
+        name: "router 9".to_owned(),
+    };
+    Postgres::end_session(&mut f.pair.source, &session)
+        .await
+        .unwrap();
+    run(&mut ours, "SELECT 1").await.unwrap();
+    session.name = "router 8".to_owned();
+    Postgres::end_session(&mut f.pair.source, &session)
+        .await
+        .unwrap();
+    assert!(run(&mut ours, "SELECT 1").await.is_err());
 }
 
 #[tokio::test]
