@@ -232,6 +232,15 @@ async fn a_cancelled_query_ends_its_transaction<DB: TestEngine>() {
     is_as_new(&store).await;
 }
 
+/// Waits until one transaction is the only one that is left.
+async fn waiting_ends<DB: TestEngine>(store: &Store<DB>) {
+    wait_for("the waiting to end on the server", SOON, async || {
+        let sessions = store.sessions().await;
+        sessions.running == 0 && sessions.transactions <= 1 && store.status("a0").server_in_use == 1
+    })
+    .await;
+}
+
 async fn a_cancelled_wait_for_a_lock_ends<DB: TestEngine>() {
     let store = Store::<DB>::start(Limits::ROOMY).await;
     let ann = store.briefcase_on("a0");
@@ -253,18 +262,13 @@ async fn a_cancelled_wait_for_a_lock_ends<DB: TestEngine>() {
         is_under_way(&store).await;
         task.abort();
         assert!(task.await.unwrap_err().is_cancelled());
-        wait_for("the waiting to end on the server", SOON, async || {
-            let sessions = store.sessions().await;
-            sessions.running == 0
-                && sessions.transactions <= 1
-                && store.status("a0").server_in_use == 1
-        })
-        .await;
+        waiting_ends(&store).await;
     }
     for polls in 1..20 {
         assert!(!ends_within_polls(polls, DB::add(&ann, ann.id(), 10)).await);
         assert!(!ends_within_polls(polls, time_to_lock(&ann)).await);
     }
+    waiting_ends(&store).await;
     tx.commit().await.unwrap();
     assert!(time_to_lock(&ann).await < Duration::from_secs(1));
     assert_eq!(

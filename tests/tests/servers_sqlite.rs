@@ -6,7 +6,8 @@ use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use mdb_core::error::chain;
 use mdb_core::{InitError, Mdb, TransactError, TransactionOptions, is_transient};
-use mdb_tests::store::{Limits, Store, TestEngine as _};
+use mdb_tests::kit::wait_for;
+use mdb_tests::store::{Limits, SOON, Store, TestEngine as _};
 use sqlx::{Connection as _, Executor as _, Sqlite, SqliteConnection};
 
 /// Far less than a wait for the writer would take.
@@ -195,6 +196,33 @@ async fn a_full_disk_leaves_nothing_half_written() {
         .await
         .unwrap();
     assert_eq!(sound, "ok");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_wait_for_another_process_writes_nothing_later() {
+    let store = Store::<Sqlite>::start(Limits::ROOMY).await;
+    let ann = store.briefcase_on("a0");
+    Sqlite::put(&ann, ann.id(), 0).await.unwrap();
+    let mut holder = SqliteConnection::connect(&store.url("a0")).await.unwrap();
+    for round in 1..=5 {
+        holder.execute("BEGIN IMMEDIATE").await.unwrap();
+        let adder = ann.clone();
+        let adds = tokio::spawn(async move { Sqlite::add(&adder, adder.id(), 100).await });
+        wait_for("the statement to wait", SOON, async || {
+            store.status("a0").server_in_use > 0
+        })
+        .await;
+        adds.abort();
+        assert!(adds.await.unwrap_err().is_cancelled());
+        wait_for("the worker to have given up", SOON, async || {
+            store.status("a0").server_in_use == 0
+        })
+        .await;
+        holder.execute("COMMIT").await.unwrap();
+        Sqlite::add(&ann, ann.id(), 1).await.unwrap();
+        let cents = Sqlite::get(&ann, ann.id()).await.unwrap();
+        assert_eq!(cents, Some(round));
+    }
 }
 
 /// The store with its files somewhere else.

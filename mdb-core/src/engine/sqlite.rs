@@ -16,7 +16,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Row, Sqlite, TransactionManager, TypeInfo, ValueRef};
 
 use self::autocommit::is_in_transaction;
-use self::busy::wait_for_locks;
+use self::busy::{Waiting, wait_for_locks};
 use super::begin::Writes;
 use super::{
     Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, ServerSession, Names,
@@ -75,8 +75,12 @@ impl Engine for Sqlite {
             let stop = Arc::new(AtomicBool::new(false));
             let seen = Arc::clone(&stop);
             let mut handle = connection.lock_handle().await?;
-            handle.set_progress_handler(STEPS_BETWEEN_LOOKS, move || !seen.load(Ordering::Relaxed));
-            wait_for_locks(&mut handle, spec.busy_timeout)?;
+            let waiting = wait_for_locks(&mut handle, spec.busy_timeout, Arc::clone(&stop))?;
+            handle.set_progress_handler(STEPS_BETWEEN_LOOKS, move || {
+                // Kept for as long as the connection is open.
+                let _: &Waiting = &waiting;
+                !seen.load(Ordering::Relaxed)
+            });
             drop(handle);
             Ok((connection, Session::Embedded(stop)))
         })

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::Object;
+use sqlx::Connection as _;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::{loses_connection, out_of_time};
@@ -140,15 +141,24 @@ impl<DB: Engine> Drop for Lease<DB> {
 
 /// Ends the work of a connection that nobody waits for any more, so that its locks go with it.
 fn discard<DB: Engine>(pooled: Pooled<DB>, permits: Option<Permits>, source: Arc<Source>) {
-    let session = match &pooled.session {
-        Session::Embedded(stop) => {
-            stop.store(true, Ordering::Relaxed);
-            return;
-        }
-        Session::Server(session) => session.clone(),
-    };
+    if let Session::Embedded(stop) = &pooled.session {
+        stop.store(true, Ordering::Relaxed);
+    }
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return;
+    };
+    let session = match &pooled.session {
+        Session::Server(session) => session.clone(),
+        Session::Embedded(_) => {
+            runtime.spawn(async move {
+                // When the worker has come to the end of what it does, it does nothing later.
+                if let Err(error) = pooled.connection.close().await {
+                    tracing::debug!(error = %error, "an abandoned connection did not end in order");
+                }
+                drop(permits);
+            });
+            return;
+        }
     };
     runtime.spawn(async move {
         for attempt in 1..=END_ATTEMPTS {
