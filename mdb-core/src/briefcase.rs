@@ -127,6 +127,7 @@ impl<DB: Engine> Briefcase<DB> {
     /// a reason: after a rollback and a short random wait, `work` begins anew, six times at the
     /// most. So let it do nothing outside the transaction that must not be repeated. Any other
     /// error rolls back and is handed out; [`TransactError::abort`] does so with an error of your own.
+    /// `work` ends the transaction by what it returns: it can't commit (nor should it send `COMMIT` as SQL).
     ///
     /// ```
     /// # async fn example(ann: &mdb_core::Briefcase<sqlx::Postgres>) -> Result<(), mdb_core::TransactError> {
@@ -143,7 +144,8 @@ impl<DB: Engine> Briefcase<DB> {
     ///
     /// # Errors
     ///
-    /// - [`TransactError::Database`]: a statement or the server failed, and nothing is committed.
+    /// - [`TransactError::Database`]: a statement or the server failed, and nothing is committed. That may be a statement
+    ///   whose error `work` ignored: see [`Transaction::commit`].
     /// - [`TransactError::Aborted`]: `work` chose to; nothing is committed.
     /// - [`TransactError::OutcomeUnknown`]: the connection was lost while the commit was under way.
     ///
