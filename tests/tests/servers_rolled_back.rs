@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
 use mdb_core::config::EngineKind;
+use mdb_core::error::chain;
 use mdb_core::{Gdid, TransactError, Transaction, TransactionError, cause_of, is_transient};
+use mdb_gdid::RangeKey;
+use mdb_tests::central_store::{CentralStore, CentralTimes};
 use mdb_tests::store::{Limits, Store, TestEngine};
 use mdb_tests::{on_all_engines, on_engines_with_servers};
 use sqlx::{MySql, Sqlite};
@@ -257,4 +260,25 @@ async fn a_server_that_waits_for_commits_gets_them() {
     let count = "SELECT count(*) FROM account";
     let seen = MySql::number_at(&store.url("a0"), count).await;
     assert_eq!(seen.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_that_fails_hides_no_error_and_no_writer() {
+    let store = CentralStore::start::<Sqlite>(CentralTimes::LONG).await;
+    let mdb = store.open();
+    let sequence = mdb.sequence("user");
+    sequence.next().await.unwrap();
+    let at = async |statement: &str| {
+        let statements = [statement.to_owned()];
+        Sqlite::run_at(&store.url(0), &statements).await.unwrap();
+    };
+    // It rolls back all by itself, as a full disk does.
+    at("CREATE TRIGGER refuse BEFORE UPDATE ON mdb_sequence BEGIN SELECT RAISE(ROLLBACK, 'not now'); END").await;
+    let floor = RangeKey::new(0, 5_000).unwrap();
+    for _ in 0..2 {
+        let error = sequence.raise_floor(floor).await.unwrap_err();
+        assert!(chain(&error).contains("not now"), "{}", chain(&error));
+    }
+    at("DROP TRIGGER refuse").await;
+    sequence.raise_floor(floor).await.unwrap();
 }
