@@ -110,7 +110,7 @@ pub(crate) enum Command {
     /// fire, moves that have stopped, and what moves have left behind.
     ///
     /// JSON: {"severity","check","area","server","database","table","message"}; severity is error; warning: it
-    /// works, but somebody has to see to it; or notice: nothing can be done about it yet.
+    /// works, but somebody has to see to it; or notice: it may be meant so, or nothing can be done about it yet.
     ///
     /// Exit status 1 where there are errors or warnings, 3 where a server can't be reached.
     Check,

@@ -15,7 +15,10 @@ use mdb_tests::store::TestEngine;
 use mdb_tests::{on_all_engines, on_engines_with_servers};
 use sqlx::Postgres;
 
-on_all_engines!(what_began_before_a_missed_move_holds_up_its_acknowledgement);
+on_all_engines!(
+    what_began_before_a_missed_move_holds_up_its_acknowledgement,
+    what_began_while_a_move_was_known_holds_nothing_up,
+);
 on_engines_with_servers!(
     a_snapshot_from_before_a_missed_move_is_not_committed,
     a_commit_that_was_not_sent_leaves_nothing_open,
@@ -94,6 +97,27 @@ async fn what_began_before_a_missed_move_holds_up_its_acknowledgement<DB: TestEn
         routers(format!("acknowledged >= {epoch}")).await == 1
     })
     .await;
+}
+
+async fn what_began_while_a_move_was_known_holds_nothing_up<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 2).await;
+    assert!(mdb.join().await);
+    let [east, west] = names(&bank, &mdb);
+    let catalog = bank.catalog_url();
+    let acknowledges = async |epoch: i64| {
+        let count = format!("SELECT count(*) FROM mdb_router WHERE acknowledged >= {epoch}");
+        wait_for("the process acknowledges", LIMIT, async || {
+            DB::number_at(&catalog, &count).await.unwrap() == 1
+        })
+        .await;
+    };
+    acknowledges(publish(&bank, ids[0], None, &east).await).await;
+    let teller = Teller::<DB>::new(&mdb);
+    let neighbour = teller.briefcase(ids[1]).begin().await.unwrap();
+    acknowledges(publish(&bank, ids[0], Some(&west), &east).await).await;
+    neighbour.rollback().await.unwrap();
 }
 
 async fn a_snapshot_from_before_a_missed_move_is_not_committed<DB: TestEngine>() {

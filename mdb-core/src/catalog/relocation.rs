@@ -54,13 +54,15 @@ impl RelocationRow {
         self.epoch > epoch
     }
 
-    /// The shards that the briefcase has left by it: where it came from last, and where it was taken to be before.
+    /// The shards that the briefcase has left by it: where it came from last, and where it was taken to be before. None
+    /// if it was known to be in motion: since then it goes by its fence.
     pub(super) fn left(
         &self,
         topology: &Topology,
         before: &RelocationState,
     ) -> impl Iterator<Item = ShardId> {
         let area = topology.area_index(&self.area);
+        let area = area.filter(|area| !before.motions.contains_key(&(*area, self.id)));
         let source = area.and_then(|area| topology.shard_named(area, &self.source));
         let home = area.and_then(|area| before.route(area, self.id).ok());
         source.into_iter().chain(home.map(Route::shard_id))

@@ -10,8 +10,9 @@ use sqlx::{ConnectOptions, Executor, MySql, Row, TransactionManager, TypeInfo, V
 
 use super::begin::Writes;
 use super::{
-    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Isolation, Lanes, ServerSession,
-    Names, Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
+    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Isolation, Lanes,
+    Names, ServerSession, Session, Snapshot, Table, TableSize, Target, TimeoutScope,
+    TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 

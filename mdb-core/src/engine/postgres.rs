@@ -12,8 +12,9 @@ use sqlx::{ConnectOptions, Executor, Postgres, Row, TransactionManager, TypeInfo
 
 use super::begin::Writes;
 use super::{
-    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, ServerSession, Names,
-    Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
+    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Names,
+    ServerSession, Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions,
+    Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 

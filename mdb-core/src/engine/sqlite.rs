@@ -19,8 +19,9 @@ use self::autocommit::is_in_transaction;
 use self::busy::{Waiting, wait_for_locks};
 use super::begin::Writes;
 use super::{
-    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, ServerSession, Names,
-    Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions, Value,
+    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Names,
+    ServerSession, Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions,
+    Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 

@@ -30,10 +30,10 @@ impl<DB: Relocating> Batch<'_, DB> {
         let journal = self.journal();
         let others = journal.others(&self.record).await?;
         if let Some((id, by)) = self.ids.iter().find_map(|id| others.get_key_value(id)) {
-            return Err(MoveError::InMotion {
-                id: *id,
-                by: by.clone(),
-            });
+            let (id, by) = (*id, by.clone());
+            let kept = journal.keep(&self.record.id, self.owner).await;
+            self.unmark_unless_kept(kept).await?;
+            return Err(MoveError::InMotion { id, by });
         }
         let (rule, source) = (self.rule, self.source);
         let is_by_rule = |id: &Gdid| {

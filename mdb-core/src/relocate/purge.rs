@@ -225,7 +225,8 @@ impl<DB: Relocating> Batch<'_, DB> {
 
     /// Removes what is recorded of the briefcases, but for what comes meanwhile: that of change tables that are there.
     async fn forget_most(&mut self, armed: &[String]) -> Result<(), MoveError> {
-        let pace = BatchPace::new(self.progress, self.options);
+        // Others may change rows faster than a slow move flows.
+        let pace = BatchPace::hurried(self.progress);
         let (manifest, id) = (self.manifest, self.record.id.clone());
         let limit = deleted_at_once::<DB>(&pace);
         let tables = manifest.tables().iter();

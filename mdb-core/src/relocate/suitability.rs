@@ -218,7 +218,8 @@ impl Suitability {
             Standing::Across(_) if key.follows_deletes => {
                 let reason = format!(
                     "by its {key} rows of one briefcase may go, or change, when another one leaves: \
-                     have it carry the briefcase's key along, or drop it"
+                     have it carry the briefcase's key along, reach the table through that parent (`parent`, `on`), \
+                     or take its ON DELETE and ON UPDATE away"
                 );
                 refuse(&mut self.refusals, &key.table, reason);
             }

@@ -151,7 +151,8 @@ impl Relocator {
         let id = id.as_str();
         if let Err(error) = &end
             && error.is_refusal()
-            && self.journal().find(id).await?.phase < MovePhase::Copying
+            && let Ok(record) = self.journal().find(id).await
+            && record.phase < MovePhase::Copying
         {
             match Box::pin(self.abort(id, options)).await {
                 Ok(()) => progress.undone(id),

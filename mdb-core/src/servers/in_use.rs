@@ -6,7 +6,7 @@ use super::error::AcquireError;
 use super::identity;
 use super::server::Servers;
 use crate::config::{AreaConfig, BriefcaseConfig, EngineKind, Reach};
-use crate::engine::{Access, Engine, Target};
+use crate::engine::{Access, Engine, ErrorClass, Target};
 use crate::topology::{AreaIndex, ShardId};
 
 /// What is known of a store.
@@ -39,9 +39,9 @@ pub(super) async fn usage(servers: &Servers, areas: &[AreaConfig], made: ShardId
         };
         match is_used {
             Ok(true) => return Usage::Used(shard),
-            Err(error) if error.is_unreachable() => silent = silent.or(Some(error)),
             // A database that is not there has not been used.
-            Ok(false) | Err(_) => has_answered = true,
+            Ok(false) | Err(AcquireError::Missing { .. }) => has_answered = true,
+            Err(error) => silent = silent.or(Some(error)),
         }
     }
     match silent {
@@ -58,7 +58,16 @@ async fn is_used<DB: Engine>(
 ) -> Result<bool, AcquireError> {
     let source = servers.typed::<DB>(shard)?.source();
     let target = Target::Database(&source.database);
-    let (mut connection, _) = source.connect::<DB>(target, Access::ReadWrite).await?;
+    let mut connection = match source.connect::<DB>(target, Access::ReadWrite).await {
+        Ok((connection, _)) => connection,
+        // Some servers say so of a database that is not there.
+        Err(AcquireError::Connect { source, .. })
+            if DB::error_class(&source) == ErrorClass::NoPermission =>
+        {
+            return Ok(false);
+        }
+        Err(error) => return Err(error),
+    };
     let asked = async {
         match identity::read::<DB>(&mut connection).await? {
             Some(Ok(stamp)) if stamp.identity.store() == source.identity.store() => {}
@@ -82,10 +91,12 @@ async fn is_used<DB: Engine>(
         };
         for table in tables {
             let any = format!("SELECT 1 FROM {} LIMIT 1", DB::quote(&table));
-            // The user may not have made it yet.
-            let rows = DB::query_own(&mut connection, &any, &[]).await;
-            if rows.is_ok_and(|rows| !rows.is_empty()) {
-                return Ok(true);
+            match DB::query_own(&mut connection, &any, &[]).await {
+                Ok(rows) if rows.is_empty() => {}
+                Ok(_) => return Ok(true),
+                // The user has not made it yet.
+                Err(error) if DB::error_class(&error) == ErrorClass::MissingTable => {}
+                Err(error) => return Err(error),
             }
         }
         Ok::<_, sqlx::Error>(false)

@@ -19,11 +19,12 @@ const LEFT_OUT: u64 = 1684;
 
 /// Told the schema, the server doesn't look into all others for each of the tables that are joined.
 ///
-/// Of a column's indexes the primary key goes first.
+/// Of a column's indexes the primary key goes first. Older servers call `utf8` what newer ones call `utf8mb3`.
 const QUERY: &str = "SELECT CAST(t.table_name AS CHAR), CAST(c.column_name AS CHAR), CAST(c.column_type AS CHAR), \
      CAST(c.is_nullable AS CHAR), CAST(c.extra AS CHAR), CAST(coalesce(k.place, 0) AS SIGNED), \
      CAST(IF(k.place = 1, 'PRIMARY', k.first_in) AS CHAR), \
-     CAST(c.character_set_name AS CHAR), CAST(c.collation_name AS CHAR), \
+     CAST(IF(c.character_set_name = 'utf8', 'utf8mb3', c.character_set_name) AS CHAR), \
+     CAST(IF(LEFT(c.collation_name, 5) = 'utf8_', CONCAT('utf8mb3', SUBSTRING(c.collation_name, 5)), c.collation_name) AS CHAR), \
      CAST(c.column_default IS NOT NULL AS SIGNED) \
      FROM information_schema.tables t \
      JOIN information_schema.columns c ON c.table_schema = DATABASE() AND c.table_name = t.table_name \

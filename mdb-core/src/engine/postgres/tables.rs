@@ -8,12 +8,12 @@ use sqlx::postgres::PgConnection;
 use crate::engine::schema::{Nullability, Numbering, Origin, Unnamed, tables_of};
 use crate::engine::{Catalogue, Column, Table};
 
-/// What an amount of money is worth hangs on the database's locale.
+/// What an amount of money is worth hangs on the database's locale, whose encoding is written in several ways.
 const QUERY: &str = "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
             array_position(i.indkey::int2[], a.attnum), \
             a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false), \
             a.attgenerated <> '', a.atthasdef, \
-            CASE WHEN a.atttypid IN ('money'::regtype, 'money[]'::regtype) THEN current_setting('lc_monetary') END \
+            CASE WHEN a.atttypid IN ('money'::regtype, 'money[]'::regtype) THEN lower(replace(current_setting('lc_monetary'), '-', '')) END \
      FROM pg_class c \
      JOIN pg_namespace n ON n.oid = c.relnamespace \
      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \

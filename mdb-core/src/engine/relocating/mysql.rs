@@ -275,7 +275,12 @@ fn busy(error: sqlx::Error) -> StepError {
     match MySql::error_class(&error) {
         ErrorClass::Conflict | ErrorClass::Cancelled => StepError::Busy,
         // MariaDB takes a trigger for broken when its time runs out while it reads it.
-        _ if error.to_string().contains("has an error in its body") => StepError::Busy,
+        _ if error
+            .to_string()
+            .contains("error in its body: 'Query was empty'") =>
+        {
+            StepError::Busy
+        }
         _ => StepError::Database(error),
     }
 }
