@@ -10,6 +10,8 @@ on_all_engines!(the_rest_of_an_answer_is_in_nobodys_way);
 
 async fn the_rest_of_an_answer_is_in_nobodys_way<DB: TestEngine>() {
     let store = Store::<DB>::start(Limits::ROOMY).await;
+    // Statements go straight to the shard, without a transaction around them.
+    assert!(store.mdb().join().await);
     let ann = store.briefcase_on("a0");
     DB::put(&ann, ann.id(), 0).await.unwrap();
     let series = DB::series(10_000);
@@ -29,6 +31,8 @@ async fn the_rest_of_an_answer_is_in_nobodys_way<DB: TestEngine>() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_after_the_first_row_is_that_statements() {
     let store = Store::<MySql>::start(Limits::ROOMY).await;
+    // Statements go straight to the shard, without a transaction around them.
+    assert!(store.mdb().join().await);
     let ann = store.briefcase_on("a0");
     let overflows = "SELECT 9223372036854775707 + CAST(seq AS SIGNED) FROM seq_1_to_1000";
     for _ in 0..3 {
@@ -41,6 +45,8 @@ async fn an_error_after_the_first_row_is_that_statements() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_sqlite_takes_back_at_the_end_is_not_answered_with() {
     let store = Store::<Sqlite>::start(Limits::ROOMY).await;
+    // Statements go straight to the shard, without a transaction around them.
+    assert!(store.mdb().join().await);
     let ann = store.briefcase_on("a0");
     Sqlite::run(
         &ann,

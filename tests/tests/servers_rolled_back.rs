@@ -251,6 +251,8 @@ async fn a_server_that_waits_for_commits_gets_them() {
     let statement = "SET GLOBAL autocommit = 0".to_owned();
     MySql::run_at(&store.url("a0"), &[statement]).await.unwrap();
     let mdb = store.open_changed(|text| text);
+    // Statements go straight to the shard, without a transaction around them.
+    assert!(mdb.join().await);
     let ann = mdb
         .area::<MySql>("user")
         .unwrap()

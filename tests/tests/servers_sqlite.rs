@@ -201,6 +201,8 @@ async fn a_full_disk_leaves_nothing_half_written() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_wait_for_another_process_writes_nothing_later() {
     let store = Store::<Sqlite>::start(Limits::ROOMY).await;
+    // Statements go straight to the shard, without a transaction around them.
+    assert!(store.mdb().join().await);
     let ann = store.briefcase_on("a0");
     Sqlite::put(&ann, ann.id(), 0).await.unwrap();
     let mut holder = SqliteConnection::connect(&store.url("a0")).await.unwrap();
