@@ -173,7 +173,7 @@ async fn money_of_another_locale_is_refused() {
     let database = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET lc_monetary = ''POSIX''', current_database()); END $$";
     place.at(1, database).await;
     place.mdb = place.bank.open_with(NOTE);
-    place.refused("note", &["`price`", "POSIX"]).await;
+    place.refused("note", &["`price`", "posix"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

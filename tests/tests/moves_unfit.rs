@@ -59,7 +59,10 @@ async fn rows_that_go_with_another_briefcases_rows_are_refused<DB: TestEngine>()
     let place = Place::<DB>::new().await;
     place.on_both(&befriend::<DB>("ON DELETE SET NULL")).await;
     place
-        .refused("customer", &["(friend)", "another one leaves", "drop it"])
+        .refused(
+            "customer",
+            &["(friend)", "another one leaves", "take its ON DELETE"],
+        )
         .await;
 }
 

@@ -29,8 +29,6 @@ impl Relocator {
         let manifest = match aim {
             // What is left to do is done at the source. Nothing may be in its way: it can't be undone any more.
             Aim::Complete if phase == MovePhase::Purging => manifest_of(config, &here, &here),
-            // It may have been decided already.
-            Aim::Complete if phase == MovePhase::Flipping => manifest_of(config, &here, &there),
             Aim::Complete => examine(config, &here, &there).map(|(manifest, _)| manifest),
             // What is in the way of a move need not be in the way of undoing it.
             Aim::Abort => manifest_of(config, &there, &there),
