@@ -24,7 +24,7 @@ const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
 
 /// A transaction on the shard of one briefcase.
 ///
-/// `&Transaction` is an sqlx [`Executor`]: `query.execute(&tx).await`. One statement runs at a
+/// `&Transaction` is an sqlx [`Executor`](sqlx::Executor): `query.execute(&tx).await`. One statement runs at a
 /// time; a second one that is begun meanwhile fails with [`TransactionError::Overlapping`] instead
 /// of waiting for ever.
 ///
