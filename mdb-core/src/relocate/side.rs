@@ -49,10 +49,8 @@ impl<DB: Relocating> SideOf<'_, DB> {
             DB::leave_as_mover(connection, self.id).await?;
             Ok(value)
         };
-        match done.await {
-            Ok(value) => commit::<DB>(connection).await.map(|()| value),
-            Err(error) => Err(undo::<DB>(connection, error).await),
-        }
+        let done = done.await;
+        end::<DB, T>(connection, done).await
     }
 
     /// Tries `work` in a transaction until nobody is in its way any more.
@@ -80,20 +78,12 @@ impl<DB: Relocating> SideOf<'_, DB> {
         let turned = [values[1].clone(), values[0].clone()];
         let mut patience = self.patience("take the move over");
         loop {
-            let connection = &mut *self.connection;
-            let claimed = async {
-                begin::<DB>(connection).await?;
-                let claimed = async {
-                    DB::execute_own(connection, &insert, &values).await?;
-                    DB::execute_own(connection, update, &turned).await
-                };
-                match claimed.await {
-                    Ok(_) => commit::<DB>(connection).await,
-                    Err(error) => Err(undo::<DB>(connection, error.into()).await),
-                }
-            };
+            let claimed = transaction::<DB, _>(self.connection, async |connection| {
+                DB::execute_own(connection, &insert, &values).await?;
+                Ok(DB::execute_own(connection, update, &turned).await?)
+            });
             match claimed.await {
-                Ok(()) => return Ok(()),
+                Ok(_) => return Ok(()),
                 Err(error) => patience.after::<DB>(error).await?,
             }
         }
@@ -247,20 +237,33 @@ impl<DB: Relocating> SideOf<'_, DB> {
     }
 }
 
-/// Ends a transaction; one that can't be committed is rolled back, for the driver counts it as open, and in SQLite it is.
-async fn commit<DB: Relocating>(connection: &mut DB::Connection) -> Result<(), StepError> {
-    match pass(DB::commit(connection)).await {
-        Ok(()) => Ok(()),
-        Err(error) => Err(undo::<DB>(connection, error.into()).await),
-    }
+/// Does `work` in a transaction.
+pub(super) async fn transaction<DB: Relocating, T>(
+    connection: &mut DB::Connection,
+    work: impl AsyncFnOnce(&mut DB::Connection) -> Result<T, StepError>,
+) -> Result<T, StepError> {
+    begin::<DB>(connection).await?;
+    let done = work(connection).await;
+    end::<DB, T>(connection, done).await
 }
 
-/// Rolls back after `error`, which is told even if that fails: the connection is of no more use then.
-async fn undo<DB: Relocating>(connection: &mut DB::Connection, error: StepError) -> StepError {
-    match (DB::rollback(connection).await, error) {
+/// Ends a transaction. One that can't be committed is rolled back too, for the driver counts it as open, and in SQLite it
+/// is. The first error is told even if that fails: the connection is of no more use then.
+async fn end<DB: Relocating, T>(
+    connection: &mut DB::Connection,
+    done: Result<T, StepError>,
+) -> Result<T, StepError> {
+    let error = match done {
+        Ok(value) => match pass(DB::commit(connection)).await {
+            Ok(()) => return Ok(value),
+            Err(error) => StepError::Database(error),
+        },
+        Err(error) => error,
+    };
+    Err(match (DB::rollback(connection).await, error) {
         (Ok(()), StepError::Database(error)) => busy::<DB>(error),
         (_, error) => error,
-    }
+    })
 }
 
 /// Inside a transaction: removes the move's mark.

@@ -8,10 +8,11 @@ use sqlx::{MySql, Postgres, Sqlite};
 use super::{Kind, Remains};
 use crate::config::EngineKind;
 use crate::engine::Value;
-use crate::engine::relocating::{Manifest, MoveId, Relocating, StepError, begin};
-use crate::relocate::batch::{LOCK_LIMIT, busy, count_fences, open};
+use crate::engine::relocating::{Manifest, MoveId, Relocating, StepError};
+use crate::relocate::batch::{LOCK_LIMIT, count_fences, open};
 use crate::relocate::error::{MoveError, Trouble};
 use crate::relocate::relocator::Relocator;
+use crate::relocate::side::transaction;
 use crate::topology::{AreaIndex, ShardId};
 
 /// How often something is tried that others keep locked, and how long is waited in between.
@@ -153,26 +154,6 @@ async fn remove_rows<DB: Relocating>(
             Some(_) => {}
         }
     }
-}
-
-/// Does `work` in a transaction.
-async fn transaction<DB: Relocating, T>(
-    connection: &mut DB::Connection,
-    work: impl AsyncFnOnce(&mut DB::Connection) -> Result<T, StepError>,
-) -> Result<T, StepError> {
-    begin::<DB>(connection).await?;
-    let failed = match work(connection).await {
-        Ok(value) => match DB::commit(connection).await {
-            Ok(()) => return Ok(value),
-            Err(error) => return Err(busy::<DB>(error)),
-        },
-        Err(error) => error,
-    };
-    DB::rollback(connection).await?;
-    Err(match failed {
-        StepError::Database(error) => busy::<DB>(error),
-        other => other,
-    })
 }
 
 /// Tries again for some time while others keep locked what is needed.
