@@ -27,7 +27,7 @@ pub(crate) use begin::Writes;
 pub use begin::{Isolation, TransactionOptions};
 pub(crate) use error_class::ErrorClass;
 pub(crate) use own_tables::{ColumnTypes, Indexes, mdb_tables};
-pub(crate) use schema::{Catalogue, Names, Schema, TableSize};
+pub(crate) use schema::{Catalogue, Names, Schema, Shape, TableSize};
 pub use schema::{Column, Table};
 pub(crate) use shared::{bind_values, shared_methods};
 pub(crate) use step::Step;
@@ -333,6 +333,13 @@ pub trait Engine: Database + sealed::Sealed {
     fn tables(
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<Vec<Table>, sqlx::Error>> + Send;
+
+    /// How tables are defined now. Takes far less time than reading the definitions.
+    #[doc(hidden)]
+    fn shape<'c>(
+        connection: &'c mut Self::Connection,
+        tables: &'c [&'c str],
+    ) -> BoxFuture<'c, Result<Shape, sqlx::Error>>;
 
     /// The rows of one of the [`CATALOGUE`](Self::CATALOGUE)'s queries.
     #[doc(hidden)]

@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions, Executor, MySql, Row, TransactionManager, TypeInfo, V
 use super::begin::Writes;
 use super::{
     Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Isolation, Lanes,
-    Names, ServerSession, Session, Snapshot, Table, TableSize, Target, TimeoutScope,
+    Names, ServerSession, Session, Shape, Snapshot, Table, TableSize, Target, TimeoutScope,
     TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
@@ -304,6 +304,13 @@ impl Engine for MySql {
 
     async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table>, sqlx::Error> {
         tables::tables(connection).await
+    }
+
+    fn shape<'c>(
+        connection: &'c mut MySqlConnection,
+        tables: &'c [&'c str],
+    ) -> BoxFuture<'c, Result<Shape, sqlx::Error>> {
+        Box::pin(tables::shape(connection, tables))
     }
 
     fn texts<'c>(

@@ -13,8 +13,8 @@ use sqlx::{ConnectOptions, Executor, Postgres, Row, TransactionManager, TypeInfo
 use super::begin::Writes;
 use super::{
     Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Names,
-    ServerSession, Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions,
-    Value,
+    ServerSession, Session, Shape, Snapshot, Table, TableSize, Target, TimeoutScope,
+    TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -245,6 +245,13 @@ impl Engine for Postgres {
 
     async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, sqlx::Error> {
         tables::tables(connection).await
+    }
+
+    fn shape<'c>(
+        connection: &'c mut PgConnection,
+        tables: &'c [&'c str],
+    ) -> BoxFuture<'c, Result<Shape, sqlx::Error>> {
+        Box::pin(tables::shape(connection, tables))
     }
 
     fn table_size<'c>(

@@ -154,6 +154,16 @@ pub(super) fn tables_of(
     Ok(tables)
 }
 
+/// How tables are defined, in words of the engine's that are there to be compared only: other words, other tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shape(String);
+
+impl Shape {
+    pub(super) fn new(words: String) -> Self {
+        Self(words)
+    }
+}
+
 /// How much a table holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TableSize {

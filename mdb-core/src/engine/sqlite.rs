@@ -20,8 +20,8 @@ use self::busy::{Waiting, wait_for_locks};
 use super::begin::Writes;
 use super::{
     Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Names,
-    ServerSession, Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions,
-    Value,
+    ServerSession, Session, Shape, Snapshot, Table, TableSize, Target, TimeoutScope,
+    TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -180,6 +180,13 @@ impl Engine for Sqlite {
 
     async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Table>, sqlx::Error> {
         tables::tables(connection).await
+    }
+
+    fn shape<'c>(
+        connection: &'c mut SqliteConnection,
+        tables: &'c [&'c str],
+    ) -> BoxFuture<'c, Result<Shape, sqlx::Error>> {
+        Box::pin(tables::shape(connection, tables))
     }
 
     fn table_size<'c>(

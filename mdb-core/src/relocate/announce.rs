@@ -1,7 +1,8 @@
 //! Saying that briefcases are in motion: from then on they are this move's, and nobody else's.
 //!
-//! A plan may be old, and another move may have taken a briefcase elsewhere since. So the announcement holds only for
-//! briefcases that are on the source at that very moment; otherwise nothing is announced.
+//! A plan may be old, and another move may have taken a briefcase elsewhere since, or have brought it here and still be
+//! deleting it where it was. So the announcement holds only for briefcases that are on the source at that very moment and
+//! whose last move is over; otherwise nothing is announced.
 
 use mdb_gdid::Gdid;
 
@@ -27,14 +28,6 @@ impl<DB: Relocating> Batch<'_, DB> {
     /// another mover's.
     pub(super) async fn announce(&mut self) -> Result<(), MoveError> {
         self.mark_sides().await?;
-        let journal = self.journal();
-        let others = journal.others(&self.record).await?;
-        if let Some((id, by)) = self.ids.iter().find_map(|id| others.get_key_value(id)) {
-            let (id, by) = (*id, by.clone());
-            let kept = journal.keep(&self.record.id, self.owner).await;
-            self.unmark_unless_kept(kept).await?;
-            return Err(MoveError::InMotion { id, by });
-        }
         let (rule, source) = (self.rule, self.source);
         let is_by_rule = |id: &Gdid| {
             rule.route(*id)
@@ -45,7 +38,10 @@ impl<DB: Relocating> Batch<'_, DB> {
             by_rule,
             by_relocation,
         };
-        let announced = journal.announce(&self.record, self.owner, &leaving).await;
+        let announced = self
+            .journal()
+            .announce(&self.record, self.owner, &leaving)
+            .await;
         self.record.announced = self.unmark_unless_kept(announced).await?;
         self.entered(MovePhase::Announced);
         Ok(())
@@ -99,7 +95,9 @@ impl Journal<'_> {
         let ids: Vec<Gdid> = [&leaving.by_rule[..], &leaving.by_relocation].concat();
         for ids in ids.chunks(NAMED_AT_ONCE) {
             let query = format!(
-                "SELECT gdid, move, state, home FROM mdb_relocation WHERE area = ? AND gdid IN ({}) AND move <> ? ORDER BY gdid",
+                "SELECT r.gdid, r.move, r.home, ({}) FROM mdb_relocation r \
+                 WHERE r.area = ? AND r.gdid IN ({}) AND r.move <> ? ORDER BY r.gdid",
+                unfinished("r"),
                 repeated("?", ids.len())
             );
             let mut values = vec![Value::from(record.area.as_str())];
@@ -107,10 +105,10 @@ impl Journal<'_> {
             values.push(Value::from(&record.id));
             for row in self.home().pool().query(&query, &values).await? {
                 let (id, by) = (row.id(0)?, row.text(1)?.to_owned());
-                if row.integer(2)? != 0 {
+                if row.integer(3)? > 0 {
                     return Ok(MoveError::InMotion { id, by });
                 }
-                if let Some(home) = row.optional_text(3)?.filter(|home| *home != record.source) {
+                if let Some(home) = row.optional_text(2)?.filter(|home| *home != record.source) {
                     return Ok(MoveError::Displaced {
                         id,
                         home: home.to_owned(),
@@ -123,13 +121,28 @@ impl Journal<'_> {
     }
 }
 
+/// A query of how many moves that are not over have the relocation `row` last: one, or none. One that is published still
+/// has to delete the briefcase where it was.
+///
+/// Only the last move can be such a one, for it was announced when those before it were over.
+fn unfinished(row: &str) -> String {
+    format!(
+        "SELECT count(*) FROM mdb_move m WHERE m.move = {row}.move AND m.phase NOT IN ({}, {})",
+        MovePhase::Done as i64,
+        MovePhase::Aborted as i64
+    )
+}
+
 /// Puts briefcases into motion that the catalog knows of; `is_home` is the condition that the source is their home.
+///
+/// After the epoch, on which all announcements wait for each other: what they ask about then is how the last one left it.
 fn take_from(record: &MoveRecord, ids: &[Gdid], is_home: &str) -> Step {
     let update = format!(
         "UPDATE mdb_relocation SET move = ?, state = 1, source = ?, \
          epoch = (SELECT epoch FROM mdb_catalog WHERE only_row = 1) \
-         WHERE area = ? AND gdid IN ({}) AND state = 0 AND {is_home}",
-        repeated("?", ids.len())
+         WHERE area = ? AND gdid IN ({}) AND state = 0 AND {is_home} AND ({}) = 0",
+        repeated("?", ids.len()),
+        unfinished("mdb_relocation")
     );
     let source = Value::from(record.source.as_str());
     let mut values = vec![

@@ -197,8 +197,11 @@ pub(super) async fn open<DB: Relocating>(
 }
 
 /// Tries again for some time, with growing pauses.
+///
+/// What counts is how long others were in the way: of a try that has worked for minutes before it met them, a second.
 pub(super) struct Patience {
-    began: Instant,
+    tried_at: Instant,
+    waited: Duration,
     limit: Duration,
     next: Duration,
     phase: &'static str,
@@ -206,10 +209,13 @@ pub(super) struct Patience {
 
 impl Patience {
     const LONGEST: Duration = Duration::from_millis(250);
+    /// No lock is waited for longer in one try.
+    const LONGEST_TRY: Duration = Duration::from_secs(1);
 
     pub(super) fn new(limit: Duration, phase: &'static str) -> Self {
         Self {
-            began: Instant::now(),
+            tried_at: Instant::now(),
+            waited: Duration::ZERO,
             limit,
             next: Duration::from_millis(10),
             phase,
@@ -228,15 +234,38 @@ impl Patience {
     }
 
     pub(super) async fn again(&mut self) -> Result<(), MoveError> {
-        let waited = self.began.elapsed();
-        if waited >= self.limit {
+        self.waited += self.tried_at.elapsed().min(Self::LONGEST_TRY);
+        if self.waited >= self.limit {
             return Err(MoveError::Busy {
                 phase: self.phase,
-                waited,
+                waited: self.waited,
             });
         }
-        tokio::time::sleep(self.next.mul_f64(0.5 + fastrand::f64())).await;
+        let pause = self.next.mul_f64(0.5 + fastrand::f64());
+        tokio::time::sleep(pause).await;
+        self.waited += pause;
+        self.tried_at = Instant::now();
         self.next = (self.next * 2).min(Self::LONGEST);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_counts_is_how_long_others_were_in_the_way() {
+        let mut patience = Patience::new(2 * Patience::LONGEST_TRY, "copy rows");
+        // It has copied for an hour before it met somebody.
+        let copied = Duration::from_hours(1);
+        patience.tried_at = Instant::now().checked_sub(copied).expect("an hour ago");
+        patience.again().await.expect("one second is no long wait");
+        patience.tried_at = Instant::now().checked_sub(copied).expect("an hour ago");
+        let gave_up = patience.again().await;
+        assert!(
+            matches!(gave_up, Err(MoveError::Busy { .. })),
+            "{gave_up:?}"
+        );
     }
 }

@@ -188,6 +188,12 @@ pub enum MoveError {
         /// The first differing primary keys.
         keys: Vec<String>,
     },
+    /// Tables of the source were altered while the move was under way, or MDB's triggers were disabled or removed, so
+    /// that something may not have come along. The fence is lifted; nothing is lost.
+    #[error(
+        "the source's tables, or the triggers on them, were changed while the move was under way: resume it, and it begins anew"
+    )]
+    Altered,
     /// A row refers to one that the target lacks. The fence is lifted; nothing is lost.
     #[error(
         "by its {key}, a row of table `{table}` refers to a row of `{referred}` that the target has not: bring that there and resume the move, or abort it"
@@ -261,6 +267,7 @@ impl MoveError {
             | Self::Acquire(_)
             | Self::Catalog(_)
             | Self::Running { .. }
+            | Self::Altered
             | Self::Stopped => true,
             Self::Plan(error) => error.is_transient(),
             Self::Unknown { .. }

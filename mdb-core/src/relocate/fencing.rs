@@ -18,6 +18,16 @@ const NAMED_DIFFERENCES: u32 = 5;
 /// How often a difference is looked into by copying anew before it is reported.
 const COPIES: u32 = 2;
 
+/// How a fenced window ends.
+enum Window {
+    /// The move has passed its commit point, with these sums.
+    Decided(Vec<TableSum>),
+    /// The two sides differ.
+    Differs,
+    /// The source's tables are no longer what they were.
+    Altered,
+}
+
 impl<DB: Relocating> Batch<'_, DB> {
     /// Fences the briefcases, brings the target to the last change, verifies, and flips. Says for
     /// how long they were fenced, and what was verified.
@@ -37,12 +47,16 @@ impl<DB: Relocating> Batch<'_, DB> {
                 }
             }
             match self.in_the_window(fenced_at, &verified).await {
-                Ok(Some(sums)) => {
+                Ok(Window::Decided(sums)) => {
                     let pause = fenced_at.elapsed();
                     let receipt = self.receipt(&sums);
                     return Ok((pause, receipt));
                 }
-                Ok(None) => {
+                Ok(Window::Altered) => {
+                    self.lift().await?;
+                    return Err(MoveError::Altered);
+                }
+                Ok(Window::Differs) => {
                     self.lift().await?;
                     // As it was under the fence: the target is as the last change left it.
                     if let Some(outward) = self.dangling(Span::ALL).await? {
@@ -108,21 +122,37 @@ impl<DB: Relocating> Batch<'_, DB> {
             .await
     }
 
-    /// What was summed and is moved now; `None` when the two sides differ.
+    /// What becomes of the move while nobody uses the briefcases.
     async fn in_the_window(
         &mut self,
         fenced_at: Instant,
         verified: &[(Span, Vec<TableSum>)],
-    ) -> Result<Option<Vec<TableSum>>, StepError> {
+    ) -> Result<Window, StepError> {
         let until = fenced_at + self.options.longest_pause();
         let Some(sums) = self.drain_and_verify(until, verified).await? else {
-            return Ok(None);
+            return Ok(Window::Differs);
         };
+        if !self.is_as_it_was().await? {
+            return Ok(Window::Altered);
+        }
         if Instant::now() >= until {
             return Err(StepError::Busy);
         }
         self.decide().await?;
-        Ok(Some(sums))
+        Ok(Window::Decided(sums))
+    }
+
+    /// Whether the source has the tables and triggers that it had. What is altered from now on does the fenced briefcases no
+    /// harm: whoever writes them next does so at the target.
+    async fn is_as_it_was(&mut self) -> Result<bool, StepError> {
+        let (manifest, source) = (self.manifest, &mut self.pair.source);
+        let names: Vec<&str> = manifest
+            .tables()
+            .iter()
+            .map(|table| table.name.as_str())
+            .collect();
+        let shape = DB::shape(source, &names).await.map_err(busy::<DB>)?;
+        Ok(manifest.shape() == Some(&shape) && DB::is_armed(source, manifest).await?)
     }
 
     /// The commit point.

@@ -1,6 +1,5 @@
 //! The journal of moves, in the catalog.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mdb_gdid::Gdid;
@@ -170,7 +169,12 @@ impl<'s> Journal<'s> {
             values.push(Value::from(record.area.as_str()));
             values.extend(ids.iter().map(|id| Value::from(*id)));
             values.push(Value::from(&record.id));
-            steps.push(Step::new(settle, values));
+            let settle = Step::new(settle, values);
+            // One that never was announced has none to undo.
+            steps.push(match home {
+                Some(_) => settle.expecting(ids.len() as u64),
+                None => settle,
+            });
         }
         steps.push(Step::new(
             "UPDATE mdb_move SET published = (SELECT epoch FROM mdb_catalog WHERE only_row = 1) WHERE move = ?",
@@ -181,20 +185,24 @@ impl<'s> Journal<'s> {
         Ok(self.find(record.id()).await?.published)
     }
 
-    /// Makes `owner` the one who runs the move, unless somebody alive does.
+    /// Makes `owner` the one who runs the move, unless somebody alive does, or it is in one of the phases `never`: others
+    /// may have brought it there since its record was read.
     pub(super) async fn take_over(
         self,
         id: &str,
         owner: OwnerToken,
         how: TakeOver,
+        never: &[MovePhase],
     ) -> Result<(), MoveError> {
         let now = self.home.pool().now();
         let only_dead = match how {
             TakeOver::FromDead => format!(" AND lease_until <= {now}"),
             TakeOver::FromAnybody => String::new(),
         };
+        let never: Vec<String> = never.iter().map(|p| (*p as i64).to_string()).collect();
         let update = format!(
-            "UPDATE mdb_move SET owner = ?, lease_until = {now} + ? WHERE move = ?{only_dead}"
+            "UPDATE mdb_move SET owner = ?, lease_until = {now} + ? WHERE move = ?{only_dead} AND phase NOT IN ({})",
+            never.join(", ")
         );
         let values = [Value::Integer(owner.get()), Self::lease(), Value::from(id)];
         self.owned(&[Step::new(update, values).expecting(1)]).await
@@ -238,20 +246,6 @@ impl<'s> Journal<'s> {
         );
         let rows = self.home.pool().query(&query, &[]).await?;
         Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
-    }
-
-    /// The briefcases of the area that other moves have begun with and are not over with, each with its move: one that
-    /// is published still has to be deleted where it was.
-    pub(super) async fn others(
-        self,
-        record: &MoveRecord,
-    ) -> Result<BTreeMap<Gdid, String>, MoveError> {
-        let query = "SELECT b.gdid, m.move FROM mdb_move m JOIN mdb_move_briefcase b ON b.move = m.move \
-             WHERE m.area = ? AND m.move <> ? AND m.phase NOT IN (0, 5, 7)";
-        let values = [Value::from(record.area()), Value::from(&record.id)];
-        let rows = self.home.pool().query(query, &values).await?;
-        let read = |row: &Values| Ok((row.id(0)?, row.text(1)?.to_owned()));
-        Ok(rows.iter().map(read).collect::<Result<_, sqlx::Error>>()?)
     }
 
     pub(super) async fn briefcases(self, id: &MoveId) -> Result<Vec<Gdid>, MoveError> {

@@ -35,12 +35,17 @@ pub(super) fn manifest_of(
             tables.push(moved(tables.len(), here, reach, index));
         }
     }
-    left_behind(area, source, &mut refusals);
     if refusals.is_empty() {
         Ok(Manifest::new(tables))
     } else {
         Err(refusals)
     }
+}
+
+/// The names of the tables of all briefcase types of `area`.
+pub(super) fn table_names(area: &AreaConfig) -> Vec<&str> {
+    let tables = area.briefcases().iter().flat_map(BriefcaseConfig::tables);
+    tables.map(TableConfig::name).collect()
 }
 
 pub(super) fn refuse(refusals: &mut Vec<Refusal>, table: &str, reason: impl Into<String>) {
@@ -195,7 +200,7 @@ fn compare(source: &Table, target: &Table, refusals: &mut Vec<Refusal>) {
 }
 
 /// Tables that carry a key column but are in no briefcase type.
-fn left_behind(area: &AreaConfig, schema: &Schema, refusals: &mut Vec<Refusal>) {
+pub(super) fn left_behind(area: &AreaConfig, schema: &Schema, refusals: &mut Vec<Refusal>) {
     let listed: Vec<&TableConfig> = area
         .briefcases()
         .iter()

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mdb_gdid::{Gdid, RangeKey};
 
 use super::error::{PlanError, Refusal};
+use super::manifest::table_names;
 use super::suitability::{Warning, examine};
 use crate::catalog::RelocationState;
 use crate::config::{AreaConfig, BriefcaseConfig};
@@ -211,9 +212,12 @@ impl Planner<'_> {
             };
         let mut leaving = BTreeMap::new();
         for (source, ids) in sources {
-            let here = self.servers.pool(source).schema().await?;
-            let examined = examine(self.config, &here, &there);
+            let pool = self.servers.pool(source);
+            // First: what is altered meanwhile is noticed later.
+            let shape = pool.shape(&table_names(self.config)).await?;
+            let examined = examine(self.config, &pool.schema().await?, &there);
             if let Some(manifest) = note(&mut refusals, examined) {
+                let manifest = manifest.with_shape(shape);
                 leaving.insert(source, Leaving { ids, manifest });
             }
         }

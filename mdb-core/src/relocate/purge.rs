@@ -69,10 +69,13 @@ impl<DB: Relocating> Batch<'_, DB> {
             if behind.iter().any(|router| router.is_alive) {
                 continue;
             }
+            let mut has_come_back = false;
             for router in &behind {
-                self.evict(&router.router).await?;
+                has_come_back |= !self.evict(&router.router).await?;
             }
-            return Ok(behind.is_empty());
+            if !has_come_back {
+                return Ok(behind.is_empty());
+            }
         }
     }
 
@@ -80,21 +83,21 @@ impl<DB: Relocating> Batch<'_, DB> {
     /// anew, and what it has sent, or is about to send, on its present connections is lost.
     ///
     /// It stays on the list: it may be asleep with connections to other servers, which have to be ended
-    /// when briefcases leave those.
-    async fn evict(&mut self, router: &str) -> Result<(), MoveError> {
-        tracing::warn!(router, "shutting out a process that has not been heard of");
+    /// when briefcases leave those. Nothing is done, and the answer is no, if it has come back meanwhile.
+    async fn evict(&mut self, router: &str) -> Result<bool, MoveError> {
         let mark = format!(
             "UPDATE mdb_router SET acknowledged = -1 WHERE router = ? AND lease_until <= {}",
             self.home.pool().now()
         );
-        self.home
-            .pool()
-            .execute(&mark, &[Value::from(router)])
-            .await?;
+        let values = [Value::from(router)];
+        if self.home.pool().execute(&mark, &values).await? == 0 {
+            return Ok(false);
+        }
+        tracing::warn!(router, "shutting out a process that has not been heard of");
         for side in [Side::Source, Side::Target] {
             DB::end_sessions(self.connection(side), router).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Turns everybody away from the source, from now on, who knows less than `epoch`.
@@ -287,6 +290,10 @@ impl<DB: Relocating> Batch<'_, DB> {
 
     /// Undoes everything. Only before the flip.
     pub(super) async fn abort(&mut self) -> Result<(), MoveError> {
+        self.alive(async |batch| batch.undo().await).await
+    }
+
+    async fn undo(&mut self) -> Result<(), MoveError> {
         self.claim().await?;
         if self.is_flipped().await? {
             return Err(MoveError::WrongPhase {

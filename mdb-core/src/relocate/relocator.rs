@@ -10,7 +10,7 @@ use super::cleaning::{self, Leftover};
 use super::error::{MoveError, PlanError};
 use super::journal::Journal;
 use super::plan::{self, MovePlan, MoveRequest, Planner};
-use super::record::{MovePhase, MoveRecord};
+use super::record::MoveRecord;
 use super::report::{MoveOptions, MoveProgress, MoveReport};
 use super::run::Run;
 use super::work::Aim;
@@ -178,16 +178,6 @@ impl Relocator {
         progress: &MoveProgress,
     ) -> Result<MoveReport, MoveError> {
         let record = self.journal().find(id).await?;
-        if record.phase.is_over() || record.phase == MovePhase::Aborting {
-            return Err(MoveError::WrongPhase {
-                phase: record.phase,
-                advice: if record.phase.is_over() {
-                    "there is nothing left to do"
-                } else {
-                    "abort it again"
-                },
-            });
-        }
         let id = record.id.clone();
         let end = self.take_up(record, options, progress, Aim::Complete).await;
         self.without_refused(&id, end, options, progress).await
@@ -204,18 +194,6 @@ impl Relocator {
     /// When the future is dropped, abort it again.
     pub async fn abort(&self, id: &str, options: &MoveOptions) -> Result<(), MoveError> {
         let record = self.journal().find(id).await?;
-        if record.phase.is_over() || record.phase == MovePhase::Purging {
-            return Err(MoveError::WrongPhase {
-                phase: record.phase,
-                advice: match record.phase {
-                    MovePhase::Aborted => "there is nothing left to do",
-                    MovePhase::Done => "move the briefcases back by another move",
-                    _ => {
-                        "it has passed its commit point: resume it, then move the briefcases back by another move"
-                    }
-                },
-            });
-        }
         let progress = MoveProgress::new();
         self.take_up(record, options, &progress, Aim::Abort)
             .await

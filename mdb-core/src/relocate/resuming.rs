@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use super::error::{MoveError, PlanError};
-use super::manifest::manifest_of;
+use super::manifest::{manifest_of, table_names};
 use super::record::{MovePhase, MoveRecord};
 use super::relocator::Relocator;
 use super::report::{MoveOptions, MoveProgress, MoveReport};
 use super::run::Run;
 use super::suitability::examine;
 use super::work::{Aim, Job};
-use crate::engine::relocating::{Manifest, OwnerToken};
+use crate::engine::Value;
+use crate::engine::relocating::{FenceState, Manifest, OwnerToken};
 use crate::routing::Router;
 use crate::topology::{AreaIndex, ShardId};
 
@@ -20,20 +21,42 @@ impl Relocator {
         &self,
         area: AreaIndex,
         [source, target]: [ShardId; 2],
-        phase: MovePhase,
-        aim: &Aim,
+        record: &MoveRecord,
+        aim: Aim,
     ) -> Result<Manifest, PlanError> {
         let config = &self.config.areas()[area.get()];
-        let here = self.servers.pool(source).schema().await?;
+        let pool = self.servers.pool(source);
+        // First: what is altered meanwhile is noticed later.
+        let shape = pool.shape(&table_names(config)).await?;
+        let here = pool.schema().await?;
         let there = self.servers.pool(target).schema().await?;
         let manifest = match aim {
             // What is left to do is done at the source. Nothing may be in its way: it can't be undone any more.
-            Aim::Complete if phase == MovePhase::Purging => manifest_of(config, &here, &here),
-            Aim::Complete => examine(config, &here, &there).map(|(manifest, _)| manifest),
+            Aim::Complete if self.is_decided(source, record).await? => {
+                manifest_of(config, &here, &here)
+            }
+            Aim::Complete => {
+                examine(config, &here, &there).map(|(manifest, _)| manifest.with_shape(shape))
+            }
             // What is in the way of a move need not be in the way of undoing it.
             Aim::Abort => manifest_of(config, &there, &there),
         };
         manifest.map_err(|refusals| PlanError::Refused { refusals })
+    }
+
+    /// Whether a move has passed its commit point. It may do so later.
+    async fn is_decided(&self, source: ShardId, record: &MoveRecord) -> Result<bool, PlanError> {
+        if record.phase != MovePhase::Flipping {
+            return Ok(record.phase > MovePhase::Flipping);
+        }
+        let moved = format!(
+            "SELECT count(*) FROM mdb_fence WHERE move = ? AND state = {}",
+            FenceState::Moved as i64
+        );
+        let pool = self.servers.pool(source);
+        let rows = pool.query(&moved, &[Value::from(&record.id)]).await?;
+        let count = rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)?;
+        Ok(count > 0)
     }
 
     pub(super) async fn take_up(
@@ -43,20 +66,21 @@ impl Relocator {
         progress: &MoveProgress,
         aim: Aim,
     ) -> Result<MoveReport, MoveError> {
+        in_time(record.phase, aim)?;
         let area = self.area(&record)?;
         let source = self.shard(&record, area, record.source())?;
         let target = self.shard(&record, area, record.target())?;
-        let manifest = self
-            .tables_of(area, [source, target], record.phase, &aim)
-            .await?;
+        let manifest = self.tables_of(area, [source, target], &record, aim).await?;
         let owner = OwnerToken::random();
+        let never: Vec<MovePhase> = aim.never().iter().map(|(phase, _)| *phase).collect();
         let taken = self
             .journal()
-            .take_over(record.id(), owner, options.takes_over());
+            .take_over(record.id(), owner, options.takes_over(), &never);
         match taken.await {
             Err(MoveError::NotOwner) => {
-                let alive = self.journal().find(record.id()).await?;
-                let left = alive.runs_for.unwrap_or_default();
+                let others = self.journal().find(record.id()).await?;
+                in_time(others.phase, aim)?;
+                let left = others.runs_for.unwrap_or_default();
                 return Err(MoveError::Running { left });
             }
             taken => taken?,
@@ -79,5 +103,16 @@ impl Relocator {
             progress,
         };
         self.with_copies(self.work(job, aim)).await
+    }
+}
+
+/// Whether a move in this phase can still be brought to that end.
+fn in_time(phase: MovePhase, aim: Aim) -> Result<(), MoveError> {
+    match aim.never().iter().find(|(never, _)| *never == phase) {
+        Some((phase, advice)) => Err(MoveError::WrongPhase {
+            phase: *phase,
+            advice,
+        }),
+        None => Ok(()),
     }
 }

@@ -18,6 +18,14 @@ const ROUNDS: usize = 20;
 impl<DB: Relocating> Batch<'_, DB> {
     /// Runs the move from where it is to its end.
     pub(super) async fn run(&mut self) -> Result<MoveReport, MoveError> {
+        self.alive(async |batch| batch.all_phases().await).await
+    }
+
+    /// Renews the mover's lease while `work` goes on.
+    pub(super) async fn alive<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Self) -> Result<T, MoveError>,
+    ) -> Result<T, MoveError> {
         let journal = self.journal();
         let (id, owner) = (self.record.id.clone(), self.owner);
         let heartbeat = async move {
@@ -29,7 +37,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             }
         };
         tokio::select! {
-            end = self.all_phases() => end,
+            end = work(self) => end,
             never = heartbeat => never,
         }
     }
@@ -41,7 +49,6 @@ impl<DB: Relocating> Batch<'_, DB> {
         } else {
             self.announce().await?;
         }
-        DB::spare_checks(&mut self.pair, self.manifest).await?;
         let mut pause = Duration::ZERO;
         let receipt: Vec<TableReceipt>;
         if is_announced && self.is_flipped().await? {
@@ -49,6 +56,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             // Whoever decided the move may have kept what it verified.
             receipt = self.record.receipt();
         } else {
+            DB::spare_checks(&mut self.pair, self.manifest).await?;
             self.acknowledged_for_flip().await?;
             let is_first = self.record.phase < MovePhase::Copying;
             self.capture(is_first).await?;

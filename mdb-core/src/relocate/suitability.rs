@@ -1,7 +1,7 @@
 //! What moves have to refuse, or to warn of, by what binds an area's tables together and acts on their rows.
 
 use super::error::Refusal;
-use super::manifest::{manifest_of, refuse};
+use super::manifest::{left_behind, manifest_of, refuse};
 use super::relocator::Relocator;
 use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
 use crate::engine::relocating::{Manifest, OutwardKey, Standing};
@@ -91,6 +91,7 @@ pub(super) fn examine(
     for schema in [source, target] {
         found.look(area, manifest.as_ref().ok(), schema);
     }
+    left_behind(area, source, &mut found.refusals);
     for table in listed(area) {
         if let (Some(here), Some(there)) = (source.table(table.name()), target.table(table.name()))
         {

@@ -39,9 +39,33 @@ pub(super) struct Job<'j> {
     pub(super) progress: &'j MoveProgress,
 }
 
+/// What is to become of a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Aim {
     Complete,
     Abort,
+}
+
+impl Aim {
+    /// The phases in which a move can't be brought to that end, each with what can be done instead.
+    pub(super) fn never(self) -> &'static [(MovePhase, &'static str)] {
+        const NOTHING: &str = "there is nothing left to do";
+        match self {
+            Self::Complete => &[
+                (MovePhase::Done, NOTHING),
+                (MovePhase::Aborting, "abort it again"),
+                (MovePhase::Aborted, NOTHING),
+            ],
+            Self::Abort => &[
+                (
+                    MovePhase::Purging,
+                    "it has passed its commit point: resume it, then move the briefcases back by another move",
+                ),
+                (MovePhase::Done, "move the briefcases back by another move"),
+                (MovePhase::Aborted, NOTHING),
+            ],
+        }
+    }
 }
 
 impl Relocator {

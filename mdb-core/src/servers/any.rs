@@ -8,8 +8,8 @@ use super::pool::{Lane, PoolParts, PoolStatus, ShardPool};
 use crate::config::EngineKind;
 use crate::engine::relocating::{Manifest, MovedTable};
 use crate::engine::{
-    Access, Engine, ErrorClass, Schema, Step, Table, TableSize, Target, TransactionOptions, Value,
-    Values, schema,
+    Access, Engine, ErrorClass, Schema, Shape, Step, Table, TableSize, Target, TransactionOptions,
+    Value, Values, schema,
 };
 use sqlx::{MySql, Postgres, Sqlite};
 
@@ -324,6 +324,20 @@ impl AnyPool {
                 .await
         }
         on_each!(AnyPool, self, pool => on(pool).await)
+    }
+
+    /// How tables are defined now.
+    pub(crate) async fn shape(&self, tables: &[&str]) -> Result<Shape, sqlx::Error> {
+        async fn on<DB: Engine>(
+            pool: &ShardPool<DB>,
+            tables: &[&str],
+        ) -> Result<Shape, sqlx::Error> {
+            let mut lease = pool.acquire(Lane::Read).await?;
+            lease
+                .run(pool.statement_limit(), async |c| DB::shape(c, tables).await)
+                .await
+        }
+        on_each!(AnyPool, self, pool => on(pool, tables).await)
     }
 
     /// Rows and bytes of one table.

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnection, MySqlRow};
-use sqlx::{Executor, Row};
+use sqlx::{Executor, MySql, Row};
 
 use crate::engine::schema::{
-    ForeignKey, Nullability, Numbering, Origin, Unnamed, foreign_keys_of, tables_of,
+    ForeignKey, Nullability, Numbering, Origin, Shape, Unnamed, foreign_keys_of, tables_of,
 };
-use crate::engine::{Catalogue, Column, Table};
+use crate::engine::{Catalogue, Column, Engine, Table};
 
 /// How often the tables are asked for when some are being changed at that moment, and the pause in between.
 const TRIES: u32 = 100;
@@ -152,4 +152,29 @@ pub(in crate::engine) async fn left_some_out(
         }
     }
     Ok(false)
+}
+
+/// Tables with their columns, keys and foreign keys from them. Which partitions they have is none of a move's business.
+pub(super) async fn shape(
+    connection: &mut MySqlConnection,
+    tables: &[&str],
+) -> Result<Shape, sqlx::Error> {
+    let queries: Vec<String> = tables
+        .iter()
+        .map(|name| format!("SHOW CREATE TABLE {}", MySql::quote(name)))
+        .collect();
+    let mut words = String::new();
+    if !queries.is_empty() {
+        for row in connection.fetch_all(queries.join("; ").as_str()).await? {
+            let definition: &[u8] = row.try_get_unchecked(1)?;
+            let definition = String::from_utf8_lossy(definition);
+            let end = [" PARTITION BY ", "/*!50100 PARTITION BY "]
+                .iter()
+                .filter_map(|partitions| definition.find(&format!("\n{partitions}")))
+                .min();
+            words.push_str(&definition[..end.unwrap_or(definition.len())]);
+            words.push('\n');
+        }
+    }
+    Ok(Shape::new(words))
 }

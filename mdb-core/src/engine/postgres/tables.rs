@@ -2,11 +2,11 @@
 //!
 //! A partition is no table of its own: what it has is its partitioned table's.
 
-use sqlx::Row;
 use sqlx::postgres::PgConnection;
+use sqlx::{Postgres, Row};
 
-use crate::engine::schema::{Nullability, Numbering, Origin, Unnamed, tables_of};
-use crate::engine::{Catalogue, Column, Table};
+use crate::engine::schema::{Nullability, Numbering, Origin, Shape, Unnamed, tables_of};
+use crate::engine::{Catalogue, Column, Engine, Table};
 
 /// What an amount of money is worth hangs on the database's locale, whose encoding is written in several ways.
 const QUERY: &str = "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
@@ -105,4 +105,27 @@ pub(super) async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, 
         };
         Ok((name, column))
     }))
+}
+
+/// Tables with their columns and triggers, those included by which the server keeps foreign keys to and from them. MDB's
+/// own are looked at apart.
+const SHAPE: &str = "WITH listed AS (SELECT c.oid, c.relkind, c.relrowsecurity FROM unnest($1::text[]) AS w (name) \
+          JOIN pg_class c ON c.oid = to_regclass(w.name)), \
+        parts (part) AS (SELECT concat_ws(':', l.oid, l.relkind, l.relrowsecurity) FROM listed l \
+          UNION ALL SELECT concat_ws(':', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated) \
+            FROM listed l JOIN pg_attribute a ON a.attrelid = l.oid AND a.attnum > 0 AND NOT a.attisdropped \
+          UNION ALL SELECT concat_ws(':', t.tgrelid, t.oid, t.tgenabled) FROM listed l JOIN pg_trigger t ON t.tgrelid = l.oid \
+            WHERE t.tgname NOT IN ('mdb_capture', 'mdb_capture_truncate')) \
+     SELECT coalesce(string_agg(part, ' ' ORDER BY part), '') FROM parts";
+
+pub(super) async fn shape(
+    connection: &mut PgConnection,
+    tables: &[&str],
+) -> Result<Shape, sqlx::Error> {
+    let names: Vec<String> = tables.iter().map(|name| Postgres::quote(name)).collect();
+    let words: String = sqlx::query_scalar(SHAPE)
+        .bind(names)
+        .fetch_one(connection)
+        .await?;
+    Ok(Shape::new(words))
 }

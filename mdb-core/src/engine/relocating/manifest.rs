@@ -2,7 +2,7 @@
 
 use super::Relocating;
 use crate::engine::Engine;
-use crate::engine::schema::ForeignKey;
+use crate::engine::schema::{ForeignKey, Shape};
 
 /// The tables that move with a briefcase, parents first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub(crate) struct Manifest {
     tables: Vec<MovedTable>,
     /// Foreign keys at the target that rows of a briefcase alone don't fulfil.
     outward: Vec<OutwardKey>,
+    /// How the source had the tables before they were looked at, where they are to move.
+    shape: Option<Shape>,
 }
 
 /// A foreign key of a table that moves to rows that don't move along.
@@ -69,12 +71,23 @@ impl Manifest {
         Self {
             tables,
             outward: Vec::new(),
+            shape: None,
         }
     }
 
     /// The same with foreign keys that are looked at before a move is decided.
     pub(crate) fn with_outward(self, outward: Vec<OutwardKey>) -> Self {
         Self { outward, ..self }
+    }
+
+    /// The same with what the source has to be like until a move is decided.
+    pub(crate) fn with_shape(self, shape: Shape) -> Self {
+        let shape = Some(shape);
+        Self { shape, ..self }
+    }
+
+    pub(crate) fn shape(&self) -> Option<&Shape> {
+        self.shape.as_ref()
     }
 
     pub(crate) fn outward(&self) -> &[OutwardKey] {
