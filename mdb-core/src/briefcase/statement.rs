@@ -28,7 +28,7 @@ impl<'c, DB: Engine> Executor<'c> for &'c Briefcase<DB> {
                     while let Some(step) = steps.next().await {
                         yield step?;
                     }
-                    guard::confirm(&pool, &operation, self.id).await?;
+                    guard::confirm_executed(&pool, &operation, self.id).await?;
                 }
                 Path::Guarded => {
                     drop(operation);
@@ -79,7 +79,7 @@ impl<'c, DB: Engine> Executor<'c> for &'c Briefcase<DB> {
                         .pool(operation.shard())?
                         .knowing(operation.epoch().get());
                     let row = servers::fetch_optional(&pool, query).await?;
-                    guard::confirm(&pool, &operation, self.id).await?;
+                    guard::confirm_executed(&pool, &operation, self.id).await?;
                     Ok(row)
                 }
                 Path::Guarded => {
