@@ -147,13 +147,18 @@ pub(crate) enum Command {
     /// rows without their parent, what moves that are over have left, and keys that are no ids. Nothing
     /// is changed without --repair; rows that only a person can judge are never touched.
     ///
+    /// Briefcases that are moving are not looked at, and rows without their parent are not judged where briefcases
+    /// arrive.
+    ///
     /// JSON, a line a finding: {"fault","area","table","gdid","rows","shard","shard_name","server","database",
     /// "home","move","advice"}; fault is stray, split, leftover, homeless, orphans, unknown_move or no_ids;
-    /// shard_name and home are SERVER/DATABASE, home may be null. First, unless single briefcases are asked for
-    /// without --repair, a line for whatever else moves have left, with the fields of `move clean`.
+    /// shard_name and home are SERVER/DATABASE, home may be null. Then a line with the same fields for what was
+    /// skipped: fault is in_motion (a briefcase) or undecided (a table); move is the one that is not over, and
+    /// what does not apply is null. First, unless single briefcases are asked for without --repair, a line for
+    /// whatever else moves have left, with the fields of `move clean`.
     ///
-    /// Exit status 1 where there are findings, or leftovers that are removable or doubtful. Briefcases that
-    /// are moving are not looked at; it says how many.
+    /// Exit status 1 where there are findings, leftovers that are removable or doubtful, or something was skipped
+    /// for a move that has stopped.
     Verify(VerifyArguments),
 
     /// Move briefcases to another database while they are in use
