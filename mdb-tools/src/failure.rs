@@ -31,6 +31,10 @@ pub enum Failure {
     /// `check` found problems, or `get` found nothing, and has said so. Exit status 1.
     #[error("")]
     Reported,
+    /// The reader of the data went away (`mdb … | head`). Exit status 141, which a shell gives to programs that the signal
+    /// ends.
+    #[error("")]
+    ReaderGone,
     /// The user asked to stop; with what holds now. Exit status 130.
     #[error("interrupted; {0}")]
     Interrupted(String),
@@ -47,6 +51,7 @@ impl Failure {
             Self::Input(_) | Self::Config(_) => Self::INPUT_STATUS,
             Self::Unreachable(_) => 3,
             Self::Interrupted(_) => 130,
+            Self::ReaderGone => 141,
         }
     }
 
