@@ -261,7 +261,8 @@ pub(crate) enum CentralCommand {
     /// List what claims and renames have left unfinished, and settle it
     ///
     /// With --settle, renames are completed after their commit point and undone before it. Of a claim,
-    /// only its own shard knows whether the briefcase was created: look there, then confirm or release it.
+    /// only its own shard knows whether the briefcase was created: look there, then confirm or release it in
+    /// its index.
     ///
     /// JSON: {"index","key","gdid","kind","age_ms","settled"}; settled is null, completed, undone or left.
     Claims(ClaimsArguments),
@@ -281,11 +282,16 @@ pub(crate) struct ClaimsArguments {
     pub(crate) settle: bool,
 
     /// Confirm the claim on this key: its briefcase exists
-    #[arg(long, value_name = "KEY", conflicts_with = "release")]
+    #[arg(
+        long,
+        value_name = "KEY",
+        requires = "index",
+        conflicts_with = "release"
+    )]
     pub(crate) confirm: Vec<String>,
 
     /// Release the claim on this key: its briefcase was never created
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", requires = "index")]
     pub(crate) release: Vec<String>,
 }
 
