@@ -26,7 +26,7 @@ Exit status:
   1    the command failed, `check` or `verify` found something that somebody has to see to, or a key of
        `central get` or `central remove` is not there
   2    bad input: arguments, configuration, ids or keys
-  3    a server can't be reached, or did not answer in time
+  3    a server can't be reached
   130  interrupted";
 
 /// Routes briefcases: all rows that carry one id live on one database.
