@@ -41,6 +41,11 @@ const ATTEMPTS: usize = 6;
 /// On SQLite, a single statement with bound arguments is tried on a reader first, and goes to the
 /// one writer if it turns out to write; it waits for a transaction only in the second case.
 ///
+/// A statement goes straight to its shard while this process is in touch with the catalog. If touch is lost meanwhile, the
+/// briefcase's fence is looked at afterwards; where that fails, or it has gone, the error is
+/// [`TransactionError::Unconfirmed`](crate::TransactionError::Unconfirmed): the statement was executed, so one that writes
+/// must not simply be run again.
+///
 /// # Cancel safety
 ///
 /// When the future of a statement is dropped, its session is ended on the server and its connection

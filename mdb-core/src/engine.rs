@@ -182,7 +182,7 @@ pub trait Engine: Database + sealed::Sealed {
         sql: &'q str,
     ) -> BoxFuture<'c, Result<Describe<Self>, sqlx::Error>>;
 
-    /// Copies bound arguments, for an engine whose readers find out that a statement writes.
+    /// Copies bound arguments, for an engine that may refuse a statement only because of the connection it came over.
     #[doc(hidden)]
     fn copy_arguments<'q>(arguments: &Self::Arguments<'q>) -> Option<Self::Arguments<'q>>;
 

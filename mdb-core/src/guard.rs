@@ -14,6 +14,7 @@ use crate::area::Area;
 use crate::catalog::{Epoch, Operation, Path};
 use crate::engine::relocating::FenceState;
 use crate::engine::{Engine, Isolation, Lanes, Snapshot, Step, TransactionOptions, Value};
+use crate::error::chain;
 use crate::servers::{Companion, ShardPool, Transaction, TransactionError};
 use crate::topology::ShardId;
 
@@ -226,7 +227,7 @@ fn unknown(target: &str) -> sqlx::Error {
     sqlx::Error::Configuration(message.into())
 }
 
-/// Makes sure, after an answer on the direct path, that it still counts.
+/// Makes sure, after what was read on the direct path, that it still counts.
 ///
 /// While the lease holds there is nothing to do. Otherwise the briefcase may have been moved before
 /// the statement ran; if its fence says that it was not, the answer is good.
@@ -242,6 +243,19 @@ pub(crate) async fn confirm<DB: Engine>(
         Verdict::Here => Ok(()),
         _ => Err(TransactionError::Outdated { id }.into_sqlx()),
     }
+}
+
+/// As [`confirm`], of a statement that may have written: whatever keeps this from being sure, the statement is not to be
+/// run again for it.
+pub(crate) async fn confirm_executed<DB: Engine>(
+    pool: &ShardPool<DB>,
+    operation: &Operation,
+    id: Gdid,
+) -> Result<(), sqlx::Error> {
+    confirm(pool, operation, id).await.map_err(|error| {
+        tracing::warn!(%id, error = %chain(&error), "can't make sure that a statement was executed where its briefcase is");
+        TransactionError::Unconfirmed { id }.into_sqlx()
+    })
 }
 
 /// A transaction that went straight to the shard.

@@ -18,6 +18,7 @@
 //! | used, and the statement ended (also with the server's own error) | it is reused |
 //! | dropped while a statement ran, or timed out | its session is ended through a second connection, then it is closed |
 //! | in a transaction that is dropped | it is rolled back in the background, then reused; closed if that fails |
+//! | refused a statement that it had prepared before a table was altered | it is closed, and so are the database's idle ones from before |
 //! | found dead | it is closed, and so are the idle ones that are older than the discovery |
 
 mod any;

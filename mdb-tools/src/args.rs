@@ -26,7 +26,7 @@ Exit status:
   1    the command failed, `check` or `verify` found something that somebody has to see to, or a key of
        `central get` or `central remove` is not there
   2    bad input: arguments, configuration, ids or keys
-  3    a server can't be reached, or did not answer in time
+  3    a server can't be reached
   130  interrupted";
 
 /// Routes briefcases: all rows that carry one id live on one database.
@@ -147,13 +147,18 @@ pub(crate) enum Command {
     /// rows without their parent, what moves that are over have left, and keys that are no ids. Nothing
     /// is changed without --repair; rows that only a person can judge are never touched.
     ///
+    /// Briefcases that are moving are not looked at, and rows without their parent are not judged where briefcases
+    /// arrive.
+    ///
     /// JSON, a line a finding: {"fault","area","table","gdid","rows","shard","shard_name","server","database",
     /// "home","move","advice"}; fault is stray, split, leftover, homeless, orphans, unknown_move or no_ids;
-    /// shard_name and home are SERVER/DATABASE, home may be null. First, unless single briefcases are asked for
-    /// without --repair, a line for whatever else moves have left, with the fields of `move clean`.
+    /// shard_name and home are SERVER/DATABASE, home may be null. Then a line with the same fields for what was
+    /// skipped: fault is in_motion (a briefcase) or undecided (a table); move is the one that is not over, and
+    /// what does not apply is null. First, unless single briefcases are asked for without --repair, a line for
+    /// whatever else moves have left, with the fields of `move clean`.
     ///
-    /// Exit status 1 where there are findings, or leftovers that are removable or doubtful. Briefcases that
-    /// are moving are not looked at; it says how many.
+    /// Exit status 1 where there are findings, leftovers that are removable or doubtful, or something was skipped
+    /// for a move that has stopped.
     Verify(VerifyArguments),
 
     /// Move briefcases to another database while they are in use
@@ -256,7 +261,8 @@ pub(crate) enum CentralCommand {
     /// List what claims and renames have left unfinished, and settle it
     ///
     /// With --settle, renames are completed after their commit point and undone before it. Of a claim,
-    /// only its own shard knows whether the briefcase was created: look there, then confirm or release it.
+    /// only its own shard knows whether the briefcase was created: look there, then confirm or release it in
+    /// its index.
     ///
     /// JSON: {"index","key","gdid","kind","age_ms","settled"}; settled is null, completed, undone or left.
     Claims(ClaimsArguments),
@@ -276,11 +282,16 @@ pub(crate) struct ClaimsArguments {
     pub(crate) settle: bool,
 
     /// Confirm the claim on this key: its briefcase exists
-    #[arg(long, value_name = "KEY", conflicts_with = "release")]
+    #[arg(
+        long,
+        value_name = "KEY",
+        requires = "index",
+        conflicts_with = "release"
+    )]
     pub(crate) confirm: Vec<String>,
 
     /// Release the claim on this key: its briefcase was never created
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", requires = "index")]
     pub(crate) release: Vec<String>,
 }
 

@@ -8,7 +8,7 @@ use mdb_core::relocate::{MoveError, PlanError, VerifyError};
 use mdb_core::routing::RouteError;
 use mdb_core::{
     AcquireError, AreaError, IndexError, InitError, OpenError, SequenceError, TransactError,
-    cause_of,
+    TransactionError, cause_of,
 };
 use mdb_gdid::{AuthorityError, DiskOpenError};
 
@@ -31,6 +31,10 @@ pub enum Failure {
     /// `check` found problems, or `get` found nothing, and has said so. Exit status 1.
     #[error("")]
     Reported,
+    /// The reader of the data went away (`mdb … | head`). Exit status 141, which a shell gives to programs that the signal
+    /// ends.
+    #[error("")]
+    ReaderGone,
     /// The user asked to stop; with what holds now. Exit status 130.
     #[error("interrupted; {0}")]
     Interrupted(String),
@@ -47,6 +51,7 @@ impl Failure {
             Self::Input(_) | Self::Config(_) => Self::INPUT_STATUS,
             Self::Unreachable(_) => 3,
             Self::Interrupted(_) => 130,
+            Self::ReaderGone => 141,
         }
     }
 
@@ -93,7 +98,12 @@ fn driver_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e 
 fn is_unreachable(error: &sqlx::Error) -> bool {
     match cause_of::<AcquireError>(error) {
         Some(acquire) => acquire.is_unreachable(),
-        None => matches!(error, sqlx::Error::Io(_)),
+        // What else MDB has to say travels like that as well.
+        None => {
+            matches!(error, sqlx::Error::Io(_))
+                && cause_of::<TransactionError>(error).is_none()
+                && cause_of::<RouteError>(error).is_none()
+        }
     }
 }
 
@@ -224,5 +234,28 @@ impl From<SequenceError> for Failure {
             }
             error => Self::by_reach(error, false),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_there_but_slow_is_not_unreachable() {
+        let limit = Duration::from_secs(1);
+        let slow = TransactionError::OutOfTime { limit };
+        let area = "user".parse().unwrap();
+        let no_id = RouteError::ZeroId { area };
+        for inner in [io::Error::other(slow), io::Error::other(no_id)] {
+            let failure = Failure::from(sqlx::Error::Io(inner));
+            assert!(matches!(failure, Failure::Failed(_)), "{failure:?}");
+        }
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let failure = Failure::from(sqlx::Error::Io(refused));
+        assert!(matches!(failure, Failure::Unreachable(_)), "{failure:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Printing: tables for people, one JSON object a line for scripts.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::{Duration, SystemTime};
 
 use comfy_table::{ContentArrangement, Table, presets};
@@ -18,19 +18,30 @@ pub(crate) enum Format {
 }
 
 /// Writes one JSON object on a line of its own.
-///
-/// A reader that went away (`mdb … | head`) ends the program quietly, with the status that a shell
-/// gives to programs that the signal ends.
 pub(crate) fn json(value: &impl Serialize) {
-    line(&serde_json::to_string(value).expect("plain structures become JSON"));
+    line(&as_json(value));
 }
 
-/// Writes one line of data.
+/// An object as JSON, on one line.
+pub(crate) fn as_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain structures become JSON")
+}
+
+/// Writes one line of data; ends the program if that fails.
 pub(crate) fn line(text: &str) {
-    let mut out = anstream::stdout().lock();
-    if writeln!(out, "{text}").is_err() {
-        std::process::exit(141);
+    if let Err(failure) = try_line(text) {
+        report(&failure);
+        std::process::exit(failure.status().into());
     }
+}
+
+/// Writes one line of data, for those who have something to bring to its end if that fails.
+pub(crate) fn try_line(text: &str) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    writeln!(out, "{text}").map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::ReaderGone,
+        _ => Failure::Failed(format!("can't write the data: {error}")),
+    })
 }
 
 /// A table with headings: with lines on a terminal, where it is folded to fit; elsewhere columns alone, a line a row.
@@ -96,7 +107,7 @@ pub(crate) fn note(text: &str) {
 /// Says why the command failed.
 pub(crate) fn report(failure: &Failure) {
     match failure {
-        Failure::Reported => {}
+        Failure::Reported | Failure::ReaderGone => {}
         Failure::Config(error) => {
             let stderr = std::io::stderr();
             let colour = if stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none() {

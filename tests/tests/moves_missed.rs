@@ -6,14 +6,18 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::future::join_all;
 use mdb_core::config::{Config, EngineKind};
 use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection};
-use mdb_core::{AcquireError, Gdid, Isolation, Mdb, TransactError, TransactionOptions, cause_of};
+use mdb_core::{
+    AcquireError, Gdid, Isolation, Mdb, TransactError, TransactionError, TransactionOptions,
+    cause_of, is_transient,
+};
 use mdb_tests::bank::{Bank, SUM, Teller, literal, sum_of};
 use mdb_tests::kit::wait_for;
 use mdb_tests::store::TestEngine;
 use mdb_tests::{on_all_engines, on_engines_with_servers};
-use sqlx::Postgres;
+use sqlx::{Connection as _, Database, Postgres};
 
 on_all_engines!(
     what_began_before_a_missed_move_holds_up_its_acknowledgement,
@@ -22,11 +26,22 @@ on_all_engines!(
 on_engines_with_servers!(
     a_snapshot_from_before_a_missed_move_is_not_committed,
     a_commit_that_was_not_sent_leaves_nothing_open,
+    a_statement_that_was_executed_is_not_one_to_run_again,
     who_has_died_is_forgotten_after_a_day,
 );
 
 /// Until a wait is taken for one that never ends.
 const LIMIT: Duration = Duration::from_mins(1);
+
+/// Opens the store with one connection to the first server, which is waited for that long.
+fn narrow<DB: TestEngine>(bank: &Bank<DB>, acquire: Duration) -> Mdb {
+    let east = "name = \"east\"\n";
+    let acquire = acquire.as_millis();
+    let narrow = format!("{east}max_connections = 1\nacquire_timeout_ms = {acquire}\n");
+    let text = bank.text().replace(east, &narrow);
+    let config = Config::parse("mdb.toml", &text, bank.directory(), &|_| None).unwrap();
+    Mdb::from_config(config).unwrap()
+}
 
 /// What a move leaves in the catalog: in motion from `source`, or at home at `home`. Says in which epoch.
 async fn publish<DB: TestEngine>(
@@ -157,11 +172,7 @@ async fn a_commit_that_was_not_sent_leaves_nothing_open<DB: TestEngine>() {
     let id = bank.customers(&wide, 0, 1).await[0];
     let gone = bank.customers(&wide, 1, 1).await[0];
     // The transaction has the only connection, so there is none to look apart on.
-    let east = "name = \"east\"\n";
-    let narrow = format!("{east}max_connections = 1\nacquire_timeout_ms = 100\n");
-    let text = bank.text().replace(east, &narrow);
-    let config = Config::parse("mdb.toml", &text, bank.directory(), &|_| None).unwrap();
-    let mdb = Mdb::from_config(config).unwrap();
+    let mdb = narrow(&bank, Duration::from_millis(100));
     assert!(mdb.join().await);
     let teller = Teller::<DB>::new(&mdb);
     let [east, _] = names(&bank, &mdb);
@@ -195,6 +206,71 @@ async fn a_commit_that_was_not_sent_leaves_nothing_open<DB: TestEngine>() {
             assert!(is_busy && DB::KIND == EngineKind::Postgres, "{error:?}");
         }
         Err(error) => panic!("{error:?}"),
+    }
+}
+
+async fn a_statement_that_was_executed_is_not_one_to_run_again<DB: TestEngine>() {
+    let bank = Bank::<DB>::alone().await;
+    let wide = bank.open();
+    let at_east = bank.customers(&wide, 0, 2).await;
+    let at_west = bank.customers(&wide, 1, 2).await;
+    let mdb = narrow(&bank, Duration::from_secs(5));
+    assert!(mdb.join().await);
+    let teller = Teller::<DB>::new(&mdb);
+    let [east, _] = names(&bank, &mdb);
+
+    // Two writes that go straight on and are held up by locks, until the lease has run out.
+    let (mut holders, mut writes) = (Vec::new(), Vec::new());
+    for (number, id) in [(0, at_east[0]), (1, at_west[0])] {
+        let key = literal::<DB>(id);
+        let url = bank.url(number);
+        let mut holder = <DB as Database>::Connection::connect(&url).await.unwrap();
+        let lock = format!("SELECT name FROM customer WHERE g_user = {key} FOR UPDATE");
+        for statement in ["BEGIN", &lock] {
+            DB::execute_on(&mut holder, statement).await.unwrap();
+        }
+        holders.push(holder);
+        let briefcase = teller.briefcase(id);
+        let update = format!("UPDATE customer SET name = 'bob' WHERE g_user = {key}");
+        writes.push(tokio::spawn(async move {
+            DB::run(&briefcase, &update).await.unwrap_err()
+        }));
+        let shard = bank.shard(&mdb, number);
+        wait_for("the write is under way", LIMIT, async || {
+            mdb.servers().status(shard).server_in_use == 1
+        })
+        .await;
+    }
+    bank.server(2).kill().await;
+    for gone in &at_west {
+        fence(&bank, 1, *gone, "by hand", &format!("3, 0, '{east}', 1, 1")).await;
+    }
+    wait_for("the lease runs out, and others follow", LIMIT, async || {
+        !matches!(teller.sum(at_west[1]).await, Ok(SUM))
+    })
+    .await;
+
+    // Somebody gets the only connection to the one shard before its fence can be looked at; at the other the fence says
+    // that the briefcase has gone.
+    let other = teller.briefcase(at_east[1]);
+    let mut queued = std::pin::pin!(other.begin());
+    tokio::select! {
+        biased;
+        _ = &mut queued => panic!("the only connection is in use"),
+        () = std::future::ready(()) => {}
+    }
+    for holder in &mut holders {
+        DB::execute_on(holder, "ROLLBACK").await.unwrap();
+    }
+    let (transaction, errors) = tokio::join!(queued, join_all(writes));
+    transaction.unwrap().rollback().await.unwrap();
+    for (number, (error, id)) in errors.into_iter().zip([at_east[0], at_west[0]]).enumerate() {
+        let error = error.unwrap();
+        assert!(!is_transient::<DB>(&error), "{error:?}");
+        let unconfirmed = TransactionError::Unconfirmed { id };
+        assert_eq!(cause_of(&error), Some(&unconfirmed), "{error:?}");
+        let done = "SELECT count(*) FROM customer WHERE name = 'bob'";
+        assert_eq!(bank.count(number, done).await, 1);
     }
 }
 

@@ -7,9 +7,9 @@ use sqlx::{Database, Describe, Execute, Executor};
 
 use super::Briefcase;
 use crate::catalog::Path;
-use crate::engine::{Engine, ErrorClass, Steps, TransactionOptions};
+use crate::engine::{Engine, Steps, TransactionOptions};
 use crate::guard;
-use crate::servers::{self, Statement, Transaction};
+use crate::servers::{self, Lane, Statement, Transaction};
 
 impl<'c, DB: Engine> Executor<'c> for &'c Briefcase<DB> {
     type Database = DB;
@@ -28,25 +28,24 @@ impl<'c, DB: Engine> Executor<'c> for &'c Briefcase<DB> {
                     while let Some(step) = steps.next().await {
                         yield step?;
                     }
-                    guard::confirm(&pool, &operation, self.id).await?;
+                    guard::confirm_executed(&pool, &operation, self.id).await?;
                 }
                 Path::Guarded => {
                     drop(operation);
-                    let (first, again) = Statement::split(self.pool()?, query)?;
-                    let (mut statement, mut again) = (first, again);
+                    let (mut statement, mut again) = Statement::split(self.pool()?, query)?;
                     loop {
-                        let transaction = self.begin_for(again.is_some()).await?;
+                        let lane = Statement::lane(again.as_ref());
+                        let transaction = self.begin_for(lane).await?;
                         let mut steps = Executor::fetch_many(&transaction, statement);
                         let mut next = steps.next().await.transpose();
                         if let Err(error) = &next
-                            && DB::error_class(error) == ErrorClass::ReadOnly
-                            && let Some(writing) = again.take()
+                            && let Some(again) = again.take()
+                            && again.follows(self.pool()?, error)
                         {
                             drop(steps);
                             // Given back first: the writer may need its place.
                             transaction.rollback().await?;
-                            self.pool()?.remember_writer(writing.fingerprint());
-                            statement = writing;
+                            statement = again;
                             continue;
                         }
                         while let Some(step) = next? {
@@ -79,7 +78,7 @@ impl<'c, DB: Engine> Executor<'c> for &'c Briefcase<DB> {
                         .pool(operation.shard())?
                         .knowing(operation.epoch().get());
                     let row = servers::fetch_optional(&pool, query).await?;
-                    guard::confirm(&pool, &operation, self.id).await?;
+                    guard::confirm_executed(&pool, &operation, self.id).await?;
                     Ok(row)
                 }
                 Path::Guarded => {
@@ -111,12 +110,11 @@ impl<'c, DB: Engine> Executor<'c> for &'c Briefcase<DB> {
 
 impl<DB: Engine> Briefcase<DB> {
     /// A transaction for one statement; one that is tried on a reader may only read.
-    async fn begin_for(&self, on_reader: bool) -> Result<Transaction<DB>, sqlx::Error> {
+    async fn begin_for(&self, lane: Lane) -> Result<Transaction<DB>, sqlx::Error> {
         let options = TransactionOptions::new().single_statement();
-        if on_reader {
-            self.begin_with(&options.read_only()).await
-        } else {
-            self.begin_with(&options).await
+        match lane {
+            Lane::Read => self.begin_with(&options.read_only()).await,
+            Lane::Write => self.begin_with(&options).await,
         }
     }
 
@@ -124,14 +122,15 @@ impl<DB: Engine> Briefcase<DB> {
     where
         E: 'q + Execute<'q, DB>,
     {
-        let (first, again) = Statement::split(self.pool()?, query)?;
-        let transaction = self.begin_for(again.is_some()).await?;
+        let pool = self.pool()?;
+        let (first, again) = Statement::split(pool, query)?;
+        let lane = Statement::lane(again.as_ref());
+        let transaction = self.begin_for(lane).await?;
         let result = Executor::fetch_optional(&transaction, first).await;
         match (result, again) {
-            (Err(error), Some(again)) if DB::error_class(&error) == ErrorClass::ReadOnly => {
+            (Err(error), Some(again)) if again.follows(pool, &error) => {
                 transaction.rollback().await?;
-                self.pool()?.remember_writer(again.fingerprint());
-                let transaction = self.begin_for(false).await?;
+                let transaction = self.begin_for(Lane::Write).await?;
                 let row = Executor::fetch_optional(&transaction, again).await?;
                 transaction.commit().await?;
                 Ok(row)

@@ -23,6 +23,9 @@ pub(crate) enum ErrorClass {
     ReadOnly,
     /// The briefcase is being moved, or has gone.
     Fenced,
+    /// The session has prepared the statement before a table was altered, and refuses to run it; nothing has happened. A
+    /// session that is opened now prepares it anew.
+    StalePlan,
     /// Anything else: the caller's own affair.
     Other,
 }
@@ -31,7 +34,11 @@ impl ErrorClass {
     /// Whether the same work may succeed when it is run again, with no change by a person.
     pub(crate) fn is_transient(self) -> bool {
         match self {
-            Self::Conflict | Self::LostConnection | Self::Unavailable | Self::Fenced => true,
+            Self::Conflict
+            | Self::LostConnection
+            | Self::Unavailable
+            | Self::Fenced
+            | Self::StalePlan => true,
             Self::UniqueViolation
             | Self::Cancelled
             | Self::MissingTable

@@ -7,7 +7,10 @@ use std::str::FromStr;
 
 use futures_core::future::BoxFuture;
 use secrecy::ExposeSecret;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions, PgRow};
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{
+    PgConnectOptions, PgConnection, PgDatabaseError, PgListener, PgPoolOptions, PgRow,
+};
 use sqlx::{ConnectOptions, Executor, Postgres, Row, TransactionManager, TypeInfo, ValueRef};
 
 use super::begin::Writes;
@@ -31,6 +34,12 @@ fn options_of(spec: &ConnectSpec<'_>) -> Result<PgConnectOptions, sqlx::Error> {
         .disable_statement_logging())
 }
 
+/// Whether the result of a prepared statement has other columns now. The message is in the server's language.
+fn is_stale_plan(error: &dyn DatabaseError) -> bool {
+    let error = error.try_downcast_ref::<PgDatabaseError>();
+    error.and_then(PgDatabaseError::routine) == Some("RevalidateCachedQuery")
+}
+
 /// The channel that the catalog's changes are told on.
 const CHANNEL: &str = "mdb_catalog";
 const NOTIFY: &str = "SELECT CAST(1 AS BIGINT) FROM pg_notify('mdb_catalog', '')";
@@ -50,8 +59,8 @@ impl Engine for Postgres {
 
     super::shared_methods!();
 
-    fn copy_arguments<'q>(_: &Self::Arguments<'q>) -> Option<Self::Arguments<'q>> {
-        None
+    fn copy_arguments<'q>(arguments: &Self::Arguments<'q>) -> Option<Self::Arguments<'q>> {
+        Some(arguments.clone())
     }
 
     fn connect<'s>(
@@ -156,6 +165,7 @@ impl Engine for Postgres {
             Some("25006") => ErrorClass::ReadOnly,
             // MDB's own triggers raise that.
             Some("MDB01") => ErrorClass::Fenced,
+            Some("0A000") if is_stale_plan(&**database) => ErrorClass::StalePlan,
             _ => ErrorClass::Other,
         }
     }

@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::{loses_connection, out_of_time};
 use super::manager::{Manager, Pooled, Source};
-use crate::engine::{Access, Engine, ServerSession, Session, Target};
+use crate::engine::{Access, Engine, ErrorClass, ServerSession, Session, Target};
 
 /// How often ending a session on its server is tried.
 const END_ATTEMPTS: u32 = 3;
@@ -101,6 +101,11 @@ impl<DB: Engine> Lease<DB> {
             Err(error) if loses_connection::<DB>(error) => {
                 self.source.found_dead();
                 State::Dead
+            }
+            Err(error) if DB::error_class(error) == ErrorClass::StalePlan => {
+                let known = self.pooled().alterations;
+                self.source.found_altered(known);
+                State::Ready
             }
             Ok(_) | Err(_) => State::Ready,
         };

@@ -1,6 +1,7 @@
 //! Opening and testing the connections of one database.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
@@ -20,6 +21,7 @@ pub(crate) struct Source {
     pub(crate) limits: ServerLimits,
     pub(crate) application: Arc<str>,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) alterations: AtomicU64,
 }
 
 impl Source {
@@ -115,6 +117,19 @@ impl Source {
     pub(crate) fn found_dead(&self) {
         self.budget.found_dead();
     }
+
+    /// A connection that has seen as many alterations has statements prepared that are of before another one: idle ones
+    /// from before are not used any more. Of several such connections the first one counts.
+    pub(crate) fn found_altered(&self, known: u64) {
+        let (relaxed, next) = (Ordering::Relaxed, known + 1);
+        let _ = self
+            .alterations
+            .compare_exchange(known, next, relaxed, relaxed);
+    }
+
+    fn alterations(&self) -> u64 {
+        self.alterations.load(Ordering::Relaxed)
+    }
 }
 
 /// A connection, idle or in use.
@@ -125,6 +140,8 @@ pub(crate) struct Pooled<DB: Engine> {
     pub(crate) reuses: u64,
     /// What the shard asked of those who come, when the connection was opened.
     pub(crate) least_epoch: u64,
+    /// How often tables had been found altered when the connection was opened.
+    pub(crate) alterations: u64,
     expires: Instant,
     discoveries: u64,
     _open: Open,
@@ -136,6 +153,7 @@ impl<DB: Engine> Pooled<DB> {
         now < self.expires
             && now.duration_since(self.idle_since) < source.limits.idle_timeout()
             && self.discoveries == source.budget.discoveries()
+            && self.alterations == source.alterations()
     }
 }
 
@@ -154,6 +172,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
         let source = &self.source;
         let open = source.budget.admit().await;
         let discoveries = source.budget.discoveries();
+        let alterations = source.alterations();
         let (mut connection, session) = source
             .connect::<DB>(Target::Database(&source.database), self.access)
             .await?;
@@ -165,6 +184,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
             idle_since: now,
             reuses: 0,
             least_epoch,
+            alterations,
             expires: now + with_jitter(source.limits.max_lifetime()),
             discoveries,
             _open: open,

@@ -1,6 +1,7 @@
 //! The pool of one database.
 
 use std::marker::PhantomData;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -102,6 +103,7 @@ impl<DB: Engine> ShardPool<DB> {
             limits: parts.limits.clone(),
             application: Arc::clone(parts.application),
             budget: Arc::clone(parts.budget),
+            alterations: AtomicU64::new(0),
         });
         let lane = |access, size| {
             let manager = Manager {

@@ -4,9 +4,14 @@
 //! reader refuses to write before anything has happened; the statement then goes to the writer,
 //! and is remembered to be one that writes. So nobody has to parse SQL, and reads never wait for a
 //! writer.
+//!
+//! PostgreSQL refuses a prepared statement whose columns have changed since. It is run once more, over a connection that has
+//! not prepared it before.
+
+use std::future::ready;
 
 use async_stream::try_stream;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use sqlx::{Database, Execute};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -23,24 +28,13 @@ where
     DB: Engine,
     E: 'q + Execute<'q, DB>,
 {
-    if DB::LANES == Lanes::One {
-        return fetch_optional_on(pool, Lane::Write, query).await;
-    }
     let (statement, again) = Statement::split(pool, query)?;
-    match again {
-        None => fetch_optional_on(pool, Lane::Write, statement).await,
-        Some(again) => {
-            let result = fetch_optional_on(pool, Lane::Read, statement).await;
-            if result
-                .as_ref()
-                .err()
-                .is_none_or(|error| DB::error_class(error) != ErrorClass::ReadOnly)
-            {
-                return result;
-            }
-            pool.remember_writer(again.fingerprint());
+    let lane = Statement::lane(again.as_ref());
+    match (fetch_optional_on(pool, lane, statement).await, again) {
+        (Err(error), Some(again)) if again.follows(pool, &error) => {
             fetch_optional_on(pool, Lane::Write, again).await
         }
+        (result, _) => result,
     }
 }
 
@@ -79,18 +73,18 @@ where
     DB: Engine,
     E: 'q + Execute<'q, DB>,
 {
-    if DB::LANES == Lanes::One {
-        return fetch_many_on(pool, Lane::Write, query);
-    }
+    let (statement, again) = match Statement::split(&pool, query) {
+        Ok((statement, Some(again))) => (statement, again),
+        Ok((statement, None)) => return fetch_many_on(pool, Lane::Write, statement),
+        Err(error) => return Box::pin(stream::once(ready(Err(error)))),
+    };
     Box::pin(try_stream! {
-        let (statement, again) = Statement::split(&pool, query)?;
-        let lane = if again.is_some() { Lane::Read } else { Lane::Write };
+        let lane = Statement::lane(Some(&again));
         let mut steps = fetch_many_on(pool.clone(), lane, statement);
         let mut first = steps.next().await.transpose();
-        if let (Err(error), Some(again)) = (&first, again)
-            && DB::error_class(error) == ErrorClass::ReadOnly
+        if let Err(error) = &first
+            && again.follows(&pool, error)
         {
-            pool.remember_writer(again.fingerprint());
             steps = fetch_many_on(pool, Lane::Write, again);
             first = steps.next().await.transpose();
         }
@@ -151,7 +145,7 @@ enum Persistence {
 }
 
 impl<'q, DB: Engine> Statement<'q, DB> {
-    /// The statement, and a second copy of it if it is worth a try on a reader.
+    /// The statement, and a copy of it for a second run if the first may be refused before anything has happened.
     pub(crate) fn split<E: Execute<'q, DB>>(
         pool: &ShardPool<DB>,
         mut query: E,
@@ -175,11 +169,33 @@ impl<'q, DB: Engine> Statement<'q, DB> {
             arguments: Some(arguments),
             persistence,
         });
-        let again = again.filter(|again| !pool.is_known_writer(again.fingerprint()));
+        let again = again
+            .filter(|again| DB::LANES == Lanes::One || !pool.is_known_writer(again.fingerprint()));
         Ok((statement, again))
     }
 
-    pub(crate) fn fingerprint(&self) -> u64 {
+    /// The lane of the first run of a statement that may have a second one.
+    pub(crate) fn lane(again: Option<&Self>) -> Lane {
+        match (DB::LANES, again) {
+            (Lanes::WriterAndReaders, Some(_)) => Lane::Read,
+            (Lanes::WriterAndReaders, None) | (Lanes::One, _) => Lane::Write,
+        }
+    }
+
+    /// Whether the statement is to be run again after its first run was refused with `error`; one that needs the writer is
+    /// remembered.
+    pub(crate) fn follows(&self, pool: &ShardPool<DB>, error: &sqlx::Error) -> bool {
+        match DB::error_class(error) {
+            ErrorClass::ReadOnly if DB::LANES == Lanes::WriterAndReaders => {
+                pool.remember_writer(self.fingerprint());
+                true
+            }
+            ErrorClass::StalePlan => true,
+            _ => false,
+        }
+    }
+
+    fn fingerprint(&self) -> u64 {
         xxh3_64(self.sql.as_bytes())
     }
 }

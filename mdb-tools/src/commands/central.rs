@@ -245,10 +245,11 @@ async fn list_claims(
             output::print(&table);
         }
         if !claims.changes() && !table.is_empty() {
-            output::note(
+            let index = claims.index.as_deref().unwrap_or("INDEX");
+            output::note(&format!(
                 "renames: settle them with --settle; claims: see on the id's shard (`mdb route`) whether the \
-                 briefcase exists, then --confirm KEY or --release KEY",
-            );
+                 briefcase exists, then `mdb central claims {index} --confirm KEY` or `--release KEY`"
+            ));
         }
     }
     match named.as_slice() {

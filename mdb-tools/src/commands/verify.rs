@@ -1,6 +1,8 @@
 //! `mdb verify`: rows that are not where they belong.
 
-use std::collections::HashSet;
+mod skipped;
+
+use std::borrow::Cow;
 use std::io::IsTerminal as _;
 use std::sync::Mutex;
 
@@ -16,6 +18,7 @@ use crate::args::{Arguments, VerifyArguments};
 use crate::failure::Failure;
 use crate::output::{self, Format};
 use crate::store;
+use skipped::{Skipped, Why};
 
 /// How many findings a table has; the others are counted.
 const LISTED: usize = 500;
@@ -32,11 +35,11 @@ pub(crate) async fn run(arguments: &Arguments, asked: &VerifyArguments) -> Resul
         true
     };
     let verified = verify(arguments, &mdb, asked, area, &scope).await?;
-    if verified.found > 0 || !is_tidy {
+    if verified.found > 0 || !is_tidy || verified.why == Why::Stopped {
         return Err(Failure::Reported);
     }
     if arguments.format() == Format::Table {
-        let well = if verified.in_motion.is_empty() && verified.undecided.is_empty() {
+        let well = if verified.skipped.is_empty() {
             "all is well"
         } else {
             "nothing was found, but not everything was looked at"
@@ -88,16 +91,50 @@ fn scope(asked: &VerifyArguments) -> Result<VerifyScope, Failure> {
 struct Line<'a> {
     fault: &'static str,
     area: &'a str,
-    table: &'a str,
+    table: Option<&'a str>,
     gdid: Option<Gdid>,
-    rows: u64,
-    shard: String,
-    shard_name: String,
-    server: &'a str,
-    database: &'a str,
+    rows: Option<u64>,
+    shard: Option<String>,
+    shard_name: Option<String>,
+    server: Option<&'a str>,
+    database: Option<&'a str>,
     home: Option<String>,
     r#move: Option<&'a str>,
-    advice: &'static str,
+    advice: Cow<'static, str>,
+}
+
+impl<'a> Line<'a> {
+    /// What is told of every finding.
+    fn new(fault: &'static str, area: &'a str, advice: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            fault,
+            area,
+            table: None,
+            gdid: None,
+            rows: None,
+            shard: None,
+            shard_name: None,
+            server: None,
+            database: None,
+            home: None,
+            r#move: None,
+            advice: advice.into(),
+        }
+    }
+
+    /// With where it is.
+    fn on(self, mdb: &'a Mdb, shard: ShardId, table: &'a str) -> Self {
+        let topology = mdb.topology();
+        let named = topology.shard(shard);
+        Self {
+            table: Some(table),
+            shard: Some(topology.shard_name(shard)),
+            shard_name: Some(store::named(topology, shard)),
+            server: Some(named.server().as_str()),
+            database: Some(named.database().as_str()),
+            ..self
+        }
+    }
 }
 
 /// What was seen of an area.
@@ -105,10 +142,8 @@ struct Verified {
     keys: u64,
     found: usize,
     table: Table,
-    /// Briefcases that could not be looked at, for they were on their way.
-    in_motion: HashSet<Gdid>,
-    /// Tables whose rows' parents were arriving.
-    undecided: Vec<String>,
+    skipped: Skipped,
+    why: Why,
 }
 
 async fn verify(
@@ -124,8 +159,8 @@ async fn verify(
         keys: 0,
         found: 0,
         table: output::table(["fault", "gdid", "where", "rows", "home", "what to do"]),
-        in_motion: HashSet::new(),
-        undecided: Vec::new(),
+        skipped: Skipped::default(),
+        why: Why::UnderWay,
     });
     let tell = |event| {
         let mut verified = verified.lock().expect("no holder of the lock panics");
@@ -133,7 +168,7 @@ async fn verify(
     };
     let end = mdb.relocator().verify(&asked.area, scope, &tell).await;
     bar.finish_and_clear();
-    let verified = verified.into_inner().expect("no holder of the lock panics");
+    let mut verified = verified.into_inner().expect("no holder of the lock panics");
     if arguments.format() == Format::Table && verified.found > 0 {
         output::print(&verified.table);
     }
@@ -143,21 +178,9 @@ async fn verify(
             verified.found - LISTED
         ));
     }
-    if !verified.in_motion.is_empty() {
-        let number = verified.in_motion.len();
-        output::note(&format!(
-            "{} {} moving, and {} not looked at",
-            output::count(number, "briefcase"),
-            output::are(number),
-            output::were(number)
-        ));
-    }
-    for place in &verified.undecided {
-        output::note(&format!(
-            "{place} has rows without parents, but briefcases are arriving there: verify again when no move is under way"
-        ));
-    }
+    let told = verified.skipped.tell(arguments, mdb, &asked.area).await;
     end?;
+    verified.why = told?;
     Ok(verified)
 }
 
@@ -185,12 +208,10 @@ fn heard(
         }
         VerifyEvent::ShardDone(_) => bar.inc(1),
         VerifyEvent::InMotion(id) => {
-            verified.in_motion.insert(id);
+            verified.skipped.in_motion.insert(id);
         }
         VerifyEvent::Undecided { shard, table } => {
-            verified
-                .undecided
-                .push(format!("{}/{table}", store::named(mdb.topology(), shard)));
+            verified.skipped.undecided.push((shard, table));
         }
         VerifyEvent::Found(misplaced) => {
             verified.found += 1;
@@ -201,10 +222,14 @@ fn heard(
                     verified.table.add_row([
                         line.fault.to_owned(),
                         line.gdid.map(|id| id.to_string()).unwrap_or_default(),
-                        format!("{}/{}/{}", line.server, line.database, line.table),
-                        line.rows.to_string(),
+                        format!(
+                            "{}/{}",
+                            store::named(mdb.topology(), misplaced.shard()),
+                            misplaced.table()
+                        ),
+                        misplaced.rows().to_string(),
                         line.home.unwrap_or_default(),
-                        line.advice.to_owned(),
+                        line.advice.into_owned(),
                     ]);
                 }
                 Format::Table => {}
@@ -215,25 +240,17 @@ fn heard(
 }
 
 fn line<'a>(mdb: &'a Mdb, area: &'a str, misplaced: &'a Misplaced) -> Line<'a> {
-    let topology = mdb.topology();
-    let shard = topology.shard(misplaced.shard());
     let fault = misplaced.fault();
+    let line = Line::new(fault.as_str(), area, advice(fault));
     Line {
-        fault: fault.as_str(),
-        area,
-        table: misplaced.table(),
         gdid: misplaced.id(),
-        rows: misplaced.rows(),
-        shard: topology.shard_name(misplaced.shard()),
-        shard_name: store::named(topology, misplaced.shard()),
-        server: shard.server().as_str(),
-        database: shard.database().as_str(),
+        rows: Some(misplaced.rows()),
         home: fault.home().map(|home| store::named(mdb.topology(), home)),
         r#move: match fault {
             Fault::Leftover { by, .. } | Fault::UnknownMove { by } => Some(by),
             _ => None,
         },
-        advice: advice(fault),
+        ..line.on(mdb, misplaced.shard(), misplaced.table())
     }
 }
 

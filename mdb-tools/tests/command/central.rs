@@ -224,13 +224,62 @@ fn claims_are_listed_and_settled() {
     assert_eq!(found[0]["gdid"], json!("0:0:81"));
     assert!(found[1]["gdid"].is_null());
     store
-        .run(["central", "claims", "--release", "ann@example.org"])
+        .run([
+            "central",
+            "claims",
+            "user_email",
+            "--release",
+            "ann@example.org",
+        ])
         .ends_with(status::FAILED)
         .says(&["no unfinished claim", "`ann@example.org`"]);
 }
 
+#[test]
+fn only_claims_of_a_named_index_are_settled() {
+    let config = include_str!("../../../config/quickstart.toml").replace(
+        "[[area]]",
+        "[[central.index]]\nname = \"user_name\"\nkey = \"string\"\n\n[[area]]",
+    );
+    let store = Store::with(config);
+    store.run(["init"]).ends_with(status::DONE);
+    for index in ["user_email", "user_name"] {
+        claim_in(&store, index, "ann", 81);
+    }
+    let all = ["central", "claims", "--older-than", "0"];
+    let old = store.run(all).ends_with(status::DONE);
+    assert!(
+        old.err().contains("mdb central claims INDEX --confirm KEY"),
+        "{old:?}"
+    );
+    let one = ["central", "claims", "user_name", "--older-than", "0"];
+    let old = store.run(one).ends_with(status::DONE);
+    assert!(
+        old.err()
+            .contains("mdb central claims user_name --confirm KEY"),
+        "{old:?}"
+    );
+    for action in ["--confirm", "--release"] {
+        store
+            .run(["central", "claims", action, "ann"])
+            .refuses(status::BAD_INPUT, &["<INDEX>"]);
+    }
+    let unfinished = |store: &Store| store.run(all.iter().chain(&["--json"])).objects();
+    assert_eq!(unfinished(&store).len(), 2);
+    store
+        .run(["central", "claims", "user_name", "--release", "ann"])
+        .ends_with(status::DONE);
+    let left = unfinished(&store);
+    assert_eq!(left.len(), 1);
+    assert_eq!(text(&left[0], "index"), "user_email");
+}
+
 /// Leaves a claim behind, through the library.
 fn claim(store: &Store, key: &str, counter: u64) {
+    claim_in(store, "user_email", key, counter);
+}
+
+fn claim_in(store: &Store, index: &str, key: &str, counter: u64) {
     let path = store.configuration();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -239,7 +288,7 @@ fn claim(store: &Store, key: &str, counter: u64) {
         .block_on(async {
             let mdb = mdb_core::Mdb::open(&path).await.unwrap();
             let id = mdb_core::Gdid::new(0, 0, counter).unwrap();
-            let emails = mdb.central().index("user_email");
-            drop(emails.claim(key, id).await.unwrap());
+            let index = mdb.central().index(index);
+            drop(index.claim(key, id).await.unwrap());
         });
 }

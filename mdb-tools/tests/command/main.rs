@@ -27,5 +27,6 @@ mod moves_prepare;
 mod moves_stopped;
 mod route_live;
 mod shards;
+mod unwritten;
 mod verify;
 mod words;

@@ -163,13 +163,23 @@ fn a_fence_of_an_unknown_move_is_found_and_removed() {
     finds(&store, "unknown_move", "mdb_fence");
 }
 
-#[test]
-fn a_briefcase_on_its_way_is_no_finding() {
-    let store = Store::with_briefcases();
-    store.stopped_move();
+/// Rows of `0:0:4`, which moves from `user_a0`, at its target.
+fn arrive(store: &Store) {
     store.execute(
         "user_a1",
         &format!("INSERT INTO balance VALUES ({}, 1)", id(4)),
+    );
+}
+
+#[test]
+fn a_briefcase_on_its_way_is_not_looked_at() {
+    let store = Store::with_briefcases();
+    let stopped = store.stopped_move();
+    arrive(&store);
+    // As if its mover were alive.
+    store.execute(
+        "central",
+        "UPDATE mdb_move SET lease_until = 9000000000000000",
     );
     let ran = store.run(["verify", "user"]).ends_with(status::DONE);
     assert!(ran.err().contains("1 briefcase is moving"), "{ran:?}");
@@ -177,6 +187,65 @@ fn a_briefcase_on_its_way_is_no_finding() {
     assert!(
         ran.out().contains("not everything was looked at"),
         "{ran:?}"
+    );
+    let skipped = findings(&store, &[], status::DONE);
+    assert_eq!(skipped.len(), 1, "{skipped:#?}");
+    assert_eq!(text(&skipped[0], "fault"), "in_motion");
+    assert_eq!(text(&skipped[0], "gdid"), "0:0:4");
+    assert_eq!(text(&skipped[0], "move"), stopped);
+    assert_eq!(skipped[0]["rows"], Value::Null);
+}
+
+#[test]
+fn a_briefcase_that_a_stopped_move_keeps_on_its_way_has_to_be_seen_to() {
+    let store = Store::with_briefcases();
+    let stopped = store.stopped_move();
+    arrive(&store);
+    let ran = store.run(["verify", "user"]).ends_with(status::FAILED);
+    assert_eq!(ran.out(), "");
+    assert!(ran.err().contains("1 briefcase is moving"), "{ran:?}");
+    let resume = format!("`mdb move resume {stopped}`");
+    assert!(ran.err().contains(&resume), "{ran:?}");
+    let skipped = findings(&store, &[], status::FAILED);
+    assert_eq!(skipped.len(), 1, "{skipped:#?}");
+    assert_eq!(text(&skipped[0], "fault"), "in_motion");
+    assert!(
+        text(&skipped[0], "advice").contains(&resume),
+        "{skipped:#?}"
+    );
+    // Another briefcase is none of its business.
+    store
+        .run(["verify", "user", "0:0:2"])
+        .ends_with(status::DONE);
+}
+
+#[test]
+fn what_can_not_be_decided_while_a_move_is_not_over() {
+    let store = Store::with_briefcases();
+    let stopped = store.stopped_move();
+    let order = id(2000);
+    store.execute(
+        "user_a1",
+        &format!("INSERT INTO line_item VALUES ({order}, 1)"),
+    );
+    let mut undecided = findings(&store, &[], status::FAILED);
+    undecided.retain(|line| text(line, "fault") != "in_motion");
+    assert_eq!(undecided.len(), 1, "{undecided:#?}");
+    assert_eq!(text(&undecided[0], "fault"), "undecided");
+    assert_eq!(text(&undecided[0], "shard_name"), "local/user_a1");
+    assert_eq!(text(&undecided[0], "table"), "line_item");
+    assert_eq!(text(&undecided[0], "move"), stopped);
+    let resume = format!("`mdb move resume {stopped}`");
+    assert!(
+        text(&undecided[0], "advice").contains(&resume),
+        "{undecided:#?}"
+    );
+    store
+        .run(["move", "abort", &stopped])
+        .ends_with(status::DONE);
+    assert_eq!(
+        text(&findings(&store, &[], status::FAILED)[0], "fault"),
+        "orphans"
     );
 }
 

@@ -59,12 +59,23 @@ pub enum TransactionError {
         /// How long it was waited.
         waited: Duration,
     },
-    /// The process lost touch with the catalog while the statement or transaction ran, and the
-    /// briefcase was moved meanwhile.
+    /// The process lost touch with the catalog while the transaction ran, or while something was
+    /// [read](crate::Briefcase::read), and the briefcase was moved meanwhile. Nothing is committed.
     #[error(
         "briefcase {id} was moved while this process had lost touch with the catalog; what was read may be old"
     )]
     Outdated {
+        /// The briefcase.
+        id: mdb_gdid::Gdid,
+    },
+    /// A single statement was executed while the process lost touch with the catalog, and it could not be made sure that
+    /// the briefcase was still there. One that writes has taken effect where the briefcase was; one that only reads
+    /// may be run again.
+    #[error(
+        "the statement was executed, but this process had lost touch with the catalog meanwhile, and whether briefcase {id} \
+         was still there could not be made sure; look before repeating it"
+    )]
+    Unconfirmed {
         /// The briefcase.
         id: mdb_gdid::Gdid,
     },
@@ -81,7 +92,8 @@ impl TransactionError {
             | Self::Lent
             | Self::Over
             | Self::OutOfTime { .. }
-            | Self::TooLate { .. } => false,
+            | Self::TooLate { .. }
+            | Self::Unconfirmed { .. } => false,
             Self::Moving { .. } | Self::Outdated { .. } => true,
         }
     }
@@ -96,6 +108,7 @@ impl TransactionError {
             | Self::Lent
             | Self::Over => std::io::ErrorKind::InvalidInput,
             Self::Moving { .. } | Self::Outdated { .. } => std::io::ErrorKind::WouldBlock,
+            Self::Unconfirmed { .. } => std::io::ErrorKind::Other,
         };
         io_error(kind, self)
     }

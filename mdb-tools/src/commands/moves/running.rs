@@ -1,6 +1,7 @@
 //! Running moves: a line for each batch that ends, a progress bar, and an orderly end when the operator asks for one.
 
 use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
@@ -25,6 +26,8 @@ pub(super) struct Runner<'a> {
     relocator: Relocator,
     options: MoveOptions,
     progress: MoveProgress,
+    /// Why the data can't be written any more.
+    unwritten: Mutex<Option<Failure>>,
 }
 
 #[derive(Serialize)]
@@ -42,6 +45,8 @@ enum Halt {
     Asked,
     /// It was asked to twice, and was dropped where it was.
     AtOnce,
+    /// What came of batches could not be written, and it stopped where it can be resumed.
+    Unwritten(Failure),
     Failed(MoveError),
 }
 
@@ -55,6 +60,7 @@ impl<'a> Runner<'a> {
             relocator: mdb.relocator(),
             options,
             progress: MoveProgress::new(),
+            unwritten: Mutex::new(None),
         }
     }
 
@@ -142,7 +148,17 @@ impl<'a> Runner<'a> {
         };
         self.print(&bar);
         bar.finish_and_clear();
-        end
+        match (end, self.unwritten().take()) {
+            (Ok(_) | Err(Halt::Asked), Some(failure)) => Err(Halt::Unwritten(failure)),
+            (end, failure) => {
+                failure.as_ref().inspect(|failure| output::report(failure));
+                end
+            }
+        }
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.unwritten.lock().expect("no holder of the lock panics")
     }
 
     fn message(&self) -> String {
@@ -159,18 +175,28 @@ impl<'a> Runner<'a> {
         message
     }
 
-    /// Prints what came of the batches that have ended meanwhile.
+    /// Prints what came of the batches that have ended meanwhile. If it can't, the others stop where they can be resumed.
     fn print(&self, bar: &ProgressBar) {
         for report in self.progress.take_reports() {
-            bar.suspend(|| match self.arguments.format() {
-                Format::Json => output::json(&Moved {
+            let line = match self.arguments.format() {
+                Format::Json => output::as_json(&Moved {
                     r#move: report.id(),
                     briefcases: report.briefcases(),
                     rows: report.rows(),
                     pause_ms: (report.pause().as_secs_f64() * 10_000.0).round() / 10.0,
                     tables: report.tables(),
                 }),
-                Format::Table => output::line(&in_words(&report)),
+                Format::Table => in_words(&report),
+            };
+            bar.suspend(|| {
+                let mut unwritten = self.unwritten();
+                if unwritten.is_none() {
+                    *unwritten = output::try_line(&line).err();
+                }
+                if unwritten.is_some() {
+                    self.progress.stop();
+                    output::note(&in_words(&report));
+                }
             });
         }
     }
@@ -204,6 +230,7 @@ impl From<Halt> for Failure {
             Halt::Asked | Halt::AtOnce => {
                 Self::Interrupted("the batches that were reported are done".to_owned())
             }
+            Halt::Unwritten(failure) => failure,
             Halt::Failed(error) => error.into(),
         }
     }

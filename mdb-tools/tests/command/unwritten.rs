@@ -1,0 +1,124 @@
+//! Data that can't be written: to a disk that is full, or to a reader that has gone.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Stdio};
+
+use crate::kit::{Store, status, text};
+
+/// How many briefcases are moved, each by a move of its own.
+const BRIEFCASES: u64 = 10;
+
+/// The status that a shell gives to programs that the signal ends.
+const CLOSED: i32 = 141;
+
+/// So slow that it never comes to its end while a test runs.
+const RUN: [&str; 12] = [
+    "move",
+    "run",
+    "user",
+    "--to",
+    "local/user_b0",
+    "--range",
+    "0:0:100..0:0:200",
+    "--batch",
+    "1",
+    "--max-rows-per-second",
+    "1",
+    "--json",
+];
+
+fn store() -> Store {
+    let store = Store::with_briefcases();
+    for user in 100..100 + BRIEFCASES {
+        let id = format!("0:0:{user}");
+        let route = store.run(["route", "user", &id, "--json"]).objects();
+        store.add_briefcase(text(&route[0], "database"), user);
+    }
+    store
+}
+
+/// Has the command write to a disk that has no room; says how it ends, and what it says of that.
+fn on_a_full_disk(command: &mut Command) -> (Option<i32>, String) {
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ended = command.stdout(full).output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    (ended.status.code(), said)
+}
+
+/// What a run that had to stop says names all that is not done, and how to go on.
+#[track_caller]
+fn told(store: &Store, said: &str) {
+    let journal = store.journal();
+    assert!((journal.len() as u64) < BRIEFCASES, "{said}");
+    let mut done = 0;
+    for (id, phase) in &journal {
+        if phase == "done" {
+            done += 1;
+        } else {
+            assert!(said.contains(&format!("`mdb move resume {id}`")), "{said}");
+        }
+    }
+    assert!(done > 0, "{said}");
+    let left = BRIEFCASES - journal.len() as u64;
+    let left = format!("{left} briefcases were not begun");
+    assert!(said.contains(&left), "{said}");
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    let store = Store::quickstart(1);
+    let commands: [&[&str]; 3] = [
+        &["gdid", "next", "user", "--count", "100000"],
+        &["show"],
+        &["route", "user", "0:0:1", "--json"],
+    ];
+    for arguments in commands {
+        let (code, said) = on_a_full_disk(&mut store.command(arguments));
+        assert_eq!(code, Some(status::FAILED), "{said}");
+        assert!(
+            said.contains("error: can't write the data: No space left on device"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn moves_stop_in_order_when_a_disk_is_full() {
+    let store = store();
+    let (code, said) = on_a_full_disk(&mut store.command(RUN));
+    assert_eq!(code, Some(status::FAILED), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+    told(&store, &said);
+    for (id, _) in store.journal().iter().filter(|(_, phase)| phase == "done") {
+        assert!(
+            said.contains(&format!("move {id} is done: 1 briefcase")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn moves_stop_in_order_when_their_reader_has_gone() {
+    let store = store();
+    let mut child = store
+        .command(RUN)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
+    let mut said = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(CLOSED), "{said}");
+    assert!(!said.contains("error: "), "{said}");
+    told(&store, &said);
+}
