@@ -97,6 +97,8 @@ pub(crate) enum Command {
         /// Ids begin anew then, addresses are unknown, and briefcases that were moved are not found. Raise the counts
         /// above all ids that were issued (`mdb gdid floor`) before anybody takes new ones; `mdb verify` says which
         /// rows are elsewhere.
+        ///
+        /// It also begins a store that is new while a server can't be asked whether it is in use.
         #[arg(long)]
         new_central: bool,
     },
