@@ -229,7 +229,8 @@ impl Mdb {
     }
 
     /// Makes every shard's database ready: the database where the user may create it, MDB's tables,
-    /// the identity stamp. Shards are done one after another; a failure does not stop the others.
+    /// the identity stamp. Shards are done one after another; a failure does not stop the others. A CENTRAL
+    /// that is not there is only made where no other shard is in use, and all can be asked.
     ///
     /// Doing it again changes nothing. Tables of your own are yours to create.
     ///

@@ -96,7 +96,10 @@ pub(crate) enum Command {
         ///
         /// Ids begin anew then, addresses are unknown, and briefcases that were moved are not found. Raise the counts
         /// above all ids that were issued (`mdb gdid floor`) before anybody takes new ones; `mdb verify` says which
-        /// rows are elsewhere.
+        /// rows are elsewhere. Shards that briefcases have left turn services away until you have looked at that, and
+        /// say so (`mdb move raise-epoch`).
+        ///
+        /// It also begins a store that is new while a server can't be asked whether it is in use.
         #[arg(long)]
         new_central: bool,
     },
@@ -107,7 +110,8 @@ pub(crate) enum Command {
     /// keys, auto-increment columns (forbidden, because rows move between databases), tables that
     /// carry a key column but are in no briefcase type, foreign keys by which others' rows would go with
     /// a briefcase, schemas that differ between shards. Also named are triggers of your own that moves
-    /// fire, moves that have stopped, and what moves have left behind.
+    /// fire, moves that have stopped, what moves have left behind, and shards that turn services away since
+    /// CENTRAL was restored from a backup.
     ///
     /// JSON: {"severity","check","area","server","database","table","message"}; severity is error; warning: it
     /// works, but somebody has to see to it; or notice: it may be meant so, or nothing can be done about it yet.

@@ -52,7 +52,11 @@ async fn bring_up_to_date(home: Home<'_>, copy: &AnyPool) -> Result<(), HomeErro
     if known == Some(epoch) {
         return Ok(());
     }
-    // Rows of a later epoch than the home's are from before it was restored.
+    if known.is_some_and(|known| known > epoch) {
+        // The home was restored since, and does not know of them. The mark goes with them.
+        let forget = "DELETE FROM mdb_relocation WHERE epoch > ?";
+        copy.execute(forget, &[number(epoch)]).await?;
+    }
     let since = known.filter(|known| *known < epoch).unwrap_or(Epoch::START);
     let mut rows = home.relocations_since(since).await?;
     rows.sort_by(RelocationRow::by_place);

@@ -17,6 +17,8 @@ pub(crate) enum ErrorClass {
     MissingTable,
     /// The database is not there.
     MissingDatabase,
+    /// The database is not there, or the user may not use it: the server does not say which.
+    HiddenDatabase,
     /// The user may not do that.
     NoPermission,
     /// The connection may only read.
@@ -43,6 +45,7 @@ impl ErrorClass {
             | Self::Cancelled
             | Self::MissingTable
             | Self::MissingDatabase
+            | Self::HiddenDatabase
             | Self::NoPermission
             | Self::ReadOnly
             | Self::Other => false,

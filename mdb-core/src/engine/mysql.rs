@@ -222,7 +222,8 @@ impl Engine for MySql {
             1040 | 1203 => ErrorClass::Unavailable,
             1146 => ErrorClass::MissingTable,
             1049 => ErrorClass::MissingDatabase,
-            1044 | 1045 | 1142 | 1227 => ErrorClass::NoPermission,
+            1044 => ErrorClass::HiddenDatabase,
+            1045 | 1142 | 1227 => ErrorClass::NoPermission,
             1290 | 1792 | 1836 => ErrorClass::ReadOnly,
             // MDB's own triggers signal with that state.
             1644 if mysql.code() == Some("45M01") => ErrorClass::Fenced,

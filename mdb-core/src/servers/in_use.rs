@@ -11,11 +11,11 @@ use crate::topology::{AreaIndex, ShardId};
 
 /// What is known of a store.
 pub(super) enum Usage {
-    /// No shard that could be asked has anything.
+    /// No shard has anything.
     Unused,
     /// This shard has briefcases' rows or keys, or has taken part in moves.
     Used(ShardId),
-    /// No shard could be asked; the first one's error.
+    /// No shard that could be asked has anything, and not all could be asked; the first one's error.
     Unknown(AcquireError),
 }
 
@@ -30,7 +30,7 @@ pub(super) async fn usage(servers: &Servers, areas: &[AreaConfig], made: ShardId
         let shards = topology.area(AreaIndex::new(index)).shards();
         shards.map(move |shard| (shard, Some(config)))
     });
-    let (mut has_answered, mut silent) = (false, None);
+    let mut silent = None;
     for (shard, config) in areas.chain(others) {
         let is_used = match servers.config_of(shard).engine() {
             EngineKind::Sqlite => is_used::<Sqlite>(servers, shard, config).await,
@@ -40,14 +40,11 @@ pub(super) async fn usage(servers: &Servers, areas: &[AreaConfig], made: ShardId
         match is_used {
             Ok(true) => return Usage::Used(shard),
             // A database that is not there has not been used.
-            Ok(false) | Err(AcquireError::Missing { .. }) => has_answered = true,
+            Ok(false) | Err(AcquireError::Missing { .. }) => {}
             Err(error) => silent = silent.or(Some(error)),
         }
     }
-    match silent {
-        Some(error) if !has_answered => Usage::Unknown(error),
-        Some(_) | None => Usage::Unused,
-    }
+    silent.map_or(Usage::Unused, Usage::Unknown)
 }
 
 /// Of an area with that configuration, or of CENTRAL.
@@ -62,7 +59,7 @@ async fn is_used<DB: Engine>(
         Ok((connection, _)) => connection,
         // Some servers say so of a database that is not there.
         Err(AcquireError::Connect { source, .. })
-            if DB::error_class(&source) == ErrorClass::NoPermission =>
+            if DB::error_class(&source) == ErrorClass::HiddenDatabase =>
         {
             return Ok(false);
         }

@@ -1,15 +1,17 @@
 //! Making a shard's database ready: the database itself, MDB's tables, the identity stamp.
 
-use std::time::Duration;
+mod error;
 
 use super::error::AcquireError;
 use super::identity::{self, Identity, IdentityError};
 use super::in_use::{Usage, usage};
 use super::server::Servers;
-use crate::config::{AreaConfig, DatabaseName, EngineKind, ServerName};
+use crate::config::{AreaConfig, EngineKind};
 use crate::engine::{Access, Engine, ErrorClass, Target, TransactionOptions, Value, mdb_tables};
 use crate::topology::{Home, ShardId};
 use sqlx::{MySql, Postgres, Sqlite};
+
+pub use error::InitError;
 
 /// What was done to one shard's database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,117 +51,6 @@ pub enum InitCentral {
     Keep,
     /// Makes a new one, for good.
     New,
-}
-
-/// Why a shard's database could not be made ready. Nothing of another shard was touched.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum InitError {
-    /// The server could not be reached, or refused.
-    #[error(transparent)]
-    Acquire(AcquireError),
-    /// The user may not create databases.
-    #[error(
-        "database `{database}` is missing on server `{server}`, and the user may not create it; \
-         have an administrator run: {statement};"
-    )]
-    MayNotCreate {
-        /// The server.
-        server: ServerName,
-        /// The database.
-        database: DatabaseName,
-        /// What to run.
-        statement: String,
-        /// What the server said.
-        #[source]
-        source: sqlx::Error,
-    },
-    /// The directory of a SQLite server could not be made.
-    #[error("can't create directory `{}` for server `{server}`", directory.display())]
-    Directory {
-        /// The server.
-        server: ServerName,
-        /// The directory.
-        directory: std::path::PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A statement failed.
-    #[error("can't set up MDB's tables in database `{database}` on server `{server}`")]
-    Statement {
-        /// The server.
-        server: ServerName,
-        /// The database.
-        database: DatabaseName,
-        /// What the server said.
-        #[source]
-        source: sqlx::Error,
-    },
-    /// The database belongs to another shard; it was left as it is.
-    #[error("database `{database}` on server `{server}` is in use as something else")]
-    Identity {
-        /// The server.
-        server: ServerName,
-        /// The database.
-        database: DatabaseName,
-        /// What it is.
-        #[source]
-        source: IdentityError,
-    },
-    /// A database of CENTRAL is empty or not there, while the store is in use. It was left as it is.
-    #[error(
-        "CENTRAL's database `{database}` on server `{server}` is new or empty, but shard {in_use} of the store is in use: \
-         restore its backup; a new one would issue ids again and not know which briefcases were moved"
-    )]
-    CentralLost {
-        /// The server.
-        server: ServerName,
-        /// The database.
-        database: DatabaseName,
-        /// A shard that is in use.
-        in_use: String,
-    },
-    /// A database of CENTRAL is empty or not there, and no shard could be asked whether the store is in use.
-    #[error(
-        "CENTRAL's database `{database}` on server `{server}` is new or empty, and no shard says whether the store is in use: \
-         try again when the servers answer"
-    )]
-    CentralUncertain {
-        /// The server.
-        server: ServerName,
-        /// The database.
-        database: DatabaseName,
-        /// Why one of them could not be asked.
-        #[source]
-        source: AcquireError,
-    },
-    /// The server did not answer in time.
-    #[error("server `{server}` did not answer within {} ms while database `{database}` was set up", limit.as_millis())]
-    TimedOut {
-        /// The server.
-        server: ServerName,
-        /// The database.
-        database: DatabaseName,
-        /// The statement time-out.
-        limit: Duration,
-    },
-}
-
-impl InitError {
-    /// Whether the server could not be reached at all.
-    #[must_use]
-    pub fn is_unreachable(&self) -> bool {
-        match self {
-            Self::Acquire(error) => error.is_unreachable(),
-            Self::TimedOut { .. } | Self::CentralUncertain { .. } => true,
-            Self::MayNotCreate { .. }
-            | Self::Directory { .. }
-            | Self::Statement { .. }
-            | Self::CentralLost { .. }
-            | Self::Identity { .. } => false,
-        }
-    }
 }
 
 /// Makes one shard's database ready; doing it again changes nothing.
@@ -271,7 +162,7 @@ impl<'a, DB: Engine> Init<'a, DB> {
             Err(AcquireError::Missing { .. }) => {}
             // Some servers say so of a database that is not there.
             Err(AcquireError::Connect { source, .. })
-                if DB::error_class(&source) == ErrorClass::NoPermission => {}
+                if DB::error_class(&source) == ErrorClass::HiddenDatabase => {}
             Err(error) => return Err(InitError::Acquire(error)),
         }
         let admin = Target::Server(self.servers.config_of(self.shard).admin_database());
@@ -296,7 +187,10 @@ impl<'a, DB: Engine> Init<'a, DB> {
         {
             Ok(_) => Ok(InitOutcome::Created),
             Err(InitError::Statement { source, .. })
-                if DB::error_class(&source) == ErrorClass::NoPermission =>
+                if matches!(
+                    DB::error_class(&source),
+                    ErrorClass::NoPermission | ErrorClass::HiddenDatabase
+                ) =>
             {
                 Err(InitError::MayNotCreate {
                     server: self.source.server.clone(),

@@ -130,6 +130,19 @@ pub(crate) enum MoveCommand {
     /// processes that have not been heard of are gone; or doubtful: it does not agree with the catalog, and
     /// is never removed.
     Clean,
+
+    /// Have shards let services in again, after CENTRAL was restored from a backup or begun anew
+    ///
+    /// A shard that briefcases have left turns everybody away who does not know of it; a CENTRAL from before that knows
+    /// nothing of it, so nobody does. `mdb check` says where that is so. Look with `mdb verify` first: briefcases that
+    /// were moved since the backup are strays now. Services will look for them where they were before the move, so
+    /// bring their rows back there. Then raise the epoch, by which shards tell who knows enough. Repeating it changes
+    /// nothing.
+    ///
+    /// JSON: {"outcome","before","after"}; outcome is raised or unchanged, before and after are epochs.
+    ///
+    /// Exit status 3 where a shard can't be reached: nothing is changed then.
+    RaiseEpoch,
 }
 
 /// Which briefcases, and where to.

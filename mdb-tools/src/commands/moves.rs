@@ -4,6 +4,7 @@ pub(super) mod advice;
 mod listing;
 mod planning;
 mod prepare;
+mod restored;
 mod running;
 mod selection;
 mod undoing;
@@ -48,6 +49,7 @@ pub(crate) async fn run(arguments: &Arguments, command: &MoveCommand) -> Result<
             leftovers::print(arguments, &mdb, &mdb.relocator().clean().await?);
             Ok(())
         }
+        MoveCommand::RaiseEpoch => restored::raise_epoch(arguments, &mdb).await,
     }
 }
 

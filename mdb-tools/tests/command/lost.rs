@@ -1,21 +1,15 @@
-//! A CENTRAL that is lost while the store is in use.
+//! A CENTRAL that is lost while the store is in use, or restored from a backup.
 
-use crate::kit::{Store, status, text};
+use std::path::{Path, PathBuf};
+
+use crate::kit::{Store, golden, same_lines, status, text};
 
 #[test]
 fn a_lost_central_is_not_taken_for_a_new_one() {
     let store = Store::quickstart(20);
     let lost = store.database("central");
-    for file in std::fs::read_dir(lost.parent().unwrap()).unwrap() {
-        let path = file.unwrap().path();
-        if path
-            .file_name()
-            .unwrap()
-            .to_string_lossy()
-            .starts_with("central")
-        {
-            std::fs::rename(&path, store.path().join(path.file_name().unwrap())).unwrap();
-        }
+    for path in central_files(lost.parent().unwrap()) {
+        std::fs::rename(&path, store.path().join(path.file_name().unwrap())).unwrap();
     }
     for _ in 0..2 {
         let refused = store.run(["init"]).ends_with(status::FAILED);
@@ -33,12 +27,64 @@ fn a_lost_central_is_not_taken_for_a_new_one() {
     store.run(["init"]).ends_with(status::DONE);
 
     // Its backup is as good as it was.
-    for file in std::fs::read_dir(store.path()).unwrap() {
-        let path = file.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if name.starts_with("central") {
-            std::fs::rename(&path, lost.with_file_name(name)).unwrap();
-        }
+    for path in central_files(store.path()) {
+        std::fs::rename(&path, lost.with_file_name(path.file_name().unwrap())).unwrap();
     }
     store.run(["check"]).ends_with(status::DONE);
+}
+
+/// The files of CENTRAL's database.
+fn central_files(directory: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(directory).unwrap();
+    let files = files.map(|file| file.unwrap().path());
+    let is_central = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.starts_with("central")
+    };
+    files.filter(is_central).collect()
+}
+
+#[test]
+fn a_central_from_before_a_move_is_believed_when_a_person_says_so() {
+    let store = Store::with_briefcases();
+    store.moved("0:0:2", "local/user_a1");
+    let data = store.database("central").parent().unwrap().to_owned();
+    for file in central_files(&data) {
+        std::fs::copy(&file, store.path().join(file.file_name().unwrap())).unwrap();
+    }
+    store.moved("0:0:4", "local/user_a1");
+    store.run(["check"]).ends_with(status::DONE);
+    for file in central_files(&data) {
+        std::fs::remove_file(file).unwrap();
+    }
+    for file in central_files(store.path()) {
+        std::fs::rename(&file, data.join(file.file_name().unwrap())).unwrap();
+    }
+
+    let refused = || {
+        let ran = store.run(["check", "--json"]);
+        let found = ran.objects().into_iter();
+        found
+            .filter(|found| text(found, "check") == "epoch")
+            .collect::<Vec<_>>()
+    };
+    let found = refused();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(text(&found[0], "severity"), "error");
+    assert_eq!(text(&found[0], "database"), "user_a0");
+    assert!(text(&found[0], "message").contains("up to epoch 4, but the catalog is at epoch 2"));
+    let strays = store
+        .run(["verify", "user", "--json"])
+        .ends_with(status::FAILED)
+        .objects();
+    assert!(!strays.is_empty());
+    assert!(strays.iter().all(|found| found["gdid"] == "0:0:4"));
+
+    let raised = store
+        .run(["move", "raise-epoch", "--json"])
+        .ends_with(status::DONE);
+    same_lines(raised.out(), r#"{"outcome":"raised","before":2,"after":5}"#);
+    let again = store.run(["move", "raise-epoch"]).ends_with(status::DONE);
+    golden("move_raise_epoch", again.out());
+    assert!(refused().is_empty());
 }

@@ -34,6 +34,16 @@ pub(super) async fn suitability(
 pub(super) async fn check(mdb: &Mdb, shards: &[ShardId]) -> Result<Vec<Finding>, MoveError> {
     let mut findings = Vec::new();
     let relocator = mdb.relocator();
+    for ahead in relocator.ahead(shards).await? {
+        let place = Place::of(mdb.topology(), ahead.shard());
+        let message = format!(
+            "services are turned away: briefcases have left it up to epoch {}, but the catalog is at epoch {}, for it \
+             was restored from a backup or begun anew; `mdb move raise-epoch --help` says what to do",
+            ahead.least(),
+            ahead.catalog()
+        );
+        findings.push(Finding::on(&place, Severity::Error, "epoch", message));
+    }
     for record in relocator.list().await? {
         if record.phase().is_over() || record.runs_for().is_some() {
             continue;

@@ -1,0 +1,125 @@
+//! A CENTRAL that is not there: it is made anew only where the whole store says that it is new.
+
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
+use mdb_core::config::Config;
+use mdb_core::error::chain;
+use mdb_core::topology::ShardId;
+use mdb_core::{AcquireError, InitError, InitOutcome, Mdb};
+use mdb_tests::bank::Bank;
+use mdb_tests::kit::{PASSWORD, USER};
+use mdb_tests::on_engines_with_servers;
+use mdb_tests::store::TestEngine;
+use sqlx::{MySql, Postgres};
+
+on_engines_with_servers!(
+    a_shard_that_is_silent_may_be_in_use,
+    a_shard_that_refuses_the_log_in_may_be_in_use,
+);
+
+/// The bank with another configuration.
+fn open_changed<DB: TestEngine>(bank: &Bank<DB>, change: impl Fn(String) -> String) -> Mdb {
+    let text = change(bank.text().to_owned());
+    let config = Config::parse("mdb.toml", &text, bank.directory(), &|_| None).unwrap();
+    Mdb::from_config(config).unwrap()
+}
+
+/// A bank with customers on its second shard alone.
+async fn in_use_in_the_west<DB: TestEngine>() -> Bank<DB> {
+    let bank = Bank::<DB>::alone().await;
+    bank.customers(&bank.open(), 1, 2).await;
+    bank
+}
+
+/// The bank, of which CENTRAL and the first shard are lost, with blank servers in their place.
+fn half_lost<DB: TestEngine>(bank: &Bank<DB>, change: impl Fn(String) -> String) -> Mdb {
+    open_changed(bank, |text| {
+        let text = text.replace("_central\"", "_blank\"");
+        change(text.replace("_0\"", "_blank\""))
+    })
+}
+
+fn central(mdb: &Mdb) -> ShardId {
+    mdb.topology().central().shards()[0]
+}
+
+/// CENTRAL is refused, since the second shard can't be asked; says why that is so.
+async fn uncertain(mdb: &Mdb) -> (InitError, String) {
+    let error = mdb.init_shard(central(mdb)).await.unwrap_err();
+    let InitError::CentralUncertain { source, .. } = &error else {
+        panic!("{}", chain(&error));
+    };
+    let said = chain(source);
+    assert!(said.contains("`west`"), "{said}");
+    (error, said)
+}
+
+async fn a_shard_that_is_silent_may_be_in_use<DB: TestEngine>() {
+    let bank = in_use_in_the_west::<DB>().await;
+    bank.server(1).kill().await;
+    let mdb = half_lost(&bank, |text| text);
+    let (error, _) = uncertain(&mdb).await;
+    assert!(error.is_unreachable());
+
+    bank.server(1).restart().await.unwrap();
+    let error = mdb.init_shard(central(&mdb)).await.unwrap_err();
+    assert!(
+        matches!(error, InitError::CentralLost { .. }),
+        "{}",
+        chain(&error)
+    );
+}
+
+async fn a_shard_that_refuses_the_log_in_may_be_in_use<DB: TestEngine>() {
+    let bank = in_use_in_the_west::<DB>().await;
+    let right = bank.server(1).url_template();
+    let wrong = right.replace(&format!("{USER}:{PASSWORD}@"), &format!("{USER}:wrong@"));
+    let mdb = half_lost(&bank, |text| text.replace(&right, &wrong));
+    let (error, _) = uncertain(&mdb).await;
+    assert!(!error.is_unreachable());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_must_not_be_connected_to_may_be_in_use() {
+    let bank = in_use_in_the_west::<Postgres>().await;
+    let url = bank.url(1);
+    let (_, database) = url.rsplit_once('/').unwrap();
+    let revoke = ["PUBLIC", USER]
+        .map(|role| format!("REVOKE CONNECT ON DATABASE \"{database}\" FROM {role}"));
+    Postgres::run_at(&url, &revoke).await.unwrap();
+    let (_, said) = uncertain(&half_lost(&bank, |text| text)).await;
+    assert!(said.contains("permission denied"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_hidden_from_the_user_is_not_there() {
+    let bank = Bank::<MySql>::alone().await;
+    for number in 0..3 {
+        let guest = "CREATE USER guest@'127.0.0.1' IDENTIFIED BY 'guest'";
+        let url = bank.server(number).url(USER);
+        MySql::run_at(&url, &[guest.to_owned()]).await.unwrap();
+    }
+    // As an administrator makes it for somebody who may make none.
+    let rights = "GRANT ALL ON `made`.* TO guest@'127.0.0.1'";
+    let made = ["CREATE DATABASE `made`", rights].map(str::to_owned);
+    let url = bank.server(2).url(USER);
+    MySql::run_at(&url, &made).await.unwrap();
+
+    let mdb = open_changed(&bank, |text| {
+        let text = text.replace(&format!("{USER}:{PASSWORD}@"), "guest:guest@");
+        let (_, after) = text.split_once("[central]").unwrap();
+        let (list, _) = after.split_once(']').unwrap();
+        let list = list.to_owned();
+        text.replace(
+            &list,
+            "\nshards = [{ server = \"catalog\", database = \"made\" }",
+        )
+    });
+    for shard in mdb.topology().areas()[0].shards() {
+        let error = mdb.servers().probe(shard).await.unwrap_err();
+        assert!(matches!(error, AcquireError::Connect { .. }), "{error:?}");
+    }
+    let report = mdb.init_shard(central(&mdb)).await;
+    let report = report.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    assert_eq!(report.outcome(), InitOutcome::Stamped);
+}
