@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mdb_core::config::ConfigError;
 use mdb_core::error::chain;
-use mdb_core::relocate::{MoveError, PlanError, VerifyError};
+use mdb_core::relocate::{ForgetError, MoveError, PlanError, VerifyError};
 use mdb_core::routing::RouteError;
 use mdb_core::{
     AcquireError, AreaError, IndexError, InitError, OpenError, SequenceError, TransactError,
@@ -210,6 +210,20 @@ impl From<MoveError> for Failure {
             error => {
                 let unreachable = driver_error(&error).is_some_and(is_unreachable)
                     || matches!(&error, MoveError::Acquire(source) if source.is_unreachable());
+                Self::by_reach(&error, unreachable)
+            }
+        }
+    }
+}
+
+impl From<ForgetError> for Failure {
+    fn from(error: ForgetError) -> Self {
+        match &error {
+            ForgetError::Unknown { .. } => {
+                Self::Input(format!("{error}; see `mdb move processes`"))
+            }
+            _ => {
+                let unreachable = driver_error(&error).is_some_and(is_unreachable);
                 Self::by_reach(&error, unreachable)
             }
         }

@@ -184,7 +184,11 @@ impl Keeper {
         live.grant(None);
         self.acknowledged = Epoch::START;
         let asked = Instant::now();
-        let place = format!("process {}", std::process::id());
+        let place = format!(
+            "process {} on {}",
+            std::process::id(),
+            whoami::fallible::hostname().unwrap_or_else(|_| "an unnamed machine".to_owned())
+        );
         home.register(&self.router, &place, LEASE).await?;
         let epoch = home.epoch().await?;
         self.learn(live, home, epoch).await?;

@@ -24,13 +24,9 @@ const REMEMBERED: Duration = Duration::from_hours(24);
 impl Relocator {
     /// Forgets processes that moves have shut out and that have not been heard of for a day.
     pub(super) async fn forget_gone(&self) -> Result<(), MoveError> {
-        let shards = (0..)
-            .map(ShardId::new)
-            .take(self.servers.topology().shards().len());
-        let engine = |shard: &ShardId| self.servers.config_of(*shard).engine();
-        let shards: Vec<ShardId> = shards.collect();
-        if shards
-            .iter()
+        let engine = |shard| self.servers.config_of(shard).engine();
+        if self
+            .shards()
             .any(|shard| engine(shard) == EngineKind::Sqlite)
         {
             return Ok(());
@@ -41,21 +37,33 @@ impl Relocator {
         let query = format!("SELECT router FROM mdb_router WHERE {is_gone}");
         for row in pool.query(&query, &[Value::Integer(long)]).await? {
             let router = row.text(0)?;
-            let mut servers = BTreeSet::new();
-            for shard in &shards {
-                if !servers.insert(self.servers.config_of(*shard).name()) {
-                    continue;
-                }
-                match engine(shard) {
-                    EngineKind::Postgres => self.end_sessions::<Postgres>(*shard, router).await?,
-                    EngineKind::MySql => self.end_sessions::<MySql>(*shard, router).await?,
-                    EngineKind::Sqlite => {}
-                }
-            }
+            self.end_sessions_everywhere(router).await?;
             let forget = format!("DELETE FROM mdb_router WHERE router = ? AND {is_gone}");
             pool.execute(&forget, &[Value::from(router), Value::Integer(long)])
                 .await?;
             tracing::info!(router, "forgot a process that has been gone for a day");
+        }
+        Ok(())
+    }
+
+    fn shards(&self) -> impl Iterator<Item = ShardId> {
+        let shards = (0..).map(ShardId::new);
+        shards.take(self.servers.topology().shards().len())
+    }
+
+    /// Ends the sessions of a process on all servers that have sessions.
+    pub(super) async fn end_sessions_everywhere(&self, router: &str) -> Result<(), MoveError> {
+        let mut servers = BTreeSet::new();
+        for shard in self.shards() {
+            let server = self.servers.config_of(shard);
+            if !servers.insert(server.name()) {
+                continue;
+            }
+            match server.engine() {
+                EngineKind::Postgres => self.end_sessions::<Postgres>(shard, router).await?,
+                EngineKind::MySql => self.end_sessions::<MySql>(shard, router).await?,
+                EngineKind::Sqlite => {}
+            }
         }
         Ok(())
     }

@@ -131,6 +131,22 @@ pub(crate) enum MoveCommand {
     /// is never removed.
     Clean,
 
+    /// List the processes that moves wait for, or forget one that is dead
+    ///
+    /// A process that ends in order takes its registration back. One that was killed is waited for until its lease has
+    /// run out, some seconds, and is shut out then. It is forgotten after a day; but not where shards are on
+    /// SQLite, since nobody can keep a process that is only asleep from writing to a file. Until then fences and
+    /// triggers may stay because of it; `mdb check` says where.
+    ///
+    /// JSON: {"process","place","state","for_ms","acknowledged","waits_for"}; state is alive, silent, since its lease
+    /// ran out, or forgotten; for_ms is how long its lease still holds, or has run out; acknowledged is null when a move
+    /// has shut it out.
+    Processes {
+        /// Forget this one: you know that it is dead. Its sessions are ended where there are such
+        #[arg(long, value_name = "PROCESS")]
+        forget: Option<String>,
+    },
+
     /// Have shards let services in again, after CENTRAL was restored from a backup or begun anew
     ///
     /// A shard that briefcases have left turns everybody away who does not know of it; a CENTRAL from before that knows

@@ -4,6 +4,7 @@ pub(super) mod advice;
 mod listing;
 mod planning;
 mod prepare;
+mod processes;
 mod restored;
 mod running;
 mod selection;
@@ -48,6 +49,9 @@ pub(crate) async fn run(arguments: &Arguments, command: &MoveCommand) -> Result<
         MoveCommand::Clean => {
             leftovers::print(arguments, &mdb, &mdb.relocator().clean().await?);
             Ok(())
+        }
+        MoveCommand::Processes { forget } => {
+            processes::run(arguments, &mdb, forget.as_deref()).await
         }
         MoveCommand::RaiseEpoch => restored::raise_epoch(arguments, &mdb).await,
     }

@@ -125,3 +125,39 @@ fn a_sign_that_contradicts_the_catalog_stays() {
     );
     assert_eq!(sign("user_b0"), "doubtful", "that is where it is");
 }
+
+#[test]
+fn a_process_that_somebody_knows_to_be_dead_is_forgotten() {
+    let store = Store::with_briefcases();
+    store.execute(
+        "central",
+        "INSERT INTO mdb_router (router, acknowledged, lease_until, waits_for, place) \
+         VALUES ('mdb-dead', 0, 1774000000000, NULL, 'process 7 on a machine')",
+    );
+    store.moved("0:0:2", "local/user_a1");
+    let [kept] = &warnings(&store, "leftover")[..] else {
+        panic!("not one finding");
+    };
+    assert!(kept.contains("mdb move processes"), "{kept}");
+    let found = store
+        .run(["move", "processes", "--json"])
+        .ends_with(status::DONE)
+        .objects();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(text(&found[0], "process"), "mdb-dead");
+    assert_eq!(text(&found[0], "state"), "silent");
+    assert!(found[0]["for_ms"].as_u64() > Some(0));
+    assert!(found[0]["acknowledged"].is_null());
+
+    store
+        .run(["move", "processes", "--forget", "mdb-deed"])
+        .refuses(status::BAD_INPUT, &["mdb-deed", "mdb move processes"]);
+    let ran = store
+        .run(["move", "processes", "--forget", "mdb-dead"])
+        .ends_with(status::DONE);
+    golden("move_processes_forgotten", ran.out());
+    store.run(["move", "clean"]).ends_with(status::DONE);
+    assert_eq!(warnings(&store, "leftover"), [""; 0]);
+    let none = store.run(["move", "processes"]).ends_with(status::DONE);
+    assert_eq!((none.out(), none.err()), ("", "no process is registered\n"));
+}

@@ -38,6 +38,7 @@ fn every_command_has_help_worth_reading() {
         "move receipt",
         "move clean",
         "move prepare",
+        "move processes",
         "move raise-epoch",
         "verify",
         "completions",

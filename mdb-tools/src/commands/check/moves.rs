@@ -66,7 +66,7 @@ pub(super) async fn check(mdb: &Mdb, shards: &[ShardId]) -> Result<Vec<Finding>,
             LeftoverState::Removable => (Severity::Warning, "`mdb move clean` removes it"),
             LeftoverState::Awaited => (
                 Severity::Notice,
-                "needed until processes are gone that have not been heard of; then `mdb move clean` removes it",
+                "needed until processes are gone that have not been heard of (`mdb move processes`); then `mdb move clean` removes it",
             ),
             LeftoverState::Doubtful => (
                 Severity::Warning,
