@@ -62,7 +62,7 @@ pub use scatter::{
 };
 pub use sequence::{SequenceError, StoreSequence};
 pub use servers::{
-    AcquireError, Identity, IdentityError, InitCentral, InitError, InitOutcome, InitReport,
+    AcquireError, Identity, IdentityError, InitError, InitLost, InitOutcome, InitReport,
     PoolStatus, Servers, Transaction, TransactionError, cause_of, is_transient,
 };
 pub use store::{AreaError, Mdb, OpenError};

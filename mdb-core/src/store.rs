@@ -1,5 +1,7 @@
 //! The store: a configuration opened, from which areas, CENTRAL and sequences are handed out.
 
+mod issued;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,8 +16,10 @@ use crate::engine::Engine;
 use crate::relocate::Relocator;
 use crate::routing::Router;
 use crate::sequence::{Sequences, StoreSequence};
-use crate::servers::{AcquireError, InitCentral, InitError, InitReport, Servers, init_shard};
-use crate::topology::{ShardId, Topology, TopologyError};
+use crate::servers::{
+    AcquireError, InitError, InitLost, InitReport, Servers, init_shard, refuse_if_in_use,
+};
+use crate::topology::{Home, ShardId, Topology, TopologyError};
 
 /// An open store. Cheap to clone; its pools close when the last clone and handle are gone.
 ///
@@ -229,8 +233,11 @@ impl Mdb {
     }
 
     /// Makes every shard's database ready: the database where the user may create it, MDB's tables,
-    /// the identity stamp. Shards are done one after another; a failure does not stop the others. A CENTRAL
-    /// that is not there is only made where no other shard is in use, and all can be asked.
+    /// the identity stamp. Shards are done one after another; a failure does not stop the others.
+    ///
+    /// A database that the store has been using is not made anew. So a CENTRAL that is not there is only made where no
+    /// other shard is in use, and all can be asked; a shard of an area only while the area's sequences have not come to the
+    /// start of its partition. In a store that is in use they have to answer.
     ///
     /// Doing it again changes nothing. Tables of your own are yours to create.
     ///
@@ -261,14 +268,17 @@ impl Mdb {
     ///
     /// [`InitError`].
     pub async fn init_shard(&self, shard: ShardId) -> Result<InitReport, InitError> {
-        self.init_shard_with(shard, InitCentral::Keep).await
+        self.init_shard_with(shard, InitLost::Refuse).await
     }
 
-    /// The same, which may begin with a new CENTRAL where the old one is lost for good, with no backup.
+    /// The same, which may begin with an empty database where the old one is lost for good, with no backup, or where one
+    /// is replaced on purpose.
     ///
-    /// Nothing is known then of ids that were issued, of addresses, and of briefcases that were moved. Before
-    /// anybody takes ids again, counts have to be raised above all that were issued: `mdb gdid floor`. Rows that are not
-    /// where the rule has them are found by [`Relocator::verify`](crate::relocate::Relocator::verify).
+    /// Of an empty CENTRAL: nothing is known then of ids that were issued, of addresses, and of briefcases that were moved.
+    /// Before anybody takes ids again, counts have to be raised above all that were issued: `mdb gdid floor`. Rows that are
+    /// not where the rule has them are found by [`Relocator::verify`](crate::relocate::Relocator::verify); until
+    /// [`Relocator::raise_epoch`](crate::relocate::Relocator::raise_epoch), shards that briefcases have left turn services
+    /// away.
     ///
     /// # Errors
     ///
@@ -276,10 +286,26 @@ impl Mdb {
     pub async fn init_shard_with(
         &self,
         shard: ShardId,
-        central: InitCentral,
+        lost: InitLost,
     ) -> Result<InitReport, InitError> {
-        let areas = self.inner.config.areas();
-        init_shard(&self.inner.servers, areas, shard, central).await
+        let Inner {
+            config,
+            servers,
+            sequences,
+            ..
+        } = &*self.inner;
+        let unstamped = async {
+            match (lost, servers.topology().shard(shard).home()) {
+                (InitLost::Begin, _) => Ok(()),
+                (InitLost::Refuse, Home::Central { .. }) => {
+                    refuse_if_in_use(servers, config.areas(), shard).await
+                }
+                (InitLost::Refuse, Home::Partition { .. }) => {
+                    issued::refuse_if_issued(servers, config, sequences, shard).await
+                }
+            }
+        };
+        init_shard(servers, shard, unstamped).await
     }
 
     /// The topology.

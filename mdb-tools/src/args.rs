@@ -5,6 +5,7 @@
 )]
 
 mod gdid;
+mod init;
 mod moves;
 mod verify;
 
@@ -14,6 +15,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use gdid::{FloorArguments, GdidCommand, ServeArguments, StatusArguments};
+pub(crate) use init::InitArguments;
 pub(crate) use moves::{
     ListArguments, MoveCommand, Pacing, PlanArguments, Portions, ResumeArguments, ResumeOne,
     SelectionArguments,
@@ -90,19 +92,11 @@ pub(crate) enum Command {
     /// Repeating it changes nothing. Where the user may not create databases, the statement for an
     /// administrator is printed. Tables of your own are yours to create.
     ///
+    /// A database that the store has been using is not made anew, but refused: it is lost, or the configuration names
+    /// the wrong one.
+    ///
     /// JSON: {"shard","area","server","database","outcome"}; outcome is created, stamped or unchanged.
-    Init {
-        /// Begin with an empty CENTRAL although the store is in use, because the old one is lost and has no backup
-        ///
-        /// Ids begin anew then, addresses are unknown, and briefcases that were moved are not found. Raise the counts
-        /// above all ids that were issued (`mdb gdid floor`) before anybody takes new ones; `mdb verify` says which
-        /// rows are elsewhere. Shards that briefcases have left turn services away until you have looked at that, and
-        /// say so (`mdb move raise-epoch`).
-        ///
-        /// It also begins a store that is new while a server can't be asked whether it is in use.
-        #[arg(long)]
-        new_central: bool,
-    },
+    Init(InitArguments),
 
     /// Look for what is wrong: configuration, servers, stamps, clocks, tables
     ///

@@ -12,8 +12,6 @@ mod route;
 mod show;
 mod verify;
 
-use mdb_core::InitCentral;
-
 use crate::args::{Arguments, Command};
 use crate::failure::Failure;
 
@@ -21,14 +19,7 @@ use crate::failure::Failure;
 pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Quickstart(quickstart) => quickstart::run(arguments, quickstart).await,
-        Command::Init { new_central } => {
-            let central = if *new_central {
-                InitCentral::New
-            } else {
-                InitCentral::Keep
-            };
-            init::run(arguments, central).await
-        }
+        Command::Init(init) => init::run(arguments, init).await,
         Command::Check => check::run(arguments).await,
         Command::Route(route) => route::run(arguments, route).await,
         Command::Show(show) => show::run(arguments, show).await,

@@ -12,7 +12,7 @@ use mdb_core::relocate::{
     VerifyEvent, VerifyScope,
 };
 use mdb_core::topology::ShardId;
-use mdb_core::{AcquireError, Gdid, InitCentral, Mdb, cause_of};
+use mdb_core::{AcquireError, Gdid, InitLost, Mdb, cause_of};
 use mdb_tests::bank::{Bank, literal, sum_of};
 use mdb_tests::kit::wait_for;
 use mdb_tests::store::TestEngine;
@@ -86,7 +86,7 @@ async fn services_are_let_in_again_when_a_person_says_so<DB: TestEngine>() {
     let config = Config::parse("mdb.toml", &text, bank.directory(), &|_| None).unwrap();
     let mdb = Mdb::from_config(config).unwrap();
     let central = mdb.topology().central().shards()[0];
-    let made = mdb.init_shard_with(central, InitCentral::New).await;
+    let made = mdb.init_shard_with(central, InitLost::Begin).await;
     made.unwrap_or_else(|error| panic!("{}", chain(&error)));
     assert!(mdb.join().await);
     let [east, west] = [0, 1].map(|number| bank.shard(&mdb, number));

@@ -5,8 +5,8 @@
 use mdb_core::error::chain;
 use mdb_core::topology::ShardId;
 use mdb_core::{
-    AcquireError, IdentityError, InitCentral, InitError, InitOutcome, InitReport, Mdb,
-    TransactError, cause_of, is_transient,
+    AcquireError, IdentityError, InitError, InitLost, InitOutcome, InitReport, Mdb, TransactError,
+    cause_of, is_transient,
 };
 use mdb_tests::kit::{free_port, unique};
 use mdb_tests::on_all_engines;
@@ -299,7 +299,7 @@ async fn one_shard_that_fails_does_not_stop_the_others<DB: TestEngine>() {
             Err(InitError::CentralUncertain { source, .. }) => {
                 assert!(DB::SERVER.is_some(), "{}", chain(&source));
                 assert!(chain(&source).contains("server `gone`"));
-                let made = mdb.init_shard_with(shard, InitCentral::New).await;
+                let made = mdb.init_shard_with(shard, InitLost::Begin).await;
                 assert_eq!(made.unwrap().outcome(), InitOutcome::Stamped);
             }
             Err(error) => {

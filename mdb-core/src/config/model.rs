@@ -22,7 +22,7 @@ pub use placement::{
 };
 
 use super::endpoint::Endpoint;
-use super::names::{ServerName, StoreName};
+use super::names::{AreaName, ServerName, StoreName};
 
 /// A kind of database engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -165,6 +165,7 @@ pub struct SequenceConfig {
 pub struct DeclaredSequence {
     pub(super) name: SequenceName,
     pub(super) scope: ScopeName,
+    pub(super) area: Option<AreaName>,
 }
 
 impl DeclaredSequence {
@@ -176,6 +177,11 @@ impl DeclaredSequence {
     /// Its scope: `<schema>.<bank>.<area>`, with CENTRAL for a sequence that is no area's.
     pub fn scope(&self) -> &ScopeName {
         &self.scope
+    }
+
+    /// The area that its ids are for, as it is written there.
+    pub fn area(&self) -> Option<&AreaName> {
+        self.area.as_ref()
     }
 }
 

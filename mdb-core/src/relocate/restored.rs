@@ -8,7 +8,7 @@ use super::error::MoveError;
 use super::relocator::Relocator;
 use crate::catalog::{Epoch, spread_copies};
 use crate::engine::{Step, Value};
-use crate::topology::ShardId;
+use crate::topology::{AreaTopology, ShardId};
 
 /// A shard that turns away everybody who knows no more than the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Relocator {
     /// It may have been raised or not; do it again.
     pub async fn raise_epoch(&self) -> Result<EpochRaise, MoveError> {
         let areas = self.servers.topology().areas().iter();
-        let shards: Vec<ShardId> = areas.flat_map(|area| area.shards()).collect();
+        let shards: Vec<ShardId> = areas.flat_map(AreaTopology::shards).collect();
         let ahead = self.ahead(&shards).await?;
         let most = ahead.into_iter().max_by_key(ShardAhead::least);
         let home = self.home();

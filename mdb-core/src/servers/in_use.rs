@@ -1,16 +1,46 @@
-//! Whether a store was in use before a database of its CENTRAL was made: then that one is not new, but lost.
+//! Whether a store was in use before one of its databases was made: then that one is not new, but lost.
 
 use sqlx::{MySql, Postgres, Sqlite};
 
 use super::error::AcquireError;
 use super::identity;
+use super::init::InitError;
 use super::server::Servers;
 use crate::config::{AreaConfig, BriefcaseConfig, EngineKind, Reach};
 use crate::engine::{Access, Engine, ErrorClass, Target};
 use crate::topology::{AreaIndex, ShardId};
 
+/// Refuses to make a database of CENTRAL while the store is in use, or may be.
+pub(crate) async fn refuse_if_in_use(
+    servers: &Servers,
+    areas: &[AreaConfig],
+    made: ShardId,
+) -> Result<(), InitError> {
+    let topology = servers.topology();
+    let shard = topology.shard(made);
+    let (server, database) = (shard.server().clone(), shard.database().clone());
+    match usage(servers, areas, made).await {
+        Usage::Unused => Ok(()),
+        Usage::Used(shard) => Err(InitError::CentralLost {
+            server,
+            database,
+            in_use: topology.shard_name(shard),
+        }),
+        Usage::Unknown(source) => Err(InitError::CentralUncertain {
+            server,
+            database,
+            source,
+        }),
+    }
+}
+
+/// Whether all shards say that nobody has used the store yet.
+pub(crate) async fn is_unused(servers: &Servers, areas: &[AreaConfig], made: ShardId) -> bool {
+    matches!(usage(servers, areas, made).await, Usage::Unused)
+}
+
 /// What is known of a store.
-pub(super) enum Usage {
+enum Usage {
     /// No shard has anything.
     Unused,
     /// This shard has briefcases' rows or keys, or has taken part in moves.
@@ -19,8 +49,8 @@ pub(super) enum Usage {
     Unknown(AcquireError),
 }
 
-/// Asks the areas' shards, and CENTRAL's but the one that is being made.
-pub(super) async fn usage(servers: &Servers, areas: &[AreaConfig], made: ShardId) -> Usage {
+/// Asks the areas' shards, and CENTRAL's but for one that is being made.
+async fn usage(servers: &Servers, areas: &[AreaConfig], made: ShardId) -> Usage {
     let topology = servers.topology();
     let central = topology.central().shards().iter().copied();
     let others = central

@@ -4,9 +4,8 @@ mod error;
 
 use super::error::AcquireError;
 use super::identity::{self, Identity, IdentityError};
-use super::in_use::{Usage, usage};
 use super::server::Servers;
-use crate::config::{AreaConfig, EngineKind};
+use crate::config::EngineKind;
 use crate::engine::{Access, Engine, ErrorClass, Target, TransactionOptions, Value, mdb_tables};
 use crate::topology::{Home, ShardId};
 use sqlx::{MySql, Postgres, Sqlite};
@@ -44,28 +43,31 @@ impl InitReport {
     }
 }
 
-/// What `init` does about a CENTRAL that is not there while the rest of the store is in use.
+/// What `init` does about a database that is new or empty although the store has been using it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum InitCentral {
-    /// Refuses: a new one would issue ids again, and know nothing of moves.
-    Keep,
-    /// Makes a new one, for good.
-    New,
+pub enum InitLost {
+    /// Refuses: it is lost, or the configuration names the wrong one. An empty CENTRAL would issue ids again, and know
+    /// nothing of moves; an empty shard would be taken for the home of briefcases that are elsewhere.
+    Refuse,
+    /// Begins with it as it is, for good.
+    Begin,
 }
 
-/// Makes one shard's database ready; doing it again changes nothing.
+/// Makes one shard's database ready; doing it again changes nothing. One without a stamp gets it only if `unstamped` says
+/// that it may.
 pub(crate) async fn init_shard(
     servers: &Servers,
-    areas: &[AreaConfig],
     shard: ShardId,
-    central: InitCentral,
+    unstamped: impl Future<Output = Result<(), InitError>>,
 ) -> Result<InitReport, InitError> {
-    let is_central = servers.topology().central().shards().contains(&shard);
-    let kept = (is_central && central == InitCentral::Keep).then_some(areas);
     let outcome = match servers.config_of(shard).engine() {
-        EngineKind::Sqlite => Init::<Sqlite>::new(servers, shard, kept)?.run().await?,
-        EngineKind::Postgres => Init::<Postgres>::new(servers, shard, kept)?.run().await?,
-        EngineKind::MySql => Init::<MySql>::new(servers, shard, kept)?.run().await?,
+        EngineKind::Sqlite => Init::<Sqlite>::new(servers, shard)?.run(unstamped).await?,
+        EngineKind::Postgres => {
+            Init::<Postgres>::new(servers, shard)?
+                .run(unstamped)
+                .await?
+        }
+        EngineKind::MySql => Init::<MySql>::new(servers, shard)?.run(unstamped).await?,
     };
     Ok(InitReport { shard, outcome })
 }
@@ -74,17 +76,11 @@ struct Init<'a, DB: Engine> {
     servers: &'a Servers,
     source: &'a super::manager::Source,
     shard: ShardId,
-    /// The areas that must not be in use if this database is new.
-    unused: Option<&'a [AreaConfig]>,
     engine: std::marker::PhantomData<DB>,
 }
 
 impl<'a, DB: Engine> Init<'a, DB> {
-    fn new(
-        servers: &'a Servers,
-        shard: ShardId,
-        unused: Option<&'a [AreaConfig]>,
-    ) -> Result<Self, InitError> {
+    fn new(servers: &'a Servers, shard: ShardId) -> Result<Self, InitError> {
         let source = servers
             .typed::<DB>(shard)
             .map_err(InitError::Acquire)?
@@ -93,12 +89,14 @@ impl<'a, DB: Engine> Init<'a, DB> {
             servers,
             source,
             shard,
-            unused,
             engine: std::marker::PhantomData,
         })
     }
 
-    async fn run(&self) -> Result<InitOutcome, InitError> {
+    async fn run(
+        &self,
+        unstamped: impl Future<Output = Result<(), InitError>>,
+    ) -> Result<InitOutcome, InitError> {
         let created = self.create_database().await?;
         let target = Target::Create(&self.source.database);
         let (mut connection, _) = self
@@ -116,7 +114,7 @@ impl<'a, DB: Engine> Init<'a, DB> {
                 return Err(self.refused(IdentityError::different(expected, found.identity)));
             }
             Some(Err(error)) => return Err(self.refused(error)),
-            None => self.refuse_if_lost().await?,
+            None => unstamped.await?,
         }
         self.create_tables(&mut connection).await?;
         self.limited(identity::stamp::<DB>(&mut connection, expected))
@@ -129,26 +127,6 @@ impl<'a, DB: Engine> Init<'a, DB> {
             InitOutcome::Created => InitOutcome::Created,
             InitOutcome::Stamped | InitOutcome::Unchanged => InitOutcome::Stamped,
         })
-    }
-
-    async fn refuse_if_lost(&self) -> Result<(), InitError> {
-        let Some(areas) = self.unused else {
-            return Ok(());
-        };
-        let (server, database) = (self.source.server.clone(), self.source.database.clone());
-        match usage(self.servers, areas, self.shard).await {
-            Usage::Unused => Ok(()),
-            Usage::Used(shard) => Err(InitError::CentralLost {
-                server,
-                database,
-                in_use: self.servers.topology().shard_name(shard),
-            }),
-            Usage::Unknown(source) => Err(InitError::CentralUncertain {
-                server,
-                database,
-                source,
-            }),
-        }
     }
 
     async fn create_database(&self) -> Result<InitOutcome, InitError> {

@@ -1,4 +1,4 @@
-//! A CENTRAL that is lost while the store is in use, or restored from a backup.
+//! A database that is lost while the store is in use, or restored from a backup.
 
 use std::path::{Path, PathBuf};
 
@@ -87,4 +87,38 @@ fn a_central_from_before_a_move_is_believed_when_a_person_says_so() {
     let again = store.run(["move", "raise-epoch"]).ends_with(status::DONE);
     golden("move_raise_epoch", again.out());
     assert!(refused().is_empty());
+}
+
+#[test]
+fn a_lost_shard_is_not_taken_for_a_new_one() {
+    let store = Store::quickstart(20);
+    for file in ["user_a0.db", "user_a0.db-wal", "user_a0.db-shm"] {
+        let path = store.path().join("data").join(file);
+        if path.exists() {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    for _ in 0..2 {
+        let refused = store.run(["init", "--json"]).ends_with(status::FAILED);
+        assert_eq!(refused.objects().len(), 4, "{refused:?}");
+        refused.says(&[
+            "`user_a0`",
+            "the configuration names the wrong server or database",
+            "`mdb init --new-shard local/user_a0`",
+        ]);
+    }
+    store
+        .run(["init", "--new-shard", "local/user_c0"])
+        .refuses(status::BAD_INPUT, &["local/user_c0", "mdb show"]);
+    store
+        .run(["init", "--new-shard", "local/central"])
+        .refuses(status::BAD_INPUT, &["local/central"]);
+    store
+        .run(["init", "--new-shard", "local/user_a1"])
+        .ends_with(status::FAILED);
+    let made = store
+        .run(["init", "--new-shard", "local/user_a0", "--json"])
+        .ends_with(status::DONE);
+    assert_eq!(text(&made.objects()[1], "outcome"), "stamped");
+    store.run(["init"]).ends_with(status::DONE);
 }

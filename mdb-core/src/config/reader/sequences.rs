@@ -160,8 +160,12 @@ fn read_sequences(
                 }
                 seen.insert(name.clone(), written.at.clone());
                 let Some(prefix) = prefix else { continue };
-                match format!("{prefix}.{area}").parse() {
-                    Ok(scope) => sequences.push(DeclaredSequence { name, scope }),
+                let last = area.unwrap_or(NO_AREA);
+                match format!("{prefix}.{last}").parse() {
+                    Ok(scope) => {
+                        let area = area.and_then(|area| area.parse().ok());
+                        sequences.push(DeclaredSequence { name, scope, area });
+                    }
                     Err(error) => bad_name(
                         &section,
                         &written,
@@ -180,10 +184,8 @@ fn read_sequences(
 }
 
 /// The area that a sequence's ids are for.
-fn read_area<'c>(section: &Section<'c, '_>, areas: &AreaNames) -> &'c str {
-    let Some(area) = section.text("area") else {
-        return NO_AREA;
-    };
+fn read_area<'c>(section: &Section<'c, '_>, areas: &AreaNames) -> Option<&'c str> {
+    let area = section.text("area")?;
     if !areas.contains_key(&area.value.to_ascii_lowercase()) {
         let message = format!("there is no area {}", quoted(area.value));
         let help = section
@@ -195,7 +197,7 @@ fn read_area<'c>(section: &Section<'c, '_>, areas: &AreaNames) -> &'c str {
                 .help(help),
         );
     }
-    area.value
+    Some(area.value)
 }
 
 fn bad_name(section: &Section<'_, '_>, written: &Written<&str>, message: &str) {

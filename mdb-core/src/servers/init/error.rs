@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::error::AcquireError;
+use mdb_gdid::{AuthorityError, RangeKey, SequenceName};
+
+use super::super::error::{AcquireError, cause_of};
 use super::super::identity::IdentityError;
 use crate::config::{DatabaseName, ServerName};
 
@@ -89,6 +91,40 @@ pub enum InitError {
         #[source]
         source: AcquireError,
     },
+    /// A shard's database is empty or not there, though ids that belong there were issued. It was left as it is.
+    #[error(
+        "database `{database}` on server `{server}` is new or empty, but ids from {} on belong there, and sequence `{sequence}` \
+         is at {}: the configuration names the wrong server or database, or the shard is lost and has to be restored, or its \
+         partition was added with a start that is too low; if it is to begin empty, \
+         `mdb init --new-shard {server}/{database}` says so",
+        start.lowest_id(), next.lowest_id()
+    )]
+    IdsIssued {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+        /// The sequence.
+        sequence: SequenceName,
+        /// What it issues next.
+        next: RangeKey,
+        /// From where on ids belong to the shard's partition.
+        start: RangeKey,
+    },
+    /// A shard's database is empty or not there, and it could not be asked whether ids that belong there were issued.
+    #[error(
+        "database `{database}` on server `{server}` is new or empty, and it can't be asked whether ids that belong there were \
+         issued; if it is to begin empty whatever they say, `mdb init --new-shard {server}/{database}` says so"
+    )]
+    IdsUncertain {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+        /// Why a sequence could not be asked.
+        #[source]
+        source: AuthorityError,
+    },
     /// The server did not answer in time.
     #[error("server `{server}` did not answer within {} ms while database `{database}` was set up", limit.as_millis())]
     TimedOut {
@@ -109,12 +145,29 @@ impl InitError {
             Self::Acquire(error) | Self::CentralUncertain { source: error, .. } => {
                 error.is_unreachable()
             }
+            Self::IdsUncertain { source, .. } => is_authority_unreachable(source),
             Self::TimedOut { .. } => true,
             Self::MayNotCreate { .. }
             | Self::Directory { .. }
             | Self::Statement { .. }
             | Self::CentralLost { .. }
+            | Self::IdsIssued { .. }
             | Self::Identity { .. } => false,
         }
+    }
+}
+
+/// Whether an authority, or where it keeps its count, was not there to answer.
+fn is_authority_unreachable(error: &AuthorityError) -> bool {
+    match error {
+        AuthorityError::Unavailable { source, .. } => {
+            let by_driver = |error: &sqlx::Error| match cause_of::<AcquireError>(error) {
+                Some(acquire) => acquire.is_unreachable(),
+                None => matches!(error, sqlx::Error::Io(_)),
+            };
+            source.downcast_ref().is_none_or(by_driver)
+        }
+        AuthorityError::AllFailed { failures, .. } => failures.iter().any(is_authority_unreachable),
+        _ => false,
     }
 }

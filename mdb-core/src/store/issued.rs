@@ -1,0 +1,74 @@
+//! Whether ids that belong on a shard were issued before its database was made: then that one is lost, or the wrong one.
+
+use mdb_gdid::{AuthorityStatus, SequenceState};
+
+use crate::config::{AreaName, Config, DeclaredSequence};
+use crate::sequence::{SequenceError, Sequences};
+use crate::servers::{InitError, Servers, is_unused};
+use crate::topology::ShardId;
+
+/// Refuses to make a database of an area once the area's sequences have come to the start of its partition.
+///
+/// Of several sequences only one has the ids of briefcases, and which one that is stands nowhere: all that were ever used
+/// have to be beyond the start. An area without any is not asked about.
+pub(super) async fn refuse_if_issued(
+    servers: &Servers,
+    config: &Config,
+    sequences: &Sequences,
+    made: ShardId,
+) -> Result<(), InitError> {
+    let topology = servers.topology();
+    let Some((area, generation, partition)) = topology.range_of(made) else {
+        return Ok(());
+    };
+    // What is before the breakpoint belongs to earlier generations.
+    let start = partition.start().max(generation.breakpoint());
+    let is_the_areas = |declared: &&DeclaredSequence| {
+        let name = declared.area().map(AreaName::as_str);
+        name.is_some_and(|name| area.name().as_str().eq_ignore_ascii_case(name))
+    };
+    let shard = topology.shard(made);
+    let (server, database) = (shard.server(), shard.database());
+    let (mut beyond, mut silent) = (None, None);
+    for declared in config.sequences().declared().iter().filter(is_the_areas) {
+        let statuses = match sequences.get(declared.name().as_str()).status().await {
+            Ok(statuses) => statuses,
+            Err(SequenceError::Allocate(error)) => {
+                silent = silent.or(Some(error));
+                continue;
+            }
+            Err(SequenceError::Unknown { .. }) => continue,
+        };
+        let furthest = statuses.iter().map(AuthorityStatus::state).max();
+        let furthest = furthest.unwrap_or(SequenceState::START);
+        if furthest == SequenceState::START {
+            continue;
+        }
+        let next = furthest.next();
+        if next <= start {
+            return Ok(());
+        }
+        beyond = beyond.or(Some((declared.name(), next)));
+    }
+    if let Some(source) = silent {
+        // Those who count may be made ready after the shards.
+        if beyond.is_none() && is_unused(servers, config.areas(), made).await {
+            return Ok(());
+        }
+        return Err(InitError::IdsUncertain {
+            server: server.clone(),
+            database: database.clone(),
+            source,
+        });
+    }
+    match beyond {
+        None => Ok(()),
+        Some((sequence, next)) => Err(InitError::IdsIssued {
+            server: server.clone(),
+            database: database.clone(),
+            sequence: sequence.clone(),
+            next,
+            start,
+        }),
+    }
+}
