@@ -293,6 +293,12 @@ pub trait Engine: Database + sealed::Sealed {
     #[doc(hidden)]
     fn insert_if_absent(insert_into: &str, column: &str) -> String;
 
+    /// Follows the condition of an `UPDATE`: its commit waits for the disk, where sessions may be set not to.
+    #[doc(hidden)]
+    fn durably() -> &'static str {
+        ""
+    }
+
     /// An expression for the server's clock, in milliseconds since 1970.
     #[doc(hidden)]
     fn now() -> &'static str;

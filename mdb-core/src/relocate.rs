@@ -124,6 +124,7 @@ mod run;
 mod side;
 mod steps;
 mod suitability;
+mod unforced;
 mod verify;
 mod whereabouts;
 mod work;

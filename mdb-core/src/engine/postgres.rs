@@ -235,6 +235,11 @@ impl Engine for Postgres {
         })
     }
 
+    fn durably() -> &'static str {
+        " AND (SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') \
+         WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)) IS NOT NULL"
+    }
+
     fn now() -> &'static str {
         "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
     }

@@ -6,6 +6,7 @@ use mdb_gdid::{Gdid, RangeKey};
 
 use super::error::{PlanError, Refusal};
 use super::suitability::{Warning, examine};
+use super::unforced::unforced;
 use crate::catalog::RelocationState;
 use crate::config::{AreaConfig, BriefcaseConfig};
 use crate::engine::Value;
@@ -221,6 +222,10 @@ impl Planner<'_> {
         if !refusals.is_empty() {
             return Err(PlanError::Refused { refusals });
         }
+        let concerned = leaving.keys().copied().chain([target]);
+        // The journal is there.
+        let concerned = concerned.chain([topology.central().shards()[0]]);
+        warnings.extend(unforced(self.servers, concerned).await?);
         let tables = self.config.briefcases().iter();
         let tables = tables.flat_map(BriefcaseConfig::tables);
         Ok(MovePlan {

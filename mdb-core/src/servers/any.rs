@@ -9,7 +9,8 @@ use crate::config::EngineKind;
 use crate::engine::relocating::{Manifest, MovedTable};
 use crate::engine::{
     Access, Engine, ErrorClass, Schema, Step, Table, TableSize, Target, TransactionOptions, Value,
-    Values, schema,
+    Values,
+    schema::{self, Unforced},
 };
 use sqlx::{MySql, Postgres, Sqlite};
 
@@ -240,6 +241,14 @@ impl AnyPool {
         on_each!(AnyPool, self, pool => of(pool))
     }
 
+    /// Follows the condition of an `UPDATE`: its commit waits for the disk, where sessions may be set not to.
+    pub(crate) fn durably(&self) -> &'static str {
+        fn of<DB: Engine>(_: &ShardPool<DB>) -> &'static str {
+            DB::durably()
+        }
+        on_each!(AnyPool, self, pool => of(pool))
+    }
+
     /// A condition on a row `t` of `table` that its briefcase's key is one of `keys`.
     pub(crate) fn condition(&self, manifest: &Manifest, table: &MovedTable, keys: &str) -> String {
         fn of<DB: Engine>(
@@ -320,6 +329,19 @@ impl AnyPool {
             lease
                 .run(pool.statement_limit(), async |c| {
                     schema::read::<DB>(c).await
+                })
+                .await
+        }
+        on_each!(AnyPool, self, pool => on(pool).await)
+    }
+
+    /// The settings by which the server may lose what it has committed.
+    pub(crate) async fn unforced(&self) -> Result<Vec<Unforced>, sqlx::Error> {
+        async fn on<DB: Engine>(pool: &ShardPool<DB>) -> Result<Vec<Unforced>, sqlx::Error> {
+            let mut lease = pool.acquire(Lane::Read).await?;
+            lease
+                .run(pool.statement_limit(), async |c| {
+                    schema::unforced::<DB>(c).await
                 })
                 .await
         }

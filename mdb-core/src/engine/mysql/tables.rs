@@ -57,6 +57,12 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
     obstacles: "SELECT table_name, IF(table_type = 'BASE TABLE', 'storage engine', 'versioned'), engine \
         FROM information_schema.tables WHERE table_schema = DATABASE() \
         AND (table_type = 'SYSTEM VERSIONED' OR table_type = 'BASE TABLE' AND engine <> 'InnoDB') ORDER BY table_name",
+    // With a binary log, a transaction that this one lacks is rolled back after a crash. (3 is MariaDB's, and forces too.)
+    unforced: "SELECT 'innodb_flush_log_at_trx_commit', CAST(@@GLOBAL.innodb_flush_log_at_trx_commit AS CHAR), \
+          'SET GLOBAL innodb_flush_log_at_trx_commit = 1' \
+          FROM DUAL WHERE @@GLOBAL.innodb_flush_log_at_trx_commit NOT IN (1, 3) \
+        UNION ALL SELECT 'sync_binlog', CAST(@@GLOBAL.sync_binlog AS CHAR), 'SET GLOBAL sync_binlog = 1' \
+          FROM DUAL WHERE @@GLOBAL.log_bin = 1 AND @@GLOBAL.sync_binlog <> 1",
 };
 
 pub(super) async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table>, sqlx::Error> {

@@ -64,6 +64,8 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
         SELECT c.relname::text, found.kind, found.detail FROM found JOIN pg_class c ON c.oid = found.relation \
         WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
         ORDER BY 1, 2, 3",
+    // Whether commits wait is up to a session, but not whether the server forces anything to the disk.
+    unforced: "SELECT 'fsync', 'off', 'ALTER SYSTEM SET fsync = on' WHERE current_setting('fsync') = 'off'",
 };
 
 pub(super) async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, sqlx::Error> {

@@ -98,6 +98,15 @@ pub(crate) enum Obstacle {
     Virtual,
 }
 
+/// A setting of a server, which no session can choose: a loss of power may take back what was committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unforced {
+    pub(crate) setting: String,
+    pub(crate) value: String,
+    /// The statement that sets it otherwise.
+    pub(crate) mend: String,
+}
+
 /// How the engine tells names apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Names {

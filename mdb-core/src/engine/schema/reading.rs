@@ -1,6 +1,6 @@
 //! Reading what a catalogue says, from queries whose rows have the same form on every engine.
 
-use super::{ForeignKey, Obstacle, Schema, Trigger, UniqueKey};
+use super::{ForeignKey, Obstacle, Schema, Trigger, Unforced, UniqueKey};
 use crate::engine::Engine;
 
 /// An engine's queries about the tables of the connected database. All that they select is text, or NULL.
@@ -14,6 +14,8 @@ pub(crate) struct Catalogue {
     pub(crate) triggers: &'static str,
     /// Of what is in the way: table, its kind, what belongs to it.
     pub(crate) obstacles: &'static str,
+    /// Of the server's settings by which it may lose what it has committed: name, value, the statement that mends it.
+    pub(crate) unforced: &'static str,
 }
 
 type Row = Vec<Option<String>>;
@@ -48,6 +50,22 @@ pub(crate) async fn read<DB: Engine>(
             .collect::<Result<_, sqlx::Error>>()?,
         names: DB::NAMES,
     })
+}
+
+/// The settings by which the server may lose what it has committed.
+pub(crate) async fn unforced<DB: Engine>(
+    connection: &mut DB::Connection,
+) -> Result<Vec<Unforced>, sqlx::Error> {
+    let rows = DB::texts(connection, DB::CATALOGUE.unforced).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Unforced {
+                setting: text(row, 0)?,
+                value: text(row, 1)?,
+                mend: text(row, 2)?,
+            })
+        })
+        .collect()
 }
 
 fn text(row: &Row, place: usize) -> Result<String, sqlx::Error> {

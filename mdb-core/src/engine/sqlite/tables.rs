@@ -18,6 +18,8 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
         AND name NOT LIKE 'mdb\\_capture\\_%' ESCAPE '\\' ORDER BY tbl_name, name",
     obstacles: "SELECT name, 'virtual', NULL FROM main.sqlite_schema \
         WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL %' ORDER BY name",
+    // Each connection says for itself how it commits.
+    unforced: "SELECT NULL, NULL, NULL WHERE FALSE",
 };
 
 pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Table>, sqlx::Error> {

@@ -18,7 +18,8 @@ pub(super) const SETTINGS: &str = "SET LOCAL jit = off; SET LOCAL enable_seqscan
 
 /// What a crash brings back is deleted again, and the last transaction takes all before it to the disk.
 const UNFORCED: &str = "SET LOCAL synchronous_commit = off";
-const FORCED: &str = "SET LOCAL synchronous_commit TO DEFAULT";
+const FORCED: &str =
+    "SELECT set_config('synchronous_commit', current_setting('mdb.commits'), true)";
 
 pub(super) async fn delete_some(
     connection: &mut PgConnection,
