@@ -208,6 +208,30 @@ async fn tables_of_other_schemas_that_refer_to_a_briefcase_are_refused() {
         .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_other_databases_that_refer_to_a_briefcase_are_refused() {
+    let place = Place::<MySql>::new().await;
+    let url = place.bank.url(0);
+    let here = url.rsplit('/').next().unwrap();
+    let other = format!("{here}_other");
+    for (rule, then) in [("ON DELETE CASCADE", "would go"), ("", "keep those")] {
+        place.at(0, &format!("CREATE DATABASE {other}")).await;
+        let audit = format!(
+            "CREATE TABLE {other}.audit (id BIGINT PRIMARY KEY, of BINARY(12), note BIGINT, \
+             CONSTRAINT to_transfer FOREIGN KEY (of) REFERENCES {here}.transfer (g_transfer) {rule})"
+        );
+        place.at(0, &audit).await;
+        place
+            .refused(
+                &format!("{other}.audit"),
+                &["`to_transfer`", "(of)", "`transfer`", then],
+            )
+            .await;
+        place.at(0, &format!("DROP DATABASE {other}")).await;
+    }
+    place.warned(&[]).await;
+}
+
 /// Partitions are no tables of their own, and all of them are captured.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn partitioned_tables_move() {

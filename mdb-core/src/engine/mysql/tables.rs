@@ -50,6 +50,22 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
              AND k.constraint_name = c.constraint_name AND k.table_name = c.table_name \
         WHERE c.constraint_schema = DATABASE() AND k.table_schema = DATABASE() \
         ORDER BY c.table_name, c.constraint_name, k.ordinal_position",
+    // Apart, for MariaDB opens all tables of the server for it, and each batch asks for the others. Their rules are looked up
+    // for those that are found.
+    from_elsewhere: Some(
+        "SELECT CAST(CONCAT(k.table_schema, '.', k.table_name) AS CHAR), CAST(k.constraint_name AS CHAR), \
+          CAST(k.constraint_name AS CHAR), CAST(k.referenced_table_name AS CHAR), CAST(k.column_name AS CHAR), \
+          CAST(k.referenced_column_name AS CHAR), \
+          (SELECT CAST(c.delete_rule AS CHAR) FROM information_schema.referential_constraints c \
+             WHERE c.constraint_schema = k.constraint_schema AND c.constraint_name = k.constraint_name \
+             AND c.table_name = k.table_name), \
+          (SELECT CAST(c.update_rule AS CHAR) FROM information_schema.referential_constraints c \
+             WHERE c.constraint_schema = k.constraint_schema AND c.constraint_name = k.constraint_name \
+             AND c.table_name = k.table_name) \
+        FROM information_schema.key_column_usage k \
+        WHERE k.referenced_table_schema = DATABASE() AND k.table_schema <> DATABASE() \
+        ORDER BY k.table_schema, k.table_name, k.constraint_name, k.ordinal_position",
+    ),
     // A mover inserts and deletes only.
     triggers: "SELECT event_object_table, trigger_name, action_statement FROM information_schema.triggers \
         WHERE trigger_schema = DATABASE() AND event_object_schema = DATABASE() AND event_manipulation <> 'UPDATE' \

@@ -46,6 +46,7 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
         JOIN pg_attribute referred ON referred.attrelid = f.confrelid AND referred.attnum = k.referred \
         WHERE f.contype = 'f' AND f.conparentid = 0 AND (child.is_here OR parent.is_here) \
         ORDER BY 1, 2, k.n",
+    from_elsewhere: None,
     // Those for TRUNCATE alone are none that a mover fires; replicas' own ones fire for replication only.
     triggers: "SELECT r.relname::text, t.tgname::text, pg_get_triggerdef(t.oid) || ' ' || p.prosrc \
         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid \

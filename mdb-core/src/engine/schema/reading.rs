@@ -1,7 +1,7 @@
 //! Reading what a catalogue says, from queries whose rows have the same form on every engine.
 
 use super::{ForeignKey, Obstacle, Schema, Trigger, Unforced, UniqueKey};
-use crate::engine::Engine;
+use crate::engine::{Engine, Values};
 
 /// An engine's queries about the tables of the connected database. All that they select is text, or NULL.
 pub(crate) struct Catalogue {
@@ -10,6 +10,9 @@ pub(crate) struct Catalogue {
     /// Of foreign keys that concern the tables: table, key, its name, the table that it refers to, column, the column that
     /// it refers to, the rules for deletes and updates. Rows of one key follow each other.
     pub(crate) foreign_keys: &'static str,
+    /// The same of keys from elsewhere on the server to the tables, where these are asked for apart; what is being altered just
+    /// then may be missing.
+    pub(crate) from_elsewhere: Option<&'static str>,
     /// Of users' triggers that movers fire: table, name, text.
     pub(crate) triggers: &'static str,
     /// Of what is in the way: table, its kind, what belongs to it.
@@ -27,7 +30,12 @@ pub(crate) async fn read<DB: Engine>(
     let catalogue = DB::CATALOGUE;
     let tables = DB::tables(connection).await?;
     let unique = DB::texts(connection, catalogue.unique).await?;
-    let foreign_keys = foreign_keys::<DB>(connection).await?;
+    let mut foreign_keys = foreign_keys::<DB>(connection).await?;
+    if let Some(query) = catalogue.from_elsewhere {
+        let rows = DB::query_own(connection, query, &[]).await?;
+        let rows = rows.iter().map(Values::optional_texts);
+        foreign_keys.extend(foreign_keys_of(&rows.collect::<Result<Vec<_>, _>>()?)?);
+    }
     let triggers = DB::texts(connection, catalogue.triggers).await?;
     let obstacles = DB::texts(connection, catalogue.obstacles).await?;
     Ok(Schema {

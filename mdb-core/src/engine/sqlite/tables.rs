@@ -14,6 +14,7 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
           (SELECT x.name FROM pragma_table_xinfo(f.\"table\") x WHERE x.pk = f.seq + 1), ''), f.on_delete, f.on_update \
         FROM main.sqlite_schema m, pragma_foreign_key_list(m.name) f \
         WHERE m.type = 'table' ORDER BY m.name, f.id, f.seq",
+    from_elsewhere: None,
     triggers: "SELECT tbl_name, name, sql FROM main.sqlite_schema WHERE type = 'trigger' \
         AND name NOT LIKE 'mdb\\_capture\\_%' ESCAPE '\\' ORDER BY tbl_name, name",
     obstacles: "SELECT name, 'virtual', NULL FROM main.sqlite_schema \
