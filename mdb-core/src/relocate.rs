@@ -111,6 +111,7 @@ mod groups;
 mod journal;
 mod looking;
 mod manifest;
+mod ordering;
 mod pace;
 mod plan;
 mod prepare;

@@ -9,6 +9,7 @@
 //!   `n` were changed while a move captures.
 //! - **pair**: a connection to each of the two shards, used by nobody else.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -279,6 +280,15 @@ pub(crate) trait Relocating: Engine {
         Self: Sized,
     {
         std::future::ready(Ok(()))
+    }
+
+    /// The foreign keys of and to the tables, where [`spare_checks`](Self::spare_checks) has sessions check none of them if the
+    /// other side has the same ones.
+    fn needless_checks(
+        _: &mut Self::Connection,
+        _: &Manifest,
+    ) -> impl Future<Output = Result<Option<BTreeSet<Reference>>, sqlx::Error>> + Send {
+        std::future::ready(Ok(None))
     }
 
     /// Copies the rows of the move, table by table, parents first, in bounded chunks: memory does

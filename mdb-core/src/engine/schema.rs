@@ -3,7 +3,9 @@
 mod facts;
 mod reading;
 
-pub(crate) use facts::{ForeignKey, Names, Obstacle, Schema, Trigger, Unforced, UniqueKey};
+pub(crate) use facts::{
+    Checked, ForeignKey, Names, Obstacle, Schema, Trigger, Unforced, UniqueKey,
+};
 pub(crate) use reading::{Catalogue, foreign_keys, foreign_keys_of, read, unforced};
 
 /// One of the user's tables, as the server's catalogue describes it.

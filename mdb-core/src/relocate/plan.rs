@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mdb_gdid::{Gdid, RangeKey};
 
 use super::error::{PlanError, Refusal};
+use super::ordering::out_of_order;
 use super::suitability::{Warning, examine};
 use super::unforced::unforced;
 use crate::catalog::RelocationState;
@@ -215,6 +216,9 @@ impl Planner<'_> {
             let here = self.servers.pool(source).schema().await?;
             let examined = examine(self.config, &here, &there);
             if let Some(manifest) = note(&mut refusals, examined) {
+                let sides = [source, target];
+                let unordered = out_of_order(self.servers, &manifest, sides, &there).await?;
+                add(&mut refusals, unordered);
                 leaving.insert(source, Leaving { ids, manifest });
             }
         }

@@ -2,6 +2,7 @@
 
 use super::error::Refusal;
 use super::manifest::{manifest_of, refuse};
+use super::ordering::out_of_order;
 use super::relocator::Relocator;
 use super::unforced::unforced;
 use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
@@ -83,6 +84,11 @@ impl Relocator {
                 let schema = self.servers.pool(shard).schema().await?;
                 let manifest = manifest_of(config, &schema, &schema).ok();
                 found.look(config, manifest.as_ref(), &schema);
+                if let Some(manifest) = &manifest {
+                    let here = [shard, shard];
+                    let unordered = out_of_order(&self.servers, manifest, here, &schema).await?;
+                    found.refusals.extend(unordered);
+                }
             }
         }
         if self.is_first_on_server(shard) {

@@ -1,12 +1,13 @@
 //! The pool of a database of any engine, for MDB's own statements.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::error::AcquireError;
 use super::pool::{Lane, PoolParts, PoolStatus, ShardPool};
 use crate::config::EngineKind;
-use crate::engine::relocating::{Manifest, MovedTable};
+use crate::engine::relocating::{Manifest, MovedTable, Reference, Relocating};
 use crate::engine::{
     Access, Engine, ErrorClass, Schema, Step, Table, TableSize, Target, TransactionOptions, Value,
     Values,
@@ -333,6 +334,25 @@ impl AnyPool {
                 .await
         }
         on_each!(AnyPool, self, pool => on(pool).await)
+    }
+
+    /// The foreign keys of and to the tables, where movers' sessions need check none of them if the other side has the same.
+    pub(crate) async fn needless_checks(
+        &self,
+        manifest: &Manifest,
+    ) -> Result<Option<BTreeSet<Reference>>, sqlx::Error> {
+        async fn on<DB: Relocating>(
+            pool: &ShardPool<DB>,
+            manifest: &Manifest,
+        ) -> Result<Option<BTreeSet<Reference>>, sqlx::Error> {
+            let mut lease = pool.acquire(Lane::Read).await?;
+            lease
+                .run(pool.statement_limit(), async |c| {
+                    DB::needless_checks(c, manifest).await
+                })
+                .await
+        }
+        on_each!(AnyPool, self, pool => on(pool, manifest).await)
     }
 
     /// The settings by which the server may lose what it has committed.

@@ -39,7 +39,8 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
           FROM named JOIN pg_class c ON c.oid = named.root JOIN pg_namespace n ON n.oid = c.relnamespace) \
         SELECT child.name, f.oid::text, f.conname::text, parent.name, own.attname::text, referred.attname::text, \
           CASE WHEN f.confdeltype IN ('c', 'n', 'd') THEN 'FOLLOW' ELSE 'NO ACTION' END, \
-          CASE WHEN f.confupdtype IN ('c', 'n', 'd') THEN 'FOLLOW' ELSE 'NO ACTION' END \
+          CASE WHEN f.confupdtype IN ('c', 'n', 'd') THEN 'FOLLOW' ELSE 'NO ACTION' END, \
+          CASE WHEN f.condeferrable AND f.confdeltype <> 'r' THEN 'DEFERRABLE' ELSE 'AT ONCE' END \
         FROM pg_constraint f JOIN placed child ON child.oid = f.conrelid JOIN placed parent ON parent.oid = f.confrelid \
         CROSS JOIN LATERAL unnest(f.conkey, f.confkey) WITH ORDINALITY AS k (own, referred, n) \
         JOIN pg_attribute own ON own.attrelid = f.conrelid AND own.attnum = k.own \

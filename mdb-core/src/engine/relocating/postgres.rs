@@ -27,6 +27,7 @@ mod triggers;
 mod turns;
 mod unchecked;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
@@ -35,8 +36,8 @@ use sqlx::postgres::{PgConnection, PgRow, PgTransactionManager};
 use sqlx::{Executor, Postgres, Row, TransactionManager};
 
 use super::{
-    Amount, Installed, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, Span,
-    StepError, TableSum, Taken, Turn, joined,
+    Amount, Installed, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Reference, Relocating,
+    Span, StepError, TableSum, Taken, Turn, joined,
 };
 use crate::engine::{Engine, ErrorClass};
 use briefcases::Briefcases;
@@ -162,6 +163,13 @@ impl Relocating for Postgres {
 
     async fn spare_checks(pair: &mut Pair<Self>, manifest: &Manifest) -> Result<(), sqlx::Error> {
         unchecked::spare_checks(pair, manifest).await
+    }
+
+    async fn needless_checks(
+        connection: &mut PgConnection,
+        manifest: &Manifest,
+    ) -> Result<Option<BTreeSet<Reference>>, sqlx::Error> {
+        unchecked::needless_checks(connection, manifest).await
     }
 
     async fn copy(

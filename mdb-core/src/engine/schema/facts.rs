@@ -49,6 +49,18 @@ pub(crate) struct ForeignKey {
     pub(crate) follows_deletes: bool,
     /// Whether they change when what they refer to changes.
     pub(crate) follows_updates: bool,
+    pub(crate) checked: Checked,
+}
+
+/// When rows that a mover brings have to find what they refer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Checked {
+    /// They go unchecked, for all that the engine cares.
+    Never,
+    /// At the end of the statement that brings them.
+    AtOnce,
+    /// At the end of the transaction, if the mover has it so.
+    Deferrable,
 }
 
 impl std::fmt::Display for ForeignKey {

@@ -1,6 +1,6 @@
 //! Reading what a catalogue says, from queries whose rows have the same form on every engine.
 
-use super::{ForeignKey, Obstacle, Schema, Trigger, Unforced, UniqueKey};
+use super::{Checked, ForeignKey, Obstacle, Schema, Trigger, Unforced, UniqueKey};
 use crate::engine::{Engine, Values};
 
 /// An engine's queries about the tables of the connected database. All that they select is text, or NULL.
@@ -8,7 +8,8 @@ pub(crate) struct Catalogue {
     /// Of unique keys that hold for all rows: table, key, column; NULL for an expression.
     pub(crate) unique: &'static str,
     /// Of foreign keys that concern the tables: table, key, its name, the table that it refers to, column, the column that
-    /// it refers to, the rules for deletes and updates. Rows of one key follow each other.
+    /// it refers to, the rules for deletes and updates; where the engine checks what movers bring, `DEFERRABLE` or `AT ONCE`. Rows of one
+    /// key follow each other.
     pub(crate) foreign_keys: &'static str,
     /// The same of keys from elsewhere on the server to the tables, where these are asked for apart; what is being altered just
     /// then may be missing.
@@ -121,6 +122,11 @@ pub(crate) fn foreign_keys_of(rows: &[Row]) -> Result<Vec<ForeignKey>, sqlx::Err
                 columns: columns.collect::<Result<_, sqlx::Error>>()?,
                 follows_deletes: follows(&text(first, 6)?),
                 follows_updates: follows(&text(first, 7)?),
+                checked: match first.get(8).and_then(Option::as_deref) {
+                    None => Checked::Never,
+                    Some("DEFERRABLE") => Checked::Deferrable,
+                    Some(_) => Checked::AtOnce,
+                },
             })
         })
         .collect()

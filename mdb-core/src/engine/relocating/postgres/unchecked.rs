@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Postgres, Row};
 
-use super::{quoted, run};
+use super::{is_code, quoted, run};
 use crate::engine::relocating::{Manifest, Pair, Reference};
 
 /// The right is missing.
@@ -41,6 +41,23 @@ pub(super) async fn spare_checks(
     Ok(())
 }
 
+/// The foreign keys, where none has to be checked and sessions of this user may leave that out.
+pub(super) async fn needless_checks(
+    connection: &mut PgConnection,
+    manifest: &Manifest,
+) -> Result<Option<BTreeSet<Reference>>, sqlx::Error> {
+    let found = Found::read(manifest, &look(connection, manifest).await?)?;
+    if !found.is_needless {
+        return Ok(None);
+    }
+    // For this statement alone.
+    let spare = "SELECT set_config('session_replication_role', 'replica', true)";
+    match run(connection, spare).await {
+        Err(refused) if is_code(&refused, INSUFFICIENT_PRIVILEGE) => Ok(None),
+        spared => spared.map(|_| Some(found.references)),
+    }
+}
+
 /// What a session has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
@@ -63,9 +80,7 @@ async fn set_role(
         }
     };
     match run(connection, set).await {
-        Err(sqlx::Error::Database(refused))
-            if refused.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE) =>
-        {
+        Err(refused) if is_code(&refused, INSUFFICIENT_PRIVILEGE) => {
             // It would be refused each time, and stand in the server's log.
             run(connection, "SET mdb.checks = 'bound'").await.map(drop)
         }
