@@ -27,7 +27,7 @@ pub(crate) use begin::Writes;
 pub use begin::{Isolation, TransactionOptions};
 pub(crate) use error_class::ErrorClass;
 pub(crate) use own_tables::{ColumnTypes, Indexes, mdb_tables};
-pub(crate) use schema::{Catalogue, Names, Schema, Shape, TableSize};
+pub(crate) use schema::{Catalogue, Listed, Names, Schema, Shape, TableSize};
 pub use schema::{Column, Table};
 pub(crate) use shared::{bind_values, shared_methods};
 pub(crate) use step::Step;
@@ -293,6 +293,12 @@ pub trait Engine: Database + sealed::Sealed {
     #[doc(hidden)]
     fn insert_if_absent(insert_into: &str, column: &str) -> String;
 
+    /// Follows the condition of an `UPDATE`: its commit waits for the disk, where sessions may be set not to.
+    #[doc(hidden)]
+    fn durably() -> &'static str {
+        ""
+    }
+
     /// An expression for the server's clock, in milliseconds since 1970.
     #[doc(hidden)]
     fn now() -> &'static str;
@@ -334,12 +340,12 @@ pub trait Engine: Database + sealed::Sealed {
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<Vec<Table>, sqlx::Error>> + Send;
 
-    /// How tables are defined now. Takes far less time than reading the definitions.
+    /// How these tables are defined now, and what else concerns them. Takes far less time than reading it all.
     #[doc(hidden)]
-    fn shape<'c>(
+    fn words_of<'c>(
         connection: &'c mut Self::Connection,
-        tables: &'c [&'c str],
-    ) -> BoxFuture<'c, Result<Shape, sqlx::Error>>;
+        listed: &'c Listed,
+    ) -> BoxFuture<'c, Result<String, sqlx::Error>>;
 
     /// The rows of one of the [`CATALOGUE`](Self::CATALOGUE)'s queries.
     #[doc(hidden)]

@@ -42,7 +42,8 @@ struct Ended {
 
 impl Shop {
     async fn start(kind: Kind) -> Self {
-        let server = Server::start(kind, Durability::Fast).await.unwrap();
+        // One that may lose commits is complained of.
+        let server = Server::start(kind, Durability::Fsync).await.unwrap();
         let shop = Self {
             directory: tempfile::tempdir().unwrap(),
             server,

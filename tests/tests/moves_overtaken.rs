@@ -7,9 +7,9 @@ use mdb_core::error::chain;
 use mdb_core::failpoint::{Failure, Halt, HaltSide, Outcome, fail_at};
 use mdb_core::relocate::{
     MoveError, MoveOptions, MovePhase, MovePlan, MoveProgress, MoveRecord, MoveReport, MoveRequest,
-    PlanError, Selection, TakeOver,
+    PlanError, Refusal, Selection, TakeOver,
 };
-use mdb_tests::bank::{Audit, Place, SUM, Teller, literal};
+use mdb_tests::bank::{Audit, Place, SUM, Teller, id, literal};
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
 use sqlx::Postgres;
@@ -18,7 +18,10 @@ on_all_engines!(
     who_was_undone_meanwhile_is_not_resumed,
     a_shard_that_is_still_being_emptied_is_no_target,
     a_column_that_came_after_the_plan_comes_along,
+    a_table_that_came_after_the_plan_is_not_left_behind,
     a_decided_move_ends_whatever_became_of_the_schemas,
+    tables_in_any_order_are_deleted_by_whoever_comes_next,
+    a_table_that_has_gone_keeps_no_move_from_being_undone,
 );
 
 /// The announcement's place among the steps of a move; before it, the move was written down and both sides were marked.
@@ -195,39 +198,119 @@ async fn triggers_that_rest_are_noticed() {
     is_whole(&place, 1).await;
 }
 
-/// Whoever comes after the decision finds nothing in the way of bringing it to its end.
-async fn a_decided_move_ends_whatever_became_of_the_schemas<DB: TestEngine>() {
+/// Services write to it already, and nothing else names it.
+async fn a_table_that_came_after_the_plan_is_not_left_behind<DB: TestEngine>() {
     let place = Place::<DB>::new().await;
     let there = plan(&place, 1).await;
-    let (relocator, options) = (place.mdb.relocator(), MoveOptions::new());
-    let progress = MoveProgress::new();
+    let note = format!(
+        "CREATE TABLE note (g_user {} NOT NULL, n INTEGER)",
+        id::<DB>()
+    );
+    place.on_both(&note).await;
+    let key = literal::<DB>(place.ids[0]);
+    place
+        .at(0, &format!("INSERT INTO note VALUES ({key}, 1)"))
+        .await;
+    let altered = run(&place.mdb, &there).await;
+    assert!(matches!(altered, Err(MoveError::Altered)), "{altered:?}");
+    let (relocator, options, progress) = (place.mdb.relocator(), at_once(), MoveProgress::new());
+    let id = moves(&place.mdb).await[0].id().to_owned();
+    let resumed = Box::pin(relocator.resume(&id, &options, &progress)).await;
+    let Err(MoveError::Plan(PlanError::Refused { refusals })) = resumed else {
+        panic!("{resumed:?}");
+    };
+    assert_eq!(refusals[0].place(), "table `note`");
+    relocator.abort(&id, &options).await.unwrap();
+    is_whole(&place, 0).await;
+}
+
+/// Dies after its decision, before that is published. Says which move it was.
+async fn died_decided<DB: TestEngine>(place: &Place<DB>, to: usize) -> String {
+    let there = plan(place, to).await;
     let fenced = "SELECT count(*) FROM mdb_fence WHERE state = 3";
     let mut step = COPYING;
-    // Until one dies between the decision and its publication.
     loop {
-        let died = fail_at(
-            Failure::Death,
-            step,
-            relocator.run(&there, &options, &progress),
-        );
-        assert!(matches!(died.await, Outcome::Died), "no move died decided");
+        let died = fail_at(Failure::Death, step, run(&place.mdb, &there)).await;
+        assert!(matches!(died, Outcome::Died), "none died decided: {died:?}");
         let records = moves(&place.mdb).await;
         let record = records.iter().find(|record| !record.phase().is_over());
         let record = record.unwrap();
-        if record.phase() == MovePhase::Flipping && place.bank.count(0, fenced).await > 0 {
-            break;
+        if record.phase() == MovePhase::Flipping && place.bank.count(1 - to, fenced).await > 0 {
+            return record.id().to_owned();
         }
-        relocator.abort(record.id(), &at_once()).await.unwrap();
+        let undone = place.mdb.relocator().abort(record.id(), &at_once()).await;
+        undone.unwrap_or_else(|error| panic!("{}", chain(&error)));
         step += 1;
     }
+}
+
+async fn is_resumed<DB: TestEngine>(place: &Place<DB>, id: &str) {
+    let (relocator, options, progress) = (place.mdb.relocator(), at_once(), MoveProgress::new());
+    let resumed = Box::pin(relocator.resume(id, &options, &progress)).await;
+    resumed.unwrap_or_else(|error| panic!("{}", chain(&error)));
+}
+
+/// Whoever comes after the decision finds nothing in the way of bringing it to its end.
+async fn a_decided_move_ends_whatever_became_of_the_schemas<DB: TestEngine>() {
+    let place = Place::<DB>::new().await;
+    let decided = died_decided(&place, 1).await;
     place.at(0, "CREATE TABLE later (g_user INTEGER)").await;
     place
         .at(0, "ALTER TABLE customer ADD COLUMN nick VARCHAR(20)")
         .await;
-    let records = moves(&place.mdb).await;
-    let record = records.iter().find(|record| !record.phase().is_over());
-    let id = record.unwrap().id();
-    let resumed = Box::pin(relocator.resume(id, &at_once(), &progress)).await;
-    resumed.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    is_resumed(&place, &decided).await;
     is_whole(&place, 1).await;
+}
+
+/// Which keys are checked makes no difference to whole briefcases: not to a mover, nor to those who come after him.
+async fn tables_in_any_order_are_deleted_by_whoever_comes_next<DB: TestEngine>() {
+    let mut place = Place::<DB>::new().await;
+    for (table, refers) in [
+        ("note", ""),
+        ("answer", ", FOREIGN KEY (g_user) REFERENCES note (g_user)"),
+    ] {
+        let create = format!(
+            "CREATE TABLE {table} (g_user {} NOT NULL PRIMARY KEY{refers})",
+            id::<DB>()
+        );
+        place.on_both(&create).await;
+    }
+    let key = literal::<DB>(place.ids[0]);
+    for table in ["note", "answer"] {
+        place
+            .at(0, &format!("INSERT INTO {table} VALUES ({key})"))
+            .await;
+    }
+    // The one that refers goes first, so it is deleted last.
+    let listed = ["answer", "note"]
+        .map(|table| format!("[[area.briefcase.table]]\nname = \"{table}\"\nkey = \"g_user\"\n"));
+    place.mdb = place.bank.open_with(&listed.concat());
+
+    // Movers are undone on the way there.
+    let decided = died_decided(&place, 1).await;
+    is_resumed(&place, &decided).await;
+    is_whole(&place, 1).await;
+    for (number, rows) in [(0, 0), (1, 1)] {
+        for table in ["note", "answer"] {
+            let count = format!("SELECT count(*) FROM {table}");
+            assert_eq!(place.bank.count(number, &count).await, rows, "{table}");
+        }
+    }
+}
+
+async fn a_table_that_has_gone_keeps_no_move_from_being_undone<DB: TestEngine>() {
+    let place = Place::<DB>::new().await;
+    let there = plan(&place, 1).await;
+    let died = fail_at(Failure::Death, COPYING, run(&place.mdb, &there)).await;
+    assert!(matches!(died, Outcome::Died), "{died:?}");
+    let id = moves(&place.mdb).await[0].id().to_owned();
+    place.at(0, "ALTER TABLE entry RENAME TO entry_gone").await;
+    let undone = place.mdb.relocator().abort(&id, &at_once()).await;
+    undone.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let refused = place.plan().await.unwrap_err();
+    let PlanError::Refused { refusals } = &refused else {
+        panic!("{refused:?}");
+    };
+    let is_missing = |refusal: &Refusal| refusal.reason().contains("missing");
+    assert!(refusals.iter().any(is_missing), "{refusals:?}");
 }

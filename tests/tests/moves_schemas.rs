@@ -208,6 +208,61 @@ async fn tables_of_other_schemas_that_refer_to_a_briefcase_are_refused() {
         .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_other_databases_that_refer_to_a_briefcase_are_refused() {
+    let place = Place::<MySql>::new().await;
+    let url = place.bank.url(0);
+    let here = url.rsplit('/').next().unwrap();
+    let other = format!("{here}_other");
+    for (rule, then) in [("ON DELETE CASCADE", "would go"), ("", "keep those")] {
+        place.at(0, &format!("CREATE DATABASE {other}")).await;
+        let audit = format!(
+            "CREATE TABLE {other}.audit (id BIGINT PRIMARY KEY, of BINARY(12), note BIGINT, \
+             CONSTRAINT to_transfer FOREIGN KEY (of) REFERENCES {here}.transfer (g_transfer) {rule})"
+        );
+        place.at(0, &audit).await;
+        place
+            .refused(
+                &format!("{other}.audit"),
+                &["`to_transfer`", "(of)", "`transfer`", then],
+            )
+            .await;
+        place.at(0, &format!("DROP DATABASE {other}")).await;
+    }
+    place.warned(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_would_be_looked_for_before_they_come_are_refused() {
+    let place = Place::<Postgres>::new().await;
+    let main = "ALTER TABLE customer ADD COLUMN main BIGINT, \
+                ADD CONSTRAINT to_main FOREIGN KEY (g_user, main) REFERENCES account (g_user, n)";
+    place.on_both(main).await;
+    place.at(0, "UPDATE customer SET main = 1").await;
+    // Where everything stays inside, nothing is checked.
+    place.warned(&[]).await;
+    place
+        .on_both("CREATE TABLE country (code INTEGER PRIMARY KEY)")
+        .await;
+    place
+        .on_both("ALTER TABLE customer ADD COLUMN code INTEGER REFERENCES country (code)")
+        .await;
+    place
+        .refused("customer", &["`to_main`", "`account`", "DEFERRABLE"])
+        .await;
+    let shard = place.bank.shard(&place.mdb, 1);
+    let found = place.mdb.relocator().suitability(shard).await.unwrap();
+    assert_eq!(found.refusals().len(), 1);
+    place
+        .on_both("ALTER TABLE customer ALTER CONSTRAINT to_main DEFERRABLE")
+        .await;
+    place.warned(&[]).await;
+    place.carry_to(1).await;
+    let moved = "SELECT count(*) FROM customer WHERE main = 1";
+    assert_eq!(place.bank.count(1, moved).await, 1);
+    assert_eq!(place.bank.count(0, moved).await, 0);
+}
+
 /// Partitions are no tables of their own, and all of them are captured.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn partitioned_tables_move() {

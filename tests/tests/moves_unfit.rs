@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
 use mdb_core::Gdid;
-use mdb_core::relocate::{MoveError, MoveOptions, MoveProgress, PlanError};
+use mdb_core::relocate::{MoveError, MoveOptions, MoveProgress, PlanError, Warning};
+use mdb_core::topology::ShardId;
 use mdb_tests::bank::{Place, id, literal, word};
 use mdb_tests::kit::Kind;
 use mdb_tests::on_all_engines;
@@ -17,6 +18,7 @@ on_all_engines!(
     a_move_that_may_not_go_on_can_be_undone,
     a_parents_columns_have_to_tell_briefcases_apart,
     own_triggers_are_warned_of_unless_they_look_for_the_mover,
+    servers_that_may_lose_commits_are_warned_of,
 );
 
 async fn tables_that_refer_to_a_briefcase_have_to_move<DB: TestEngine>() {
@@ -245,7 +247,10 @@ async fn own_triggers_are_warned_of_unless_they_look_for_the_mover<DB: TestEngin
         .relocator()
         .suitability(place.bank.shard(&place.mdb, 0))
         .await;
-    assert_eq!(suitability.unwrap().warnings().len(), 1);
+    let suitability = suitability.unwrap();
+    let of_tables = suitability.warnings().iter();
+    let of_tables = of_tables.filter(|warning| warning.place() == "table `account`");
+    assert_eq!(of_tables.count(), 1);
 
     let drop = word::<DB>([
         "DROP TRIGGER see",
@@ -277,4 +282,42 @@ async fn own_triggers_are_warned_of_unless_they_look_for_the_mover<DB: TestEngin
     }
     place.at(1, &row(101)).await;
     assert_eq!(place.bank.count(1, "SELECT count(*) FROM seen").await, 1);
+}
+
+async fn servers_that_may_lose_commits_are_warned_of<DB: TestEngine>() {
+    let place = Place::<DB>::new().await;
+    let plan = place.plan().await.unwrap();
+    // Once for a server, however many shards are on it.
+    let mut checked = Vec::new();
+    for shard in 0..u32::try_from(place.mdb.topology().shards().len()).unwrap() {
+        let relocator = place.mdb.relocator();
+        let suitability = relocator.suitability(ShardId::new(shard)).await.unwrap();
+        checked.extend_from_slice(suitability.warnings());
+    }
+    let said = |place: &str, warnings: &[Warning]| -> Vec<String> {
+        let warnings = warnings.iter();
+        let of_it = warnings.filter(|warning| warning.place() == format!("server `{place}`"));
+        of_it.map(|warning| warning.reason().to_owned()).collect()
+    };
+    // As the servers of tests are.
+    let expected: &[&str] = match DB::SERVER {
+        None => &[],
+        Some(Kind::Postgres) => &["`fsync` is off"],
+        Some(Kind::MariaDb) => &[
+            "`innodb_flush_log_at_trx_commit` is 2",
+            "`sync_binlog` is 0",
+        ],
+    };
+    let found = [
+        said("east", plan.warnings()),
+        said("west", plan.warnings()),
+        said("east", &checked),
+        said("west", &checked),
+    ];
+    for found in found {
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (reason, word) in found.iter().zip(expected) {
+            assert!(reason.contains(word), "no {word}: {reason}");
+        }
+    }
 }

@@ -145,6 +145,10 @@ impl Keeper {
 
     /// Asks for the epoch, takes over what has changed, acknowledges it, renews the lease.
     async fn step(&mut self, live: &LiveRouter, home: Home<'_>) -> Result<(), HomeError> {
+        // What happened while nobody waited for this process is learned from the beginning, and after it is registered.
+        if self.renewed.is_some_and(|at| at.elapsed() >= LEASE) {
+            self.lapse(live);
+        }
         if self.renewed.is_none() {
             self.join(live, home).await?;
         }
@@ -168,14 +172,18 @@ impl Keeper {
             self.was_granted = true;
             live.grant(Some(asked + RELIED_ON));
         } else {
-            tracing::warn!(
-                router = self.router,
-                "the lease has run out; registering anew"
-            );
-            live.grant(None);
-            self.renewed = None;
+            self.lapse(live);
         }
         Ok(())
+    }
+
+    fn lapse(&mut self, live: &LiveRouter) {
+        tracing::warn!(
+            router = self.router,
+            "the lease has run out; registering anew"
+        );
+        live.grant(None);
+        self.renewed = None;
     }
 
     /// Registers first and looks at the relocations afterwards: who announces a motion in between
@@ -258,9 +266,10 @@ impl Keeper {
         Ok(())
     }
 
-    /// Begins with what a copy has, while the home is away.
+    /// Begins with what a copy has, while the home is away. Who had a lease goes by what he knows: the next thing that is
+    /// learned is added to that, and not to a copy.
     async fn make_do(&mut self, live: &LiveRouter, servers: &Servers) {
-        if live.snapshot().epoch() > Epoch::START {
+        if self.was_granted || live.snapshot().epoch() > Epoch::START {
             return;
         }
         if let Some((epoch, relocations)) = copies::latest(servers).await {

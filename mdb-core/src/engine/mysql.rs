@@ -11,13 +11,14 @@ use sqlx::{ConnectOptions, Executor, MySql, Row, TransactionManager, TypeInfo, V
 use super::begin::Writes;
 use super::{
     Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Isolation, Lanes,
-    Names, ServerSession, Session, Shape, Snapshot, Table, TableSize, Target, TimeoutScope,
+    Listed, Names, ServerSession, Session, Snapshot, Table, TableSize, Target, TimeoutScope,
     TransactionOptions, Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
 pub(super) use tables::{foreign_keys, left_some_out};
 
+mod shape;
 mod tables;
 
 /// What sessions are set to, so that most transactions begin with one statement.
@@ -307,11 +308,11 @@ impl Engine for MySql {
         tables::tables(connection).await
     }
 
-    fn shape<'c>(
+    fn words_of<'c>(
         connection: &'c mut MySqlConnection,
-        tables: &'c [&'c str],
-    ) -> BoxFuture<'c, Result<Shape, sqlx::Error>> {
-        Box::pin(tables::shape(connection, tables))
+        listed: &'c Listed,
+    ) -> BoxFuture<'c, Result<String, sqlx::Error>> {
+        Box::pin(shape::words_of(connection, listed))
     }
 
     fn texts<'c>(

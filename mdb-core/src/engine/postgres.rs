@@ -1,5 +1,6 @@
 //! PostgreSQL, 14 or newer.
 
+mod shape;
 mod tables;
 
 use std::fmt::Write;
@@ -15,9 +16,9 @@ use sqlx::{ConnectOptions, Executor, Postgres, Row, TransactionManager, TypeInfo
 
 use super::begin::Writes;
 use super::{
-    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Names,
-    ServerSession, Session, Shape, Snapshot, Table, TableSize, Target, TimeoutScope,
-    TransactionOptions, Value,
+    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Listed, Names,
+    ServerSession, Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions,
+    Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -245,6 +246,11 @@ impl Engine for Postgres {
         })
     }
 
+    fn durably() -> &'static str {
+        " AND (SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') \
+         WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)) IS NOT NULL"
+    }
+
     fn now() -> &'static str {
         "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
     }
@@ -257,11 +263,11 @@ impl Engine for Postgres {
         tables::tables(connection).await
     }
 
-    fn shape<'c>(
+    fn words_of<'c>(
         connection: &'c mut PgConnection,
-        tables: &'c [&'c str],
-    ) -> BoxFuture<'c, Result<Shape, sqlx::Error>> {
-        Box::pin(tables::shape(connection, tables))
+        listed: &'c Listed,
+    ) -> BoxFuture<'c, Result<String, sqlx::Error>> {
+        Box::pin(shape::words_of(connection, listed))
     }
 
     fn table_size<'c>(

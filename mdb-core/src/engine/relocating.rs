@@ -31,6 +31,7 @@ pub(crate) use pacing::{Unhurried, checked_copy};
 pub(crate) use reference::{Reference, Standing};
 pub(crate) use rest::{Tries, begin, rest};
 pub(crate) use span::Span;
+pub(crate) use sparing::Sparing;
 pub(crate) use summing::{INLINE_BYTES, SpanSums, is_short};
 #[cfg(test)]
 pub(crate) use taken::checked_round;
@@ -53,6 +54,7 @@ mod postgres;
 mod reference;
 mod rest;
 mod span;
+mod sparing;
 mod sqlite;
 mod summing;
 mod taken;
@@ -130,7 +132,7 @@ pub(crate) enum Commits {
 /// Every method may be repeated after a crash at any point, with the same effect. Methods that
 /// write on a shard outside a transaction of the caller begin their own ones, each of which first
 /// checks the owner with [`check_owner`](Self::check_owner), and bound their lock waits.
-pub(crate) trait Relocating: Engine {
+pub(crate) trait Relocating: Sparing {
     /// Into how many spans a batch is divided at the most when it is verified: for a write one of them is verified
     /// again.
     const SPANS: usize = 128;
@@ -268,18 +270,6 @@ pub(crate) trait Relocating: Engine {
     fn installed(
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<Installed, sqlx::Error>> + Send;
-
-    /// Before a move's transactions: may have the two sessions leave out checks that can't make a difference,
-    /// for as long as they are open, or until it is called again.
-    fn spare_checks(
-        _: &mut Pair<Self>,
-        _: &Manifest,
-    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send
-    where
-        Self: Sized,
-    {
-        std::future::ready(Ok(()))
-    }
 
     /// Copies the rows of the move, table by table, parents first, in bounded chunks: memory does
     /// not depend on the size of a briefcase. Rows of the move that are at the target already are

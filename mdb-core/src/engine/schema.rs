@@ -2,9 +2,13 @@
 
 mod facts;
 mod reading;
+mod shape;
 
-pub(crate) use facts::{ForeignKey, Names, Obstacle, Schema, Trigger, UniqueKey};
-pub(crate) use reading::{Catalogue, foreign_keys, foreign_keys_of, read};
+pub(crate) use facts::{
+    Checked, ForeignKey, Names, Obstacle, Schema, Trigger, Unforced, UniqueKey,
+};
+pub(crate) use reading::{Catalogue, foreign_keys, foreign_keys_of, read, unforced};
+pub(crate) use shape::{Listed, Shape};
 
 /// One of the user's tables, as the server's catalogue describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,16 +156,6 @@ pub(super) fn tables_of(
         }
     }
     Ok(tables)
-}
-
-/// How tables are defined, in words of the engine's that are there to be compared only: other words, other tables.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shape(String);
-
-impl Shape {
-    pub(super) fn new(words: String) -> Self {
-        Self(words)
-    }
 }
 
 /// How much a table holds.

@@ -2,6 +2,7 @@
 
 mod autocommit;
 mod busy;
+mod shape;
 mod tables;
 
 use std::sync::Arc;
@@ -19,9 +20,9 @@ use self::autocommit::is_in_transaction;
 use self::busy::{Waiting, wait_for_locks};
 use super::begin::Writes;
 use super::{
-    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Names,
-    ServerSession, Session, Shape, Snapshot, Table, TableSize, Target, TimeoutScope,
-    TransactionOptions, Value,
+    Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Listed, Names,
+    ServerSession, Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions,
+    Value,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -182,11 +183,11 @@ impl Engine for Sqlite {
         tables::tables(connection).await
     }
 
-    fn shape<'c>(
+    fn words_of<'c>(
         connection: &'c mut SqliteConnection,
-        tables: &'c [&'c str],
-    ) -> BoxFuture<'c, Result<Shape, sqlx::Error>> {
-        Box::pin(tables::shape(connection, tables))
+        listed: &'c Listed,
+    ) -> BoxFuture<'c, Result<String, sqlx::Error>> {
+        Box::pin(shape::words_of(connection, listed))
     }
 
     fn table_size<'c>(

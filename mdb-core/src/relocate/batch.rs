@@ -135,6 +135,16 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
         kept
     }
 
+    /// Before nothing is done on `side` but deleting the move's rows: rows may refer to each other in circles. Where it can't
+    /// be found out what makes no difference, all is checked.
+    pub(super) async fn spare_checks_of_deletions(&mut self, side: Side) {
+        let manifest = self.manifest;
+        let spared = DB::spare_checks_of_deletions(self.connection(side), manifest);
+        if let Err(error) = spared.await {
+            tracing::info!(error = %crate::error::chain(&error), "deleting with all checks");
+        }
+    }
+
     /// How many fence rows of this move `side` has in one of these states.
     pub(super) async fn fences(&mut self, side: Side, states: &str) -> Result<usize, StepError> {
         let id = Value::from(&self.record.id);
@@ -198,7 +208,7 @@ pub(super) async fn open<DB: Relocating>(
 
 /// Tries again for some time, with growing pauses.
 ///
-/// What counts is how long others were in the way: of a try that has worked for minutes before it met them, a second.
+/// What counts is how long others were in the way: of a try that has worked for minutes before it met them, some seconds.
 pub(super) struct Patience {
     tried_at: Instant,
     waited: Duration,
@@ -209,8 +219,8 @@ pub(super) struct Patience {
 
 impl Patience {
     const LONGEST: Duration = Duration::from_millis(250);
-    /// No lock is waited for longer in one try.
-    const LONGEST_TRY: Duration = Duration::from_secs(1);
+    /// In one try no lock is waited for longer, on any engine.
+    const LONGEST_TRY: Duration = Duration::from_secs(5);
 
     pub(super) fn new(limit: Duration, phase: &'static str) -> Self {
         Self {
@@ -234,7 +244,17 @@ impl Patience {
     }
 
     pub(super) async fn again(&mut self) -> Result<(), MoveError> {
-        self.waited += self.tried_at.elapsed().min(Self::LONGEST_TRY);
+        self.after_waiting(self.tried_at.elapsed().min(Self::LONGEST_TRY))
+            .await
+    }
+
+    /// After a try in which nobody was in the way: it has taken too long by itself, so all of it counts.
+    pub(super) async fn after_own_work(&mut self) -> Result<(), MoveError> {
+        self.after_waiting(self.tried_at.elapsed()).await
+    }
+
+    async fn after_waiting(&mut self, waited: Duration) -> Result<(), MoveError> {
+        self.waited += waited;
         if self.waited >= self.limit {
             return Err(MoveError::Busy {
                 phase: self.phase,
@@ -260,7 +280,10 @@ mod tests {
         // It has copied for an hour before it met somebody.
         let copied = Duration::from_hours(1);
         patience.tried_at = Instant::now().checked_sub(copied).expect("an hour ago");
-        patience.again().await.expect("one second is no long wait");
+        patience
+            .again()
+            .await
+            .expect("some seconds are no long wait");
         patience.tried_at = Instant::now().checked_sub(copied).expect("an hour ago");
         let gave_up = patience.again().await;
         assert!(

@@ -214,6 +214,15 @@ pub enum MoveError {
         /// How long it was tried.
         waited: Duration,
     },
+    /// What was changed last could not be brought over and verified while the briefcases were fenced. Nothing is lost.
+    #[error(
+        "the last changes can't be brought over within {} ms: allow a longer pause (`pause_target`), or move while less is written",
+        pause.as_millis()
+    )]
+    Window {
+        /// For how long they may be fenced.
+        pause: Duration,
+    },
     /// Processes did not acknowledge in time.
     #[error("waited {} s for {}", waited.as_secs(), routers.join(", "))]
     Unacknowledged {
@@ -262,6 +271,7 @@ impl MoveError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Busy { .. }
+            | Self::Window { .. }
             | Self::Unacknowledged { .. }
             | Self::Database(_)
             | Self::Acquire(_)

@@ -37,15 +37,15 @@ impl<DB: Relocating> Batch<'_, DB> {
         loop {
             self.catch_up().await?;
             let mut verified = self.verify_and_enter_flipping().await?;
-            self.verify_again(&mut verified).await?;
-            let fenced_at = Instant::now();
-            match self.fence().await {
-                Ok(()) => {}
-                Err(error) => {
-                    patience.after::<DB>(error).await?;
-                    continue;
+            let fenced_at = loop {
+                self.verify_again(&mut verified).await?;
+                let fenced_at = Instant::now();
+                match self.fence().await {
+                    Ok(()) => break fenced_at,
+                    Err(error) => patience.after::<DB>(error).await?,
                 }
-            }
+                self.keep_going()?;
+            };
             match self.in_the_window(fenced_at, &verified).await {
                 Ok(Window::Decided(sums)) => {
                     let pause = fenced_at.elapsed();
@@ -74,9 +74,16 @@ impl<DB: Relocating> Batch<'_, DB> {
                 }
                 Err(error) => match Trouble::of::<DB>(error) {
                     Trouble::Failed(error) => return Err(error),
-                    Trouble::Busy => {
+                    Trouble::Busy if fenced_at.elapsed() < self.options.longest_pause() => {
                         self.lift().await?;
                         patience.again().await?;
+                    }
+                    Trouble::Busy => {
+                        self.lift().await?;
+                        let tired = patience.after_own_work().await;
+                        tired.map_err(|_| MoveError::Window {
+                            pause: self.options.longest_pause(),
+                        })?;
                     }
                 },
             }
@@ -142,17 +149,19 @@ impl<DB: Relocating> Batch<'_, DB> {
         Ok(Window::Decided(sums))
     }
 
+    /// Whether the source's tables are defined in another way than when the move was planned.
+    pub(super) async fn is_altered(&mut self) -> Result<bool, sqlx::Error> {
+        match self.manifest.shape() {
+            Some(shape) => Ok(!shape.holds::<DB>(&mut self.pair.source).await?),
+            None => Ok(true),
+        }
+    }
+
     /// Whether the source has the tables and triggers that it had. What is altered from now on does the fenced briefcases no
     /// harm: whoever writes them next does so at the target.
     async fn is_as_it_was(&mut self) -> Result<bool, StepError> {
-        let (manifest, source) = (self.manifest, &mut self.pair.source);
-        let names: Vec<&str> = manifest
-            .tables()
-            .iter()
-            .map(|table| table.name.as_str())
-            .collect();
-        let shape = DB::shape(source, &names).await.map_err(busy::<DB>)?;
-        Ok(manifest.shape() == Some(&shape) && DB::is_armed(source, manifest).await?)
+        Ok(!self.is_altered().await.map_err(busy::<DB>)?
+            && DB::is_armed(&mut self.pair.source, self.manifest).await?)
     }
 
     /// The commit point.

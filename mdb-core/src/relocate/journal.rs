@@ -87,7 +87,8 @@ impl<'s> Journal<'s> {
     pub(super) fn phase_step(self, id: &MoveId, owner: OwnerToken, phase: MovePhase) -> Step {
         let now = self.home.pool().now();
         let update = format!(
-            "UPDATE mdb_move SET phase = ?, lease_until = {now} + ?, changed_ms = {now} WHERE move = ? AND owner = ?"
+            "UPDATE mdb_move SET phase = ?, lease_until = {now} + ?, changed_ms = {now} WHERE move = ? AND owner = ?{}",
+            self.home.pool().durably()
         );
         let values = [
             Value::Integer(phase as i64),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::error::Refusal;
 use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
 use crate::engine::relocating::{Manifest, MovedColumn, MovedReach, MovedTable};
-use crate::engine::{Column, Schema, Table};
+use crate::engine::{Column, Listed, Schema, Table};
 
 /// The tables of all briefcase types of `area`, parents first, or everything because of which no statement about them
 /// could be made.
@@ -42,10 +42,22 @@ pub(super) fn manifest_of(
     }
 }
 
-/// The names of the tables of all briefcase types of `area`.
-pub(super) fn table_names(area: &AreaConfig) -> Vec<&str> {
+/// The tables of all briefcase types of `area`.
+pub(super) fn listed(area: &AreaConfig) -> Listed {
     let tables = area.briefcases().iter().flat_map(BriefcaseConfig::tables);
-    tables.map(TableConfig::name).collect()
+    let keys: BTreeSet<&str> = tables.clone().filter_map(key_of).collect();
+    Listed {
+        tables: tables.map(|table| table.name().to_owned()).collect(),
+        keys: keys.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+/// The column that carries the briefcase's key.
+fn key_of(table: &TableConfig) -> Option<&str> {
+    match table.reach() {
+        Reach::Key { column } => Some(column.as_str()),
+        Reach::Parent { .. } => None,
+    }
 }
 
 pub(super) fn refuse(refusals: &mut Vec<Refusal>, table: &str, reason: impl Into<String>) {
@@ -206,13 +218,7 @@ pub(super) fn left_behind(area: &AreaConfig, schema: &Schema, refusals: &mut Vec
         .iter()
         .flat_map(BriefcaseConfig::tables)
         .collect();
-    let keys: BTreeSet<&str> = listed
-        .iter()
-        .filter_map(|table| match table.reach() {
-            Reach::Key { column } => Some(column.as_str()),
-            Reach::Parent { .. } => None,
-        })
-        .collect();
+    let keys: BTreeSet<&str> = listed.iter().copied().filter_map(key_of).collect();
     let names = schema.names;
     for table in &schema.tables {
         let is_key = |column: &&Column| keys.iter().any(|key| names.same(key, column.name()));

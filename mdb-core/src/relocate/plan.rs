@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use mdb_gdid::{Gdid, RangeKey};
 
 use super::error::{PlanError, Refusal};
-use super::manifest::table_names;
+use super::manifest::listed;
+use super::ordering::out_of_order;
 use super::suitability::{Warning, examine};
+use super::unforced::unforced;
 use crate::catalog::RelocationState;
 use crate::config::{AreaConfig, BriefcaseConfig};
 use crate::engine::Value;
@@ -214,9 +216,12 @@ impl Planner<'_> {
         for (source, ids) in sources {
             let pool = self.servers.pool(source);
             // First: what is altered meanwhile is noticed later.
-            let shape = pool.shape(&table_names(self.config)).await?;
+            let shape = pool.shape(listed(self.config)).await?;
             let examined = examine(self.config, &pool.schema().await?, &there);
             if let Some(manifest) = note(&mut refusals, examined) {
+                let sides = [source, target];
+                let unordered = out_of_order(self.servers, &manifest, sides, &there).await?;
+                add(&mut refusals, unordered);
                 let manifest = manifest.with_shape(shape);
                 leaving.insert(source, Leaving { ids, manifest });
             }
@@ -225,6 +230,10 @@ impl Planner<'_> {
         if !refusals.is_empty() {
             return Err(PlanError::Refused { refusals });
         }
+        let concerned = leaving.keys().copied().chain([target]);
+        // The journal is there.
+        let concerned = concerned.chain([topology.central().shards()[0]]);
+        warnings.extend(unforced(self.servers, concerned).await?);
         let tables = self.config.briefcases().iter();
         let tables = tables.flat_map(BriefcaseConfig::tables);
         Ok(MovePlan {

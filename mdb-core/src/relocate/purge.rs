@@ -310,6 +310,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             .enter(&self.record.id, self.owner, MovePhase::Aborting)
             .await?;
         self.record.phase = MovePhase::Aborting;
+        self.spare_checks_of_deletions(Side::Target).await;
         self.delete_at_target().await?;
         let (id, ids) = (Value::from(&self.record.id), self.ids.clone());
         let armed = DB::installed(&mut self.pair.source).await?.names;

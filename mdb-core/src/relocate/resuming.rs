@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::{MoveError, PlanError};
-use super::manifest::{manifest_of, table_names};
+use super::manifest::{listed, manifest_of};
 use super::record::{MovePhase, MoveRecord};
 use super::relocator::Relocator;
 use super::report::{MoveOptions, MoveProgress, MoveReport};
@@ -25,21 +25,25 @@ impl Relocator {
         aim: Aim,
     ) -> Result<Manifest, PlanError> {
         let config = &self.config.areas()[area.get()];
-        let pool = self.servers.pool(source);
-        // First: what is altered meanwhile is noticed later.
-        let shape = pool.shape(&table_names(config)).await?;
-        let here = pool.schema().await?;
-        let there = self.servers.pool(target).schema().await?;
+        let (source_pool, target_pool) = (self.servers.pool(source), self.servers.pool(target));
         let manifest = match aim {
             // What is left to do is done at the source. Nothing may be in its way: it can't be undone any more.
             Aim::Complete if self.is_decided(source, record).await? => {
+                let here = source_pool.schema().await?;
                 manifest_of(config, &here, &here)
             }
             Aim::Complete => {
-                examine(config, &here, &there).map(|(manifest, _)| manifest.with_shape(shape))
+                // First: what is altered meanwhile is noticed later.
+                let shape = source_pool.shape(listed(config)).await?;
+                let (here, there) = (source_pool.schema().await?, target_pool.schema().await?);
+                let examined = examine(config, &here, &there);
+                examined.map(|(manifest, _)| manifest.with_shape(shape))
             }
             // What is in the way of a move need not be in the way of undoing it.
-            Aim::Abort => manifest_of(config, &there, &there),
+            Aim::Abort => {
+                let there = target_pool.schema().await?;
+                manifest_of(config, &there, &there)
+            }
         };
         manifest.map_err(|refusals| PlanError::Refused { refusals })
     }

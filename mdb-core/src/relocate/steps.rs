@@ -18,7 +18,17 @@ const ROUNDS: usize = 20;
 impl<DB: Relocating> Batch<'_, DB> {
     /// Runs the move from where it is to its end.
     pub(super) async fn run(&mut self) -> Result<MoveReport, MoveError> {
-        self.alive(async |batch| batch.all_phases().await).await
+        let end = self.alive(async |batch| batch.all_phases().await).await;
+        match end {
+            // What the server says of it need not tell that somebody has changed the tables.
+            Err(MoveError::Database(_))
+                if matches!(self.record.phase, MovePhase::Copying | MovePhase::Flipping)
+                    && self.is_altered().await.unwrap_or(false) =>
+            {
+                Err(MoveError::Altered)
+            }
+            end => end,
+        }
     }
 
     /// Renews the mover's lease while `work` goes on.
@@ -52,6 +62,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         let mut pause = Duration::ZERO;
         let receipt: Vec<TableReceipt>;
         if is_announced && self.is_flipped().await? {
+            self.spare_checks_of_deletions(Side::Source).await;
             self.land().await?;
             // Whoever decided the move may have kept what it verified.
             receipt = self.record.receipt();

@@ -2,7 +2,9 @@
 
 use super::error::Refusal;
 use super::manifest::{left_behind, manifest_of, refuse};
+use super::ordering::out_of_order;
 use super::relocator::Relocator;
+use super::unforced::unforced;
 use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
 use crate::engine::relocating::{Manifest, OutwardKey, Standing};
 use crate::engine::schema::{ForeignKey, Trigger};
@@ -26,7 +28,14 @@ impl Warning {
         }
     }
 
-    /// What it is about: a table.
+    pub(super) fn about_server(server: &str, reason: impl Into<String>) -> Self {
+        Self {
+            place: format!("server `{server}`"),
+            reason: reason.into(),
+        }
+    }
+
+    /// What it is about: a table, or a server.
     pub fn place(&self) -> &str {
         &self.place
     }
@@ -57,7 +66,8 @@ impl Suitability {
 }
 
 impl Relocator {
-    /// Looks for what binds the tables of a shard to others, hides rows of them, or acts when they are moved.
+    /// Looks for what binds the tables of a shard to others, hides rows of them, or acts when they are moved; and, with
+    /// the first shard on a server, for what that may lose.
     ///
     /// # Errors
     ///
@@ -74,7 +84,17 @@ impl Relocator {
                 let schema = self.servers.pool(shard).schema().await?;
                 let manifest = manifest_of(config, &schema, &schema).ok();
                 found.look(config, manifest.as_ref(), &schema);
+                if let Some(manifest) = &manifest {
+                    let here = [shard, shard];
+                    let unordered = out_of_order(&self.servers, manifest, here, &schema).await?;
+                    found.refusals.extend(unordered);
+                }
             }
+        }
+        if self.is_first_on_server(shard) {
+            found
+                .warnings
+                .extend(unforced(&self.servers, [shard]).await?);
         }
         Ok(found)
     }

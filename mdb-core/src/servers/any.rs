@@ -1,5 +1,7 @@
 //! The pool of a database of any engine, for MDB's own statements.
 
+mod definitions;
+
 use std::any::Any;
 use std::time::{Duration, Instant};
 
@@ -7,10 +9,7 @@ use super::error::AcquireError;
 use super::pool::{Lane, PoolParts, PoolStatus, ShardPool};
 use crate::config::EngineKind;
 use crate::engine::relocating::{Manifest, MovedTable};
-use crate::engine::{
-    Access, Engine, ErrorClass, Schema, Shape, Step, Table, TableSize, Target, TransactionOptions,
-    Value, Values, schema,
-};
+use crate::engine::{Access, Engine, ErrorClass, Step, Target, TransactionOptions, Value, Values};
 use sqlx::{MySql, Postgres, Sqlite};
 
 /// How long a statement that lost against others waits at most before it is run again.
@@ -33,6 +32,8 @@ macro_rules! on_each {
         }
     };
 }
+
+use on_each;
 
 impl AnyPool {
     pub(crate) fn new(engine: EngineKind, parts: PoolParts<'_>) -> Self {
@@ -240,6 +241,14 @@ impl AnyPool {
         on_each!(AnyPool, self, pool => of(pool))
     }
 
+    /// Follows the condition of an `UPDATE`: its commit waits for the disk, where sessions may be set not to.
+    pub(crate) fn durably(&self) -> &'static str {
+        fn of<DB: Engine>(_: &ShardPool<DB>) -> &'static str {
+            DB::durably()
+        }
+        on_each!(AnyPool, self, pool => of(pool))
+    }
+
     /// A condition on a row `t` of `table` that its briefcase's key is one of `keys`.
     pub(crate) fn condition(&self, manifest: &Manifest, table: &MovedTable, keys: &str) -> String {
         fn of<DB: Engine>(
@@ -300,60 +309,6 @@ impl AnyPool {
     pub(crate) async fn clock(&self) -> Result<i64, sqlx::Error> {
         let rows = self.query(&format!("SELECT {}", self.now()), &[]).await?;
         rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)
-    }
-
-    /// The user's tables.
-    pub(crate) async fn tables(&self) -> Result<Vec<Table>, sqlx::Error> {
-        async fn on<DB: Engine>(pool: &ShardPool<DB>) -> Result<Vec<Table>, sqlx::Error> {
-            let mut lease = pool.acquire(Lane::Read).await?;
-            lease
-                .run(pool.statement_limit(), async |c| DB::tables(c).await)
-                .await
-        }
-        on_each!(AnyPool, self, pool => on(pool).await)
-    }
-
-    /// The user's tables, with all that moves have to know of them.
-    pub(crate) async fn schema(&self) -> Result<Schema, sqlx::Error> {
-        async fn on<DB: Engine>(pool: &ShardPool<DB>) -> Result<Schema, sqlx::Error> {
-            let mut lease = pool.acquire(Lane::Read).await?;
-            lease
-                .run(pool.statement_limit(), async |c| {
-                    schema::read::<DB>(c).await
-                })
-                .await
-        }
-        on_each!(AnyPool, self, pool => on(pool).await)
-    }
-
-    /// How tables are defined now.
-    pub(crate) async fn shape(&self, tables: &[&str]) -> Result<Shape, sqlx::Error> {
-        async fn on<DB: Engine>(
-            pool: &ShardPool<DB>,
-            tables: &[&str],
-        ) -> Result<Shape, sqlx::Error> {
-            let mut lease = pool.acquire(Lane::Read).await?;
-            lease
-                .run(pool.statement_limit(), async |c| DB::shape(c, tables).await)
-                .await
-        }
-        on_each!(AnyPool, self, pool => on(pool, tables).await)
-    }
-
-    /// Rows and bytes of one table.
-    pub(crate) async fn table_size(&self, table: &str) -> Result<TableSize, sqlx::Error> {
-        async fn on<DB: Engine>(
-            pool: &ShardPool<DB>,
-            table: &str,
-        ) -> Result<TableSize, sqlx::Error> {
-            let mut lease = pool.acquire(Lane::Read).await?;
-            lease
-                .run(pool.statement_limit(), async |c| {
-                    DB::table_size(c, table).await
-                })
-                .await
-        }
-        on_each!(AnyPool, self, pool => on(pool, table).await)
     }
 
     /// Takes and gives back a connection: is the server there, and is the database the right one?

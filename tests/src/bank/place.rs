@@ -128,7 +128,7 @@ impl<DB: TestEngine> Place<DB> {
         }
     }
 
-    /// Nothing is in the way; these tables are warned of, each with a word.
+    /// Nothing is in the way; these tables are warned of, each with a word. (The servers of tests force little to the disk.)
     ///
     /// # Panics
     ///
@@ -138,7 +138,8 @@ impl<DB: TestEngine> Place<DB> {
             .plan()
             .await
             .unwrap_or_else(|e| panic!("{}", chain(&e)));
-        let warnings = plan.warnings();
+        let mut warnings = plan.warnings().to_vec();
+        warnings.retain(|warning| !warning.place().starts_with("server "));
         assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
         for (warning, (table, word)) in warnings.iter().zip(expected) {
             assert_eq!(warning.place(), format!("table `{table}`"));

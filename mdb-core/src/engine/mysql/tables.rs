@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnection, MySqlRow};
-use sqlx::{Executor, MySql, Row};
+use sqlx::{Executor, Row};
 
 use crate::engine::schema::{
-    ForeignKey, Nullability, Numbering, Origin, Shape, Unnamed, foreign_keys_of, tables_of,
+    ForeignKey, Nullability, Numbering, Origin, Unnamed, foreign_keys_of, tables_of,
 };
-use crate::engine::{Catalogue, Column, Engine, Table};
+use crate::engine::{Catalogue, Column, Table};
 
 /// How often the tables are asked for when some are being changed at that moment, and the pause in between.
 const TRIES: u32 = 100;
@@ -50,6 +50,22 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
              AND k.constraint_name = c.constraint_name AND k.table_name = c.table_name \
         WHERE c.constraint_schema = DATABASE() AND k.table_schema = DATABASE() \
         ORDER BY c.table_name, c.constraint_name, k.ordinal_position",
+    // Apart, for MariaDB opens all tables of the server for it, and each batch asks for the others. Their rules are looked up
+    // for those that are found.
+    from_elsewhere: Some(
+        "SELECT CAST(CONCAT(k.table_schema, '.', k.table_name) AS CHAR), CAST(k.constraint_name AS CHAR), \
+          CAST(k.constraint_name AS CHAR), CAST(k.referenced_table_name AS CHAR), CAST(k.column_name AS CHAR), \
+          CAST(k.referenced_column_name AS CHAR), \
+          (SELECT CAST(c.delete_rule AS CHAR) FROM information_schema.referential_constraints c \
+             WHERE c.constraint_schema = k.constraint_schema AND c.constraint_name = k.constraint_name \
+             AND c.table_name = k.table_name), \
+          (SELECT CAST(c.update_rule AS CHAR) FROM information_schema.referential_constraints c \
+             WHERE c.constraint_schema = k.constraint_schema AND c.constraint_name = k.constraint_name \
+             AND c.table_name = k.table_name) \
+        FROM information_schema.key_column_usage k \
+        WHERE k.referenced_table_schema = DATABASE() AND k.table_schema <> DATABASE() \
+        ORDER BY k.table_schema, k.table_name, k.constraint_name, k.ordinal_position",
+    ),
     // A mover inserts and deletes only.
     triggers: "SELECT event_object_table, trigger_name, action_statement FROM information_schema.triggers \
         WHERE trigger_schema = DATABASE() AND event_object_schema = DATABASE() AND event_manipulation <> 'UPDATE' \
@@ -57,6 +73,12 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
     obstacles: "SELECT table_name, IF(table_type = 'BASE TABLE', 'storage engine', 'versioned'), engine \
         FROM information_schema.tables WHERE table_schema = DATABASE() \
         AND (table_type = 'SYSTEM VERSIONED' OR table_type = 'BASE TABLE' AND engine <> 'InnoDB') ORDER BY table_name",
+    // With a binary log, a transaction that this one lacks is rolled back after a crash. (3 is MariaDB's, and forces too.)
+    unforced: "SELECT 'innodb_flush_log_at_trx_commit', CAST(@@GLOBAL.innodb_flush_log_at_trx_commit AS CHAR), \
+          'SET GLOBAL innodb_flush_log_at_trx_commit = 1' \
+          FROM DUAL WHERE @@GLOBAL.innodb_flush_log_at_trx_commit NOT IN (1, 3) \
+        UNION ALL SELECT 'sync_binlog', CAST(@@GLOBAL.sync_binlog AS CHAR), 'SET GLOBAL sync_binlog = 1' \
+          FROM DUAL WHERE @@GLOBAL.log_bin = 1 AND @@GLOBAL.sync_binlog <> 1",
 };
 
 pub(super) async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table>, sqlx::Error> {
@@ -99,9 +121,9 @@ pub(super) async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table
     }))
 }
 
-async fn all_rows(
+pub(super) async fn all_rows(
     connection: &mut MySqlConnection,
-    query: &'static str,
+    query: &str,
 ) -> Result<Vec<MySqlRow>, sqlx::Error> {
     let mut tries = 0;
     loop {
@@ -152,29 +174,4 @@ pub(in crate::engine) async fn left_some_out(
         }
     }
     Ok(false)
-}
-
-/// Tables with their columns, keys and foreign keys from them. Which partitions they have is none of a move's business.
-pub(super) async fn shape(
-    connection: &mut MySqlConnection,
-    tables: &[&str],
-) -> Result<Shape, sqlx::Error> {
-    let queries: Vec<String> = tables
-        .iter()
-        .map(|name| format!("SHOW CREATE TABLE {}", MySql::quote(name)))
-        .collect();
-    let mut words = String::new();
-    if !queries.is_empty() {
-        for row in connection.fetch_all(queries.join("; ").as_str()).await? {
-            let definition: &[u8] = row.try_get_unchecked(1)?;
-            let definition = String::from_utf8_lossy(definition);
-            let end = [" PARTITION BY ", "/*!50100 PARTITION BY "]
-                .iter()
-                .filter_map(|partitions| definition.find(&format!("\n{partitions}")))
-                .min();
-            words.push_str(&definition[..end.unwrap_or(definition.len())]);
-            words.push('\n');
-        }
-    }
-    Ok(Shape::new(words))
 }

@@ -2,11 +2,11 @@
 //!
 //! A partition is no table of its own: what it has is its partitioned table's.
 
+use sqlx::Row;
 use sqlx::postgres::PgConnection;
-use sqlx::{Postgres, Row};
 
-use crate::engine::schema::{Nullability, Numbering, Origin, Shape, Unnamed, tables_of};
-use crate::engine::{Catalogue, Column, Engine, Table};
+use crate::engine::schema::{Nullability, Numbering, Origin, Unnamed, tables_of};
+use crate::engine::{Catalogue, Column, Table};
 
 /// What an amount of money is worth hangs on the database's locale, whose encoding is written in several ways.
 const QUERY: &str = "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
@@ -39,13 +39,15 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
           FROM named JOIN pg_class c ON c.oid = named.root JOIN pg_namespace n ON n.oid = c.relnamespace) \
         SELECT child.name, f.oid::text, f.conname::text, parent.name, own.attname::text, referred.attname::text, \
           CASE WHEN f.confdeltype IN ('c', 'n', 'd') THEN 'FOLLOW' ELSE 'NO ACTION' END, \
-          CASE WHEN f.confupdtype IN ('c', 'n', 'd') THEN 'FOLLOW' ELSE 'NO ACTION' END \
+          CASE WHEN f.confupdtype IN ('c', 'n', 'd') THEN 'FOLLOW' ELSE 'NO ACTION' END, \
+          CASE WHEN f.condeferrable AND f.confdeltype <> 'r' THEN 'DEFERRABLE' ELSE 'AT ONCE' END \
         FROM pg_constraint f JOIN placed child ON child.oid = f.conrelid JOIN placed parent ON parent.oid = f.confrelid \
         CROSS JOIN LATERAL unnest(f.conkey, f.confkey) WITH ORDINALITY AS k (own, referred, n) \
         JOIN pg_attribute own ON own.attrelid = f.conrelid AND own.attnum = k.own \
         JOIN pg_attribute referred ON referred.attrelid = f.confrelid AND referred.attnum = k.referred \
         WHERE f.contype = 'f' AND f.conparentid = 0 AND (child.is_here OR parent.is_here) \
         ORDER BY 1, 2, k.n",
+    from_elsewhere: None,
     // Those for TRUNCATE alone are none that a mover fires; replicas' own ones fire for replication only.
     triggers: "SELECT r.relname::text, t.tgname::text, pg_get_triggerdef(t.oid) || ' ' || p.prosrc \
         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid \
@@ -64,6 +66,8 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
         SELECT c.relname::text, found.kind, found.detail FROM found JOIN pg_class c ON c.oid = found.relation \
         WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
         ORDER BY 1, 2, 3",
+    // Whether commits wait is up to a session, but not whether the server forces anything to the disk.
+    unforced: "SELECT 'fsync', 'off', 'ALTER SYSTEM SET fsync = on' WHERE current_setting('fsync') = 'off'",
 };
 
 pub(super) async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, sqlx::Error> {
@@ -105,27 +109,4 @@ pub(super) async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, 
         };
         Ok((name, column))
     }))
-}
-
-/// Tables with their columns and triggers, those included by which the server keeps foreign keys to and from them. MDB's
-/// own are looked at apart.
-const SHAPE: &str = "WITH listed AS (SELECT c.oid, c.relkind, c.relrowsecurity FROM unnest($1::text[]) AS w (name) \
-          JOIN pg_class c ON c.oid = to_regclass(w.name)), \
-        parts (part) AS (SELECT concat_ws(':', l.oid, l.relkind, l.relrowsecurity) FROM listed l \
-          UNION ALL SELECT concat_ws(':', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated) \
-            FROM listed l JOIN pg_attribute a ON a.attrelid = l.oid AND a.attnum > 0 AND NOT a.attisdropped \
-          UNION ALL SELECT concat_ws(':', t.tgrelid, t.oid, t.tgenabled) FROM listed l JOIN pg_trigger t ON t.tgrelid = l.oid \
-            WHERE t.tgname NOT IN ('mdb_capture', 'mdb_capture_truncate')) \
-     SELECT coalesce(string_agg(part, ' ' ORDER BY part), '') FROM parts";
-
-pub(super) async fn shape(
-    connection: &mut PgConnection,
-    tables: &[&str],
-) -> Result<Shape, sqlx::Error> {
-    let names: Vec<String> = tables.iter().map(|name| Postgres::quote(name)).collect();
-    let words: String = sqlx::query_scalar(SHAPE)
-        .bind(names)
-        .fetch_one(connection)
-        .await?;
-    Ok(Shape::new(words))
 }

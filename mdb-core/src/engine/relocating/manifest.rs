@@ -109,6 +109,20 @@ impl Manifest {
         )
     }
 
+    /// The columns that say which row of `table` it is, where it belongs, and what belongs to it.
+    pub(crate) fn telling_columns<'a>(&'a self, table: &'a MovedTable) -> Vec<&'a str> {
+        let mut telling: Vec<&str> = table.key_columns().map(|c| c.name.as_str()).collect();
+        telling.extend(table.reach.columns());
+        for child in self.children(table) {
+            if let MovedReach::Parent { on, .. } = &child.reach {
+                telling.extend(on.iter().map(|(_, parents)| parents.as_str()));
+            }
+        }
+        telling.sort_unstable();
+        telling.dedup();
+        telling
+    }
+
     /// A condition on `alias`, a row of `table`: its briefcase is one whose key `keys` selects, such
     /// as `SELECT gdid FROM mdb_fence WHERE move = ?`.
     pub(crate) fn condition<DB: Engine>(

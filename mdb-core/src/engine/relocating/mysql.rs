@@ -35,9 +35,11 @@ use sqlx::{Database, Executor, MySql, Row, TransactionManager};
 
 use super::{
     Amount, Installed, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair,
-    Relocating, Span, StepError, TableSum, Taken, joined,
+    Relocating, Span, Sparing, StepError, TableSum, Taken, joined,
 };
 use crate::engine::{Engine, ErrorClass};
+
+impl Sparing for MySql {}
 
 impl Relocating for MySql {
     const JOIN_IN_ORDER: &'static str = "STRAIGHT_JOIN";

@@ -5,7 +5,6 @@ use std::time::Duration;
 use mdb_gdid::Gdid;
 
 use super::{Manifest, MoveId, OwnerToken, Pair, Relocating, Span, StepError, TableSum, Unhurried};
-use crate::engine::Lanes;
 
 /// Checks that with a move of users 1 and 2 that captures and has not copied yet, on the tables of the engines' fixtures.
 /// `hex` writes an id as SQL.
@@ -76,19 +75,9 @@ pub(crate) async fn check_forget_some<DB: Relocating>(
     for user in [1, 1, 1, 2, 2, 4] {
         // Whose row it was when it was recorded.
         let record = format!(
-            "INSERT INTO {} (gdid, {}k1) VALUES ({}, {}{})",
+            "INSERT INTO {} (gdid, deep, k1) VALUES ({}, FALSE, {})",
             table.change_table(),
-            if DB::LANES == Lanes::One {
-                "deep, "
-            } else {
-                ""
-            },
             hex(user),
-            if DB::LANES == Lanes::One {
-                "FALSE, "
-            } else {
-                ""
-            },
             hex(user)
         );
         DB::execute_own(source, &record, &[]).await.unwrap();

@@ -126,6 +126,7 @@ fn key_column<'m>(manifest: &'m Manifest, table: &'m MovedTable) -> Option<&'m s
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::schema::Checked;
 
     fn table(number: usize, reach: MovedReach) -> MovedTable {
         MovedTable {
@@ -178,6 +179,7 @@ mod tests {
             columns: pairs(columns),
             follows_deletes: true,
             follows_updates: false,
+            checked: Checked::Never,
         };
         Standing::of(&key, &manifest(), Names::AnyCase)
     }

@@ -121,10 +121,6 @@ impl Relocating for Sqlite {
         ))
     }
 
-    async fn spare_checks(pair: &mut Pair<Self>, manifest: &Manifest) -> Result<(), sqlx::Error> {
-        unchecked::spare_checks(pair, manifest).await
-    }
-
     fn is_taken(error: &sqlx::Error) -> bool {
         changes::is_taken(error)
     }

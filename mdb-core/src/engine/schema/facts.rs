@@ -49,6 +49,18 @@ pub(crate) struct ForeignKey {
     pub(crate) follows_deletes: bool,
     /// Whether they change when what they refer to changes.
     pub(crate) follows_updates: bool,
+    pub(crate) checked: Checked,
+}
+
+/// When rows that a mover brings have to find what they refer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Checked {
+    /// They go unchecked, for all that the engine cares.
+    Never,
+    /// At the end of the statement that brings them.
+    AtOnce,
+    /// At the end of the transaction, if the mover has it so.
+    Deferrable,
 }
 
 impl std::fmt::Display for ForeignKey {
@@ -96,6 +108,15 @@ pub(crate) enum Obstacle {
     StorageEngine(String),
     #[error("it is a virtual table, which can have no triggers")]
     Virtual,
+}
+
+/// A setting of a server, which no session can choose: a loss of power may take back what was committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unforced {
+    pub(crate) setting: String,
+    pub(crate) value: String,
+    /// The statement that sets it otherwise.
+    pub(crate) mend: String,
 }
 
 /// How the engine tells names apart.

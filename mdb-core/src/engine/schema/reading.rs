@@ -1,19 +1,25 @@
 //! Reading what a catalogue says, from queries whose rows have the same form on every engine.
 
-use super::{ForeignKey, Obstacle, Schema, Trigger, UniqueKey};
-use crate::engine::Engine;
+use super::{Checked, ForeignKey, Obstacle, Schema, Trigger, Unforced, UniqueKey};
+use crate::engine::{Engine, Values};
 
 /// An engine's queries about the tables of the connected database. All that they select is text, or NULL.
 pub(crate) struct Catalogue {
     /// Of unique keys that hold for all rows: table, key, column; NULL for an expression.
     pub(crate) unique: &'static str,
     /// Of foreign keys that concern the tables: table, key, its name, the table that it refers to, column, the column that
-    /// it refers to, the rules for deletes and updates. Rows of one key follow each other.
+    /// it refers to, the rules for deletes and updates; where the engine checks what movers bring, `DEFERRABLE` or `AT ONCE`. Rows of one
+    /// key follow each other.
     pub(crate) foreign_keys: &'static str,
+    /// The same of keys from elsewhere on the server to the tables, where these are asked for apart; what is being altered just
+    /// then may be missing.
+    pub(crate) from_elsewhere: Option<&'static str>,
     /// Of users' triggers that movers fire: table, name, text.
     pub(crate) triggers: &'static str,
     /// Of what is in the way: table, its kind, what belongs to it.
     pub(crate) obstacles: &'static str,
+    /// Of the server's settings by which it may lose what it has committed: name, value, the statement that mends it.
+    pub(crate) unforced: &'static str,
 }
 
 type Row = Vec<Option<String>>;
@@ -25,7 +31,12 @@ pub(crate) async fn read<DB: Engine>(
     let catalogue = DB::CATALOGUE;
     let tables = DB::tables(connection).await?;
     let unique = DB::texts(connection, catalogue.unique).await?;
-    let foreign_keys = foreign_keys::<DB>(connection).await?;
+    let mut foreign_keys = foreign_keys::<DB>(connection).await?;
+    if let Some(query) = catalogue.from_elsewhere {
+        let rows = DB::query_own(connection, query, &[]).await?;
+        let rows = rows.iter().map(Values::optional_texts);
+        foreign_keys.extend(foreign_keys_of(&rows.collect::<Result<Vec<_>, _>>()?)?);
+    }
     let triggers = DB::texts(connection, catalogue.triggers).await?;
     let obstacles = DB::texts(connection, catalogue.obstacles).await?;
     Ok(Schema {
@@ -48,6 +59,22 @@ pub(crate) async fn read<DB: Engine>(
             .collect::<Result<_, sqlx::Error>>()?,
         names: DB::NAMES,
     })
+}
+
+/// The settings by which the server may lose what it has committed.
+pub(crate) async fn unforced<DB: Engine>(
+    connection: &mut DB::Connection,
+) -> Result<Vec<Unforced>, sqlx::Error> {
+    let rows = DB::texts(connection, DB::CATALOGUE.unforced).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Unforced {
+                setting: text(row, 0)?,
+                value: text(row, 1)?,
+                mend: text(row, 2)?,
+            })
+        })
+        .collect()
 }
 
 fn text(row: &Row, place: usize) -> Result<String, sqlx::Error> {
@@ -95,6 +122,11 @@ pub(crate) fn foreign_keys_of(rows: &[Row]) -> Result<Vec<ForeignKey>, sqlx::Err
                 columns: columns.collect::<Result<_, sqlx::Error>>()?,
                 follows_deletes: follows(&text(first, 6)?),
                 follows_updates: follows(&text(first, 7)?),
+                checked: match first.get(8).and_then(Option::as_deref) {
+                    None => Checked::Never,
+                    Some("DEFERRABLE") => Checked::Deferrable,
+                    Some(_) => Checked::AtOnce,
+                },
             })
         })
         .collect()

@@ -3,7 +3,7 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use crate::engine::schema::{Nullability, Numbering, Origin, Shape, Unnamed};
+use crate::engine::schema::{Nullability, Numbering, Origin, Unnamed};
 use crate::engine::{Catalogue, Column, Table};
 
 pub(super) const CATALOGUE: Catalogue = Catalogue {
@@ -14,10 +14,13 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
           (SELECT x.name FROM pragma_table_xinfo(f.\"table\") x WHERE x.pk = f.seq + 1), ''), f.on_delete, f.on_update \
         FROM main.sqlite_schema m, pragma_foreign_key_list(m.name) f \
         WHERE m.type = 'table' ORDER BY m.name, f.id, f.seq",
+    from_elsewhere: None,
     triggers: "SELECT tbl_name, name, sql FROM main.sqlite_schema WHERE type = 'trigger' \
         AND name NOT LIKE 'mdb\\_capture\\_%' ESCAPE '\\' ORDER BY tbl_name, name",
     obstacles: "SELECT name, 'virtual', NULL FROM main.sqlite_schema \
         WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL %' ORDER BY name",
+    // Each connection says for itself how it commits.
+    unforced: "SELECT NULL, NULL, NULL WHERE FALSE",
 };
 
 pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Table>, sqlx::Error> {
@@ -83,25 +86,4 @@ pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Tabl
         tables.push(Table { name, columns });
     }
     Ok(tables)
-}
-
-/// Tables, and triggers on them. MDB's own are looked at apart.
-pub(super) async fn shape(
-    connection: &mut SqliteConnection,
-    tables: &[&str],
-) -> Result<Shape, sqlx::Error> {
-    let query = "SELECT name, coalesce(sql, '') FROM main.sqlite_schema \
-         WHERE tbl_name = ? COLLATE NOCASE AND type IN ('table', 'trigger') \
-         AND name NOT LIKE 'mdb\\_capture\\_%' ESCAPE '\\' ORDER BY name";
-    let mut words = String::new();
-    for table in tables {
-        let rows: Vec<(String, String)> = sqlx::query_as(query)
-            .bind(*table)
-            .fetch_all(&mut *connection)
-            .await?;
-        for (name, definition) in rows {
-            words.extend([name.as_str(), ": ", definition.as_str(), "\n"]);
-        }
-    }
-    Ok(Shape::new(words))
 }

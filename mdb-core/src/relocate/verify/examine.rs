@@ -62,7 +62,11 @@ impl Form {
     /// What a row begins with: the value, and the id if it is one.
     fn read(self, row: &Values) -> Result<(Value, Option<Gdid>), sqlx::Error> {
         match self {
-            Self::Bytes => Ok((Value::from(row.bytes(0)?), row.id(0).ok())),
+            Self::Bytes => match row.bytes(0) {
+                Ok(bytes) => Ok((Value::from(bytes), row.id(0).ok())),
+                // SQLite keeps a text in any column.
+                Err(_) => Ok((Value::from(row.text(0)?), None)),
+            },
             Self::Integer => {
                 let number = row.integer(0)?;
                 let id = Gdid::from(EraZeroId::from_i64(number));

@@ -19,7 +19,7 @@ use std::fmt::Write;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Postgres, Row};
 
-use super::copy::{Transfer, all_rows, belongs_upwards, clear, lock_tables, transfer};
+use super::copy::{DEFER, Transfer, all_rows, belongs_upwards, clear, lock_tables, transfer};
 use super::{
     Briefcases, LOCK_LIMIT, busy, columns, ids, is_owner, joined, keys, mover_settings, numbered,
     quoted, rollback, run, select_owner,
@@ -144,7 +144,7 @@ async fn begin_target(
     owner: OwnerToken,
 ) -> Result<Vec<PgRow>, StepError> {
     let begin = format!(
-        "BEGIN; {}{}",
+        "BEGIN; {DEFER}{}{}",
         mover_settings(id, LOCK_LIMIT),
         select_owner(id)
     );

@@ -23,6 +23,9 @@ const CHUNK_ROWS: u64 = 2_000;
 /// How many chunks are between the two servers.
 const IN_FLIGHT: usize = 2;
 
+/// Rows may refer to others that come, or go, with a later statement, where their keys allow that.
+pub(super) const DEFER: &str = "SET CONSTRAINTS ALL DEFERRED; ";
+
 /// Rows that one server selects and the other takes in.
 pub(super) struct Transfer {
     /// A query.
@@ -86,7 +89,7 @@ pub(super) async fn clear(
     owner: OwnerToken,
 ) -> Result<(), StepError> {
     let mut sql = format!(
-        "BEGIN; {}{}{}",
+        "BEGIN; {DEFER}{}{}{}",
         mover_settings(id, LOCK_LIMIT),
         briefcases.settings,
         select_owner(id)

@@ -18,7 +18,8 @@ pub(super) const SETTINGS: &str = "SET LOCAL jit = off; SET LOCAL enable_seqscan
 
 /// What a crash brings back is deleted again, and the last transaction takes all before it to the disk.
 const UNFORCED: &str = "SET LOCAL synchronous_commit = off";
-const FORCED: &str = "SET LOCAL synchronous_commit TO DEFAULT";
+const FORCED: &str =
+    "SELECT set_config('synchronous_commit', current_setting('mdb.commits'), true)";
 
 pub(super) async fn delete_some(
     connection: &mut PgConnection,
@@ -31,6 +32,7 @@ pub(super) async fn delete_some(
         return Ok(0);
     };
     let delete = delete(manifest);
+    let is_bounded = !refers_onwards(connection, manifest).await?;
     run(connection, &format!("{SETTINGS}; {UNFORCED}")).await?;
     let (mut deleted, mut emptied) = (0, 0);
     while deleted < limit {
@@ -45,7 +47,11 @@ pub(super) async fn delete_some(
             let (these, others) = rest.split_at(many.clamp(1, rest.len()));
             deleted += sqlx::query_scalar::<_, i64>(&delete)
                 .bind(these)
-                .bind(limit - deleted)
+                .bind(if is_bounded {
+                    limit - deleted
+                } else {
+                    i64::MAX
+                })
                 .fetch_one(&mut *connection)
                 .await?;
             emptied += i64::try_from(these.len()).unwrap_or(1);
@@ -60,6 +66,21 @@ pub(super) async fn delete_some(
         run(connection, FORCED).await?;
     }
     Ok(deleted.unsigned_abs())
+}
+
+/// Whether foreign keys are checked of which one refers to a table that is listed later: its rows go first, so that a
+/// briefcase can't go in parts.
+async fn refers_onwards(
+    connection: &mut PgConnection,
+    manifest: &Manifest,
+) -> Result<bool, sqlx::Error> {
+    let query = "SELECT current_setting('session_replication_role') <> 'replica' AND EXISTS (SELECT FROM pg_constraint c \
+         JOIN unnest($1::text[]) WITH ORDINALITY AS child (name, number) ON child.name::regclass = c.conrelid \
+         JOIN unnest($1::text[]) WITH ORDINALITY AS parent (name, number) ON parent.name::regclass = c.confrelid \
+         WHERE c.contype = 'f' AND child.number < parent.number)";
+    let names: Vec<String> = manifest.tables().iter().map(quoted).collect();
+    let found = sqlx::query_scalar(query).bind(names);
+    found.fetch_one(connection).await
 }
 
 /// Whole briefcases, without counting their rows.

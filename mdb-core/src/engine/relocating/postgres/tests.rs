@@ -5,6 +5,7 @@ mod capturing;
 mod catching_up;
 mod copying;
 mod locking;
+mod ordering;
 mod plans;
 mod racing;
 mod summing;

@@ -126,7 +126,9 @@ async fn missing(
 ) -> Result<Vec<i64>, sqlx::Error> {
     let query = "SELECT w.number FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[]) \
             AS w (number, relation, changes, row_function, truncate_function) \
-        WHERE obj_description(to_regclass(w.changes), 'pg_class') IS DISTINCT FROM w.row_function OR 2 > (SELECT count(*) \
+        WHERE obj_description(to_regclass(w.changes), 'pg_class') IS DISTINCT FROM w.row_function \
+          OR EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass(w.changes) AND c.relreplident NOT IN ('f', 'i')) \
+          OR 2 > (SELECT count(*) \
             FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid \
             WHERE t.tgrelid = w.relation::regclass AND t.tgenabled = 'A' \
               AND (t.tgname, p.proname) IN (($6, w.row_function), ($7, w.truncate_function)))";
@@ -208,6 +210,22 @@ async fn bounded(
     }
 }
 
+/// In PL/pgSQL: has the rows of a change table be deleted, by what they hold, also while a publication of all tables publishes
+/// that: it has no key, for none would be looked up by it.
+fn identify(changes: &str) -> String {
+    format!(
+        "IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass({}) AND relreplident NOT IN ('f', 'i')) THEN \
+         ALTER TABLE {changes} REPLICA IDENTITY FULL; END IF;",
+        literal(changes)
+    )
+}
+
+/// The same as a statement, for a change table that may have been made without.
+pub(super) fn identify_rows(table: &MovedTable) -> String {
+    let identify = identify(&table.change_table());
+    format!("DO {}", literal(&format!("BEGIN {identify} END")))
+}
+
 /// In PL/pgSQL: fails with [`OTHERS`] where `condition` is true and other moves than `by` rely on what is there.
 fn refuse(condition: &str, by: Option<&MoveId>) -> String {
     format!(
@@ -260,7 +278,11 @@ impl<'m> Wanted<'m> {
 
     /// A condition.
     fn is_installed(&self) -> String {
-        self.triggers_are(" AND t.tgenabled = 'A'")
+        format!(
+            "{} AND EXISTS (SELECT FROM pg_class WHERE oid = to_regclass({}) AND relreplident IN ('f', 'i'))",
+            self.triggers_are(" AND t.tgenabled = 'A'"),
+            literal(&self.changes)
+        )
     }
 
     /// A condition: triggers fire which are not those that are wanted, on this table or into its change table.
@@ -350,7 +372,7 @@ impl<'m> Wanted<'m> {
                 "BEGIN IF NOT ({}) THEN {} \
                  IF NOT ({}) THEN {make_changes} \
                  ELSIF NOT {others} AND (EXISTS (SELECT FROM {changes}) OR pg_relation_size({}) > {EMPTIED}) THEN \
-                 TRUNCATE {changes}; END IF; \
+                 TRUNCATE {changes}; END IF; {identify} \
                  IF NOT ({}) THEN {steps} END IF; \
                  UPDATE {schema}.mdb_stripe SET version = version + 1; \
                  ALTER TABLE {table} ENABLE ALWAYS TRIGGER {TRIGGER}, ENABLE ALWAYS TRIGGER {TRIGGER}{TRUNCATE}; \
@@ -361,6 +383,7 @@ impl<'m> Wanted<'m> {
                 literal(changes),
                 self.is_there(),
                 others = others_rely(by),
+                identify = identify(changes),
             ))
         )
     }

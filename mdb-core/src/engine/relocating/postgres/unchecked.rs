@@ -15,30 +15,53 @@ use std::collections::BTreeSet;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Postgres, Row};
 
-use super::{quoted, run};
-use crate::engine::relocating::{Manifest, Pair, Reference};
+use super::{is_code, quoted, run};
+use crate::engine::relocating::{Manifest, Pair, Reference, Sparing};
 
 /// The right is missing.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
-/// Sets both sessions accordingly.
-pub(super) async fn spare_checks(
-    pair: &mut Pair<Postgres>,
-    manifest: &Manifest,
-) -> Result<(), sqlx::Error> {
-    let (here, there) = tokio::join!(
-        look(&mut pair.source, manifest),
-        look(&mut pair.target, manifest)
-    );
-    let (here, there) = (here?, there?);
-    let side = |rows: &[PgRow]| Found::read(manifest, rows);
-    let (here, there) = (side(&here)?, side(&there)?);
-    let is_needless = here.is_needless && there.is_needless && here.references == there.references;
-    tokio::try_join!(
-        set_role(&mut pair.source, here.role, is_needless),
-        set_role(&mut pair.target, there.role, is_needless),
-    )?;
-    Ok(())
+impl Sparing for Postgres {
+    async fn spare_checks(pair: &mut Pair<Self>, manifest: &Manifest) -> Result<(), sqlx::Error> {
+        let (here, there) = tokio::join!(
+            look(&mut pair.source, manifest),
+            look(&mut pair.target, manifest)
+        );
+        let (here, there) = (here?, there?);
+        let side = |rows: &[PgRow]| Found::read(manifest, rows);
+        let (here, there) = (side(&here)?, side(&there)?);
+        let is_needless =
+            here.is_needless && there.is_needless && here.references == there.references;
+        tokio::try_join!(
+            set_role(&mut pair.source, here.role, is_needless),
+            set_role(&mut pair.target, there.role, is_needless),
+        )?;
+        Ok(())
+    }
+
+    async fn spare_checks_of_deletions(
+        connection: &mut PgConnection,
+        manifest: &Manifest,
+    ) -> Result<(), sqlx::Error> {
+        let found = Found::read(manifest, &look(connection, manifest).await?)?;
+        set_role(connection, found.role, found.is_needless).await
+    }
+
+    async fn needless_checks(
+        connection: &mut PgConnection,
+        manifest: &Manifest,
+    ) -> Result<Option<BTreeSet<Reference>>, sqlx::Error> {
+        let found = Found::read(manifest, &look(connection, manifest).await?)?;
+        if !found.is_needless {
+            return Ok(None);
+        }
+        // For this statement alone.
+        let spare = "SELECT set_config('session_replication_role', 'replica', true)";
+        match run(connection, spare).await {
+            Err(refused) if is_code(&refused, INSUFFICIENT_PRIVILEGE) => Ok(None),
+            spared => spared.map(|_| Some(found.references)),
+        }
+    }
 }
 
 /// What a session has.
@@ -63,9 +86,7 @@ async fn set_role(
         }
     };
     match run(connection, set).await {
-        Err(sqlx::Error::Database(refused))
-            if refused.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE) =>
-        {
+        Err(refused) if is_code(&refused, INSUFFICIENT_PRIVILEGE) => {
             // It would be refused each time, and stand in the server's log.
             run(connection, "SET mdb.checks = 'bound'").await.map(drop)
         }

@@ -37,7 +37,7 @@ async fn missing(
     for table in manifest.tables() {
         let name = table.change_table();
         let create = format!(
-            "CREATE TABLE {name} (seq INTEGER PRIMARY KEY, gdid BLOB NOT NULL, {})",
+            "CREATE TABLE {name} (seq INTEGER PRIMARY KEY, gdid BLOB NOT NULL, deep INTEGER NOT NULL, {})",
             table.numbered_columns()
         );
         wanted.push((name, create));
@@ -128,6 +128,24 @@ async fn finish(
     }
 }
 
+/// Whether rows below a row that was changed stay what they are: SQL that says `1` where they may not. A row that comes may
+/// have taken the place of another.
+fn is_deep(manifest: &Manifest, table: &MovedTable, event: &str) -> String {
+    if event != "update" {
+        return "1".to_owned();
+    }
+    let same: Vec<String> = manifest
+        .telling_columns(table)
+        .into_iter()
+        .map(|column| {
+            let column = Sqlite::quote(column);
+            // Byte by byte: the columns of rows below need not be compared as loosely.
+            format!("OLD.{column} IS NEW.{column} COLLATE BINARY")
+        })
+        .collect();
+    format!("NOT ({})", same.join(" AND "))
+}
+
 /// The three triggers of a table, by name.
 fn triggers(manifest: &Manifest, table: &MovedTable) -> Vec<(String, String)> {
     let events = [
@@ -139,6 +157,7 @@ fn triggers(manifest: &Manifest, table: &MovedTable) -> Vec<(String, String)> {
         .into_iter()
         .map(|(event, rows)| {
             let name = format!("mdb_capture_{}_{event}", table.number);
+            let deep = is_deep(manifest, table, event);
             let keys: Vec<String> = rows
                 .iter()
                 .map(|row| keys_of(manifest, table, row))
@@ -148,7 +167,7 @@ fn triggers(manifest: &Manifest, table: &MovedTable) -> Vec<(String, String)> {
                 .zip(&keys)
                 .map(|(row, keys)| {
                     format!(
-                        "SELECT f.gdid, {} FROM mdb_fence f WHERE f.gdid IN ({keys}) \
+                        "SELECT f.gdid, {deep}, {} FROM mdb_fence f WHERE f.gdid IN ({keys}) \
                          AND (f.state = 1 OR f.state = 2 AND f.deadline <= {now})",
                         table.key_list(row),
                         now = Sqlite::now(),
@@ -160,7 +179,7 @@ fn triggers(manifest: &Manifest, table: &MovedTable) -> Vec<(String, String)> {
                  SELECT RAISE(ABORT, 'mdb: the briefcase is being moved') WHERE EXISTS (\
                  SELECT 1 FROM mdb_fence f WHERE f.gdid IN ({}) \
                  AND (f.state >= 3 OR f.state = 2 AND f.deadline > {now})); \
-                 INSERT INTO {} (gdid, {}) {}; END",
+                 INSERT INTO {} (gdid, deep, {}) {}; END",
                 Sqlite::quote(&table.name),
                 keys.join(" UNION "),
                 table.change_table(),

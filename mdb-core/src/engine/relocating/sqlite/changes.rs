@@ -1,7 +1,7 @@
 //! Catching up with what the triggers recorded.
 //!
-//! A **hit** is a row that a record names, or that is below one: SQLite deletes rows below others, and rows that a
-//! `REPLACE` puts itself in the place of, without a trigger of theirs. What a transaction on the target sees of the
+//! A **hit** is a row that a record names, or that is below one whose record is *deep*: the row came, went, or belongs
+//! elsewhere, or a `REPLACE` put it in the place of another, without a trigger of that one's. What a transaction on the target sees of the
 //! source is one state, with all records of it; so unique values can't be taken but by rows that have gone without a
 //! record, which are replaced, or by rows of **neighbours**: briefcases of the target, which are left alone.
 
@@ -16,6 +16,9 @@ use crate::engine::relocating::{
     StepError, Taken, Touched, changed, rest,
 };
 use crate::engine::{Engine, Value};
+
+/// A table of the mover's session: while there is a row in it, what goes takes no rows below it along.
+const ALONE: &str = "mdb_alone";
 
 /// The error that keeps a neighbour's row.
 const TAKEN: &str = "another briefcase has the key or unique value";
@@ -94,7 +97,10 @@ pub(super) async fn catch_up(
         let name = hits(table);
         let drop = format!("DROP TABLE IF EXISTS {name}");
         run(&mut pair.target, &drop, &[]).await?;
-        let create = format!("CREATE TABLE {name} ({})", table.numbered_columns());
+        let create = format!(
+            "CREATE TABLE {name} (deep INTEGER NOT NULL, {})",
+            table.numbered_columns()
+        );
         run(&mut pair.target, &create, &[]).await?;
     }
     let before = guard(&mut pair.target, manifest).await?;
@@ -119,6 +125,8 @@ pub(super) async fn guard(
     target: &mut SqliteConnection,
     manifest: &Manifest,
 ) -> Result<Triggers, StepError> {
+    let create = format!("CREATE TEMP TABLE IF NOT EXISTS {ALONE} (one)");
+    run(target, &create, &[]).await?;
     for table in manifest.tables() {
         // What goes without a record takes the rows below it along, as it did at the source.
         let below: Vec<String> = manifest
@@ -129,7 +137,9 @@ pub(super) async fn guard(
                 };
                 let child = Sqlite::quote(&child.name);
                 let joined = joined::<Sqlite>(on, &child, "OLD");
-                Some(format!("DELETE FROM {child} WHERE {joined}; "))
+                Some(format!(
+                    "DELETE FROM {child} WHERE {joined} AND NOT EXISTS (SELECT 1 FROM temp.{ALONE}); "
+                ))
             })
             .collect();
         let create = format!(
@@ -160,7 +170,7 @@ fn hits(table: &MovedTable) -> String {
     format!("temp.mdb_hit_{}", table.number)
 }
 
-/// Makes the rows that were hit, and all rows below them, equal to the source's. Returns what was recorded, as
+/// Makes the rows that were hit equal to the source's. Returns what was recorded, as
 /// [`recorded`] does, and how many rows came.
 async fn apply(
     target: &mut SqliteConnection,
@@ -187,18 +197,26 @@ async fn replace_hits(
     for table in manifest.tables() {
         let hits = hits(table);
         let named = format!(
-            "INSERT INTO {hits} SELECT {} FROM source.{} c WHERE c.gdid IN ({ids})",
+            "INSERT INTO {hits} SELECT c.deep, {} FROM source.{} c WHERE c.gdid IN ({ids})",
             table.numbered_list("c"),
             table.change_table(),
         );
         run(target, &named, &[id.into()]).await?;
+        // A row that is here, or there, no longer went without a record, with those below it.
+        let (here, there) = (table.quoted("main"), table.quoted("source"));
+        let same = table.same_key("t", "h");
+        let gone = format!(
+            "UPDATE {hits} AS h SET deep = 1 WHERE NOT deep AND NOT (EXISTS (SELECT 1 FROM {here} t WHERE {same}) \
+             AND EXISTS (SELECT 1 FROM {there} t WHERE {same}))"
+        );
+        run(target, &gone, &[]).await?;
         if let MovedReach::Parent { parent, on } = &table.reach {
             let parent = &manifest.tables()[*parent];
             // The parent's row as it was here, and as it is there: its children may differ.
             for schema in ["main", "source"] {
                 let below = format!(
-                    "INSERT INTO {hits} SELECT {} FROM temp.mdb_hit_{} h CROSS JOIN {} p ON {} \
-                     CROSS JOIN {} t ON {}",
+                    "INSERT INTO {hits} SELECT 1, {} FROM temp.mdb_hit_{} h CROSS JOIN {} p ON {} \
+                     CROSS JOIN {} t ON {} WHERE h.deep",
                     table.key_list("t"),
                     parent.number,
                     parent.quoted(schema),
@@ -210,18 +228,22 @@ async fn replace_hits(
             }
         }
     }
-    // All that may have changed goes before anything comes, so that unique values can change places.
+    // All that may have changed goes before anything comes, so that unique values can change places. Rows below stay, or
+    // are hit themselves.
+    run(target, &format!("INSERT INTO temp.{ALONE} VALUES (1)"), &[]).await?;
     for table in manifest.tables().iter().rev() {
         delete_hits(target, manifest, table).await?;
     }
+    run(target, &format!("DELETE FROM temp.{ALONE}"), &[]).await?;
     let mut rows = 0;
     for table in manifest.tables() {
         let insert = format!(
-            "INSERT OR REPLACE INTO {} ({}) SELECT {} FROM (SELECT DISTINCT * FROM {}) h \
+            "INSERT OR REPLACE INTO {} ({}) SELECT {} FROM (SELECT DISTINCT {} FROM {} h) h \
              CROSS JOIN {} t ON {} WHERE {} AND {}",
             table.quoted("main"),
             table.column_list(""),
             table.column_list("t"),
+            table.numbered_list("h"),
             hits(table),
             table.quoted("source"),
             table.same_key("t", "h"),

@@ -1,5 +1,6 @@
 //! Each step between two files, with writers that know nothing of moves.
 
+mod below;
 mod chunks;
 mod clashes;
 mod fixture;

@@ -8,25 +8,32 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::handle::{Triggers, set_triggers};
 use crate::engine::Engine;
-use crate::engine::relocating::{Manifest, Pair, Standing};
+use crate::engine::relocating::{Manifest, Pair, Sparing, Standing};
 use crate::engine::schema::foreign_keys;
 
-/// Has both connections leave out what makes no difference.
-pub(super) async fn spare_checks(
-    pair: &mut Pair<Sqlite>,
-    manifest: &Manifest,
-) -> Result<(), sqlx::Error> {
-    let (source, target) = (&mut pair.source, &mut pair.target);
-    let is_inside = has_only_inside(source, manifest).await?;
-    let state = if is_inside { "OFF" } else { "ON" };
-    Sqlite::execute_own(source, &format!("PRAGMA foreign_keys = {state}"), &[]).await?;
-    let at_source = triggers(source, manifest).await?;
-    // What a foreign key from elsewhere deletes may have triggers.
-    let at_source = if is_inside { at_source } else { Triggers::Fire };
-    set_triggers(source, at_source).await?;
-    let at_target = triggers(target, manifest).await?;
-    set_triggers(target, at_target).await?;
-    Ok(())
+impl Sparing for Sqlite {
+    async fn spare_checks(pair: &mut Pair<Self>, manifest: &Manifest) -> Result<(), sqlx::Error> {
+        Self::spare_checks_of_deletions(&mut pair.source, manifest).await?;
+        let target = &mut pair.target;
+        let at_target = triggers(target, manifest).await?;
+        set_triggers(target, at_target).await?;
+        Ok(())
+    }
+
+    async fn spare_checks_of_deletions(
+        connection: &mut SqliteConnection,
+        manifest: &Manifest,
+    ) -> Result<(), sqlx::Error> {
+        let is_inside = has_only_inside(connection, manifest).await?;
+        let state = if is_inside { "OFF" } else { "ON" };
+        let foreign_keys = format!("PRAGMA foreign_keys = {state}");
+        Self::execute_own(connection, &foreign_keys, &[]).await?;
+        let found = triggers(connection, manifest).await?;
+        // What a foreign key from elsewhere deletes may have triggers.
+        let wanted = if is_inside { found } else { Triggers::Fire };
+        set_triggers(connection, wanted).await?;
+        Ok(())
+    }
 }
 
 /// Whether the user has some on the tables.

@@ -6,6 +6,7 @@ use mdb_gdid::Gdid;
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
+use super::super::triggers::identify_rows;
 use super::super::{ids, run};
 use crate::engine::relocating::{Manifest, MoveId, MovedTable};
 
@@ -79,6 +80,7 @@ pub(in super::super) async fn forget_some(
     limit: u32,
 ) -> Result<u64, sqlx::Error> {
     let changes = table.change_table();
+    run(connection, &identify_rows(table)).await?;
     let sql = format!(
         "DELETE FROM {changes} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {changes} WHERE gdid IN ({}) LIMIT {limit})) \
          RETURNING 1",

@@ -59,3 +59,35 @@ async fn what_another_move_relies_on_is_not_replaced() {
     f.capture().await;
     check_other_tables::<Postgres>(&mut f.pair.source, &f.manifest, &f.id, hex).await;
 }
+
+#[tokio::test]
+async fn a_publication_of_all_tables_is_in_nobodys_way() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    // One of all tables takes a superuser, and has these too.
+    let publish = "CREATE PUBLICATION everything FOR TABLE account, mdb_fence, mdb_change_0";
+    f.client(publish).await.unwrap();
+    f.copy().await;
+    let write = format!("UPDATE account SET extra = 7 WHERE g_user = {}", hex(1));
+    f.client(&write).await.unwrap();
+    assert_eq!(f.catch_up().await, 1);
+    f.assert_equal().await;
+
+    // A change table that does not say how its rows are told apart.
+    let forget = "ALTER TABLE mdb_change_0 REPLICA IDENTITY DEFAULT";
+    f.client(forget).await.unwrap();
+    f.client(&write).await.unwrap();
+    assert!(!f.is_armed().await);
+    assert!(matches!(
+        f.try_catch_up().await,
+        Err(StepError::Database(_))
+    ));
+    f.arm().await;
+    assert_eq!(f.catch_up().await, 1, "the record is still there");
+    f.assert_equal().await;
+
+    // Undoing a move doesn't look at triggers first.
+    f.client(forget).await.unwrap();
+    let source = &mut f.pair.source;
+    check_forget_some::<Postgres>(source, &f.manifest, &f.id, f.owner, hex).await;
+}

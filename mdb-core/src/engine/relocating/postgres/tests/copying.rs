@@ -266,3 +266,49 @@ async fn whole_briefcases_are_deleted_and_no_others() {
     let briefcases = [id(1), id(2)];
     check_delete_all(&mut f.pair, &f.manifest, &f.id, f.owner, &briefcases).await;
 }
+
+/// How the commits of a session wait.
+async fn commits(connection: &mut PgConnection) -> String {
+    let shown = sqlx::query_scalar("SHOW synchronous_commit");
+    shown.fetch_one(connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_moves_is_forced_to_the_disk_whatever_the_database_does_by_default() {
+    for (default, movers) in [("off", "on"), ("local", "local"), ("on", "on")] {
+        let mut f = Fixture::new().await;
+        f.client(&format!(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = {default}', current_database()); END $$"
+        ))
+        .await
+        .unwrap();
+        let mut client = f.another().await;
+        assert_eq!(commits(&mut client).await, default);
+        f.pair.source = connect_mover(&f.server, &f.source).await;
+        assert_eq!(commits(&mut f.pair.source).await, movers);
+        f.capture().await;
+        let source = &mut f.pair.source;
+        for (limit, forced) in [(1, "off"), (1000, movers)] {
+            Postgres::begin_as_mover(source, &f.id, f.owner, LIMIT)
+                .await
+                .unwrap();
+            let deleted = Postgres::delete_some(source, &f.manifest, &f.id, limit).await;
+            assert!(deleted.unwrap() > 0);
+            assert_eq!(commits(source).await, forced);
+            Postgres::commit(source).await.unwrap();
+            assert_eq!(commits(source).await, movers);
+        }
+
+        // The journal is written by sessions that are not the mover's.
+        run(&mut client, "BEGIN").await.unwrap();
+        let write = format!(
+            "UPDATE mdb_mover SET owner = owner WHERE move = ?{}",
+            Postgres::durably()
+        );
+        let written = Postgres::execute_own(&mut client, &write, &[(&f.id).into()]).await;
+        assert_eq!(written.unwrap(), 1);
+        assert_eq!(commits(&mut client).await, movers);
+        run(&mut client, "COMMIT").await.unwrap();
+        assert_eq!(commits(&mut client).await, default);
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::relocating::Side;
+use crate::engine::relocating::Sparing;
 use mdb_tests::kit::PLAIN_ROLE;
 
 const TABLES: &str = "

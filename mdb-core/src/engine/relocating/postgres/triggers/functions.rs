@@ -34,19 +34,7 @@ const KEEPS_SNAPSHOT: &str =
 fn row_body(manifest: &Manifest, table: &MovedTable, place: &Place) -> String {
     let Place { schema, .. } = place;
     let children: Vec<&MovedTable> = manifest.children(table).collect();
-    // Columns that say which row it is, where it belongs, and what belongs to it.
-    let mut telling: Vec<&str> = table.key_columns().map(|c| c.name.as_str()).collect();
-    match &table.reach {
-        MovedReach::Key { column } => telling.push(column),
-        MovedReach::Parent { on, .. } => telling.extend(on.iter().map(|(own, _)| own.as_str())),
-    }
-    for child in &children {
-        if let MovedReach::Parent { on, .. } = &child.reach {
-            telling.extend(on.iter().map(|(_, parents)| parents.as_str()));
-        }
-    }
-    telling.sort_unstable();
-    telling.dedup();
+    let telling = manifest.telling_columns(table);
     let telling = |row| list(telling.iter().copied(), row);
     let lock = format!(
         "number := coalesce((get_byte(key, 10) * 256 + get_byte(key, 11)) % {ADVISORY_SLOTS}, {ADVISORY_SLOTS}); \

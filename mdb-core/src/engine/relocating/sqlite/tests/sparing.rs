@@ -1,6 +1,7 @@
 //! Which triggers and foreign keys a mover's connections go without.
 
 use super::*;
+use crate::engine::relocating::Sparing;
 
 /// What the source's and the target's triggers do, and whether the source checks foreign keys.
 async fn spared(f: &mut Fixture) -> ([Triggers; 2], bool) {

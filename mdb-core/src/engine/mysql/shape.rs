@@ -1,0 +1,39 @@
+//! The words of a [`Shape`](crate::engine::Shape).
+
+use sqlx::mysql::MySqlConnection;
+
+use super::tables::all_rows;
+use crate::engine::Listed;
+use sqlx::Row;
+
+/// The columns of tables, and those that carry a key in any table. As digits: the session's character set is not the same
+/// in pools and movers.
+pub(super) async fn words_of(
+    connection: &mut MySqlConnection,
+    listed: &Listed,
+) -> Result<String, sqlx::Error> {
+    let names = |names: &[String]| {
+        let literals = names.iter().map(|name| {
+            let digits: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+            format!("CONVERT(x'{digits}' USING utf8mb4)")
+        });
+        literals.collect::<Vec<_>>().join(", ")
+    };
+    if listed.tables.is_empty() || listed.keys.is_empty() {
+        return Ok(String::new());
+    }
+    let query = format!(
+        "SELECT HEX(CONCAT_WS(' ', table_name, ordinal_position, column_name, column_type, is_nullable, \
+             IF(extra LIKE '%GENERATED%', extra, ''), COALESCE(character_set_name, ''))) AS word \
+         FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name NOT LIKE 'mdb\\_%' \
+         AND (table_name IN ({}) OR column_name IN ({})) ORDER BY word",
+        names(&listed.tables),
+        names(&listed.keys)
+    );
+    let mut words = String::new();
+    for row in all_rows(connection, &query).await? {
+        words.push_str(row.try_get(0)?);
+        words.push('\n');
+    }
+    Ok(words)
+}
