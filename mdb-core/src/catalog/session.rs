@@ -255,8 +255,11 @@ impl Keeper {
     }
 
     /// Begins with what a copy has, while the home is away.
+    ///
+    /// Not after a lease: what went straight to a shard then may still run, and what a copy told would not be found to be
+    /// new, and so to have been missed, once the home can be asked again.
     async fn make_do(&mut self, live: &LiveRouter, servers: &Servers) {
-        if live.snapshot().epoch() > Epoch::START {
+        if self.was_granted || live.snapshot().epoch() > Epoch::START {
             return;
         }
         if let Some((epoch, relocations)) = copies::latest(servers).await {
