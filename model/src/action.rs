@@ -25,12 +25,16 @@ pub enum Action {
     RenewLease(RouterId),
     /// The router loads the newest snapshot.
     Refresh(RouterId),
-    /// The router acknowledges, having no older operation any more.
+    /// The router, having no lease, takes a copy of the relocations for its snapshot; only the broken variant does.
+    ReadCopy(RouterId),
+    /// The router acknowledges, having no older operation any more where the briefcase has left.
     Acknowledge(RouterId),
     /// The router decides where an operation goes.
     Begin(RouterId, Kind),
     /// The operation's statement reaches the shard, perhaps late.
     Send(RouterId),
+    /// The transaction reads once more, by locking.
+    ReadAgain(RouterId),
     /// The write commits and is acknowledged.
     Commit(RouterId),
     /// The write commits; its answer is lost.

@@ -79,20 +79,23 @@ impl Graph {
         )
     }
 
-    /// A state from which the move can't be brought to its end. The first mover is dead
+    /// A state from which some move can't be brought to its end. The first mover is dead
     /// as soon as the second can replace it. `None` if there is no such state.
     #[must_use]
     pub fn never_ends(&self, model: &Relocation) -> Option<&State> {
         let replaceable = model.scope().takeover.yes();
         self.stuck(
             |state| {
-                matches!(
-                    state.catalog.journal.progress,
-                    Progress::Completed | Progress::Aborted
-                )
+                let mut journals = state.catalog.journals.iter();
+                journals.all(|journal| {
+                    !matches!(
+                        journal.progress,
+                        Progress::Planned | Progress::Open | Progress::Aborting
+                    )
+                })
             },
             |state, action| {
-                let second_is_free = state.catalog.journal.journey == 1;
+                let second_is_free = state.catalog.journal(2).progress == Progress::Unplanned;
                 let dead = replaceable && second_is_free && action.is_of_first_mover();
                 !dead && !matches!(action, Action::LeaseRunsOut(_))
             },

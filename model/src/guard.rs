@@ -31,7 +31,8 @@ pub enum Guard {
     UnregisteredSessionsEnd,
     /// Where sessions can't be ended, fence and triggers outlive the move.
     TriggersOutliveSessions,
-    /// An unguarded read's answer is thrown away if the lease ran out meanwhile.
+    /// An unguarded read's answer is thrown away if the lease ran out meanwhile, unless the
+    /// fence says that the briefcase has not gone.
     ReadLeaseCheck,
     /// A lease that ran out and was renewed meanwhile counts as run out.
     LeaseHeldThroughout,
@@ -44,7 +45,7 @@ pub enum Guard {
     /// A session is refused by the epoch of the operation that wants it, not by the
     /// newest one that the router has loaded since.
     OperationsOwnEpoch,
-    /// Fence rows with the owner's token exist from **plan** on; no later phase makes one.
+    /// Rows with the owner's token exist from **plan** or **announce** on; no later phase makes one.
     TokenFromPlanOn,
     /// The fence row is read after its lock was granted, not before.
     LockBeforeLook,
@@ -52,6 +53,23 @@ pub enum Guard {
     ChangesKeptUntilApplied,
     /// A `receiving` row lets those through whom the source has redirected.
     ReceivingAdmitsRedirected,
+    /// A move is announced only if the briefcase's home is, in that same transaction, the source.
+    HomeWhenAnnounced,
+    /// And only if, in that same transaction, no other move of the briefcase is under way, even one that has been
+    /// published and is about to purge.
+    AloneWhenAnnounced,
+    /// Whoever takes a move over asks in the same step whether it is over: its record may have been read before.
+    TakeOverAsks,
+    /// A router that has missed a motion does not acknowledge either what was published while an older operation runs
+    /// where the briefcase has been.
+    MissedMotionCounts,
+    /// Only a process that has never had a lease begins with a copy of the relocations: what it learned so, it would not
+    /// know to have missed.
+    CopiesBeforeFirstLease,
+    /// Who waits on the guarded path and asks the router anew forgets to where it had followed the briefcase.
+    FollowedForgotten,
+    /// A transaction that reads a snapshot looks at the fence apart, not in that snapshot.
+    SnapshotLooksApart,
     /// A write whose answer was lost is reported, not run again.
     RerunOnlyRefused,
 }

@@ -1,6 +1,7 @@
-//! A model of relocation: routers, movers, two shards and the catalog, checked exhaustively.
+//! A model of relocation: routers, movers, three shards and the catalog, checked exhaustively.
 //!
-//! One briefcase moves while it is read and written, and may move back. `stateright`
+//! One briefcase moves while it is read and written, may move back, and may move by a plan that
+//! was made before all that. `stateright`
 //! walks through every order in which the parties can take their steps, and tests every
 //! property in every state. [`Graph`] then asks of every state whether it can still reach
 //! an end.
@@ -23,12 +24,15 @@
 //! - **Shards**: fence row with move and owner, triggers, the rows, change records, least
 //!   epoch. Every transaction is one step, but a write begins and commits apart: what it
 //!   has locked, others wait for.
-//! - **Routers**: snapshot, lease, registration, acknowledgement, sessions, one operation
-//!   at a time. Between deciding where an operation goes, sending it, and looking at its
-//!   answer, anything can happen. The sleepy router may lose its lease and be evicted.
+//! - **Routers**: snapshot, lease, registration, what has been left since the last
+//!   acknowledgement, sessions, one operation at a time: a statement, or a transaction that
+//!   reads a snapshot. Between deciding where an operation goes, sending it, and looking at
+//!   its answer, anything can happen, whole moves among it. The sleepy router may lose its
+//!   lease and be evicted.
 //! - **Movers**: each [`Step`] is one transaction. The second may take over between any
-//!   two steps of the first, which then goes on as a zombie.
-//! - **Catalog**: the published snapshot, journal and registrations.
+//!   two steps of the first, which then goes on as a zombie. The third has planned its move
+//!   at the start and begins it at any time; a stale plan that is resumed is the same.
+//! - **Catalog**: the published snapshot, journals and registrations.
 //! - **A direct writer**, which knows nothing of all this and updates the row.
 //!
 //! A crash, a pause, a late or lost message is a step that is never taken, or taken late.
@@ -38,7 +42,7 @@
 //!
 //! | phase | steps |
 //! |---|---|
-//! | plan | the start; [`Action::PlanBack`] for the move back |
+//! | plan | the start, of the first and the third mover; [`Action::PlanBack`] for the move back |
 //! | announce | [`Step::Announce`], [`Step::AwaitAcknowledgements`] |
 //! | capture | [`Step::Capture`] |
 //! | copy | [`Step::CopyRead`], [`Step::CopyApply`] |
@@ -52,13 +56,14 @@
 //! # What is left out
 //!
 //! The briefcase is one row, whose value is the set of writes in it; chunks, key order,
-//! several tables and spans are not there. Plan is atomic. Verification is a property, not
-//! a step that would repair: the protocol must be right without it. A router's own view
-//! of its lease and the mover's are one, as both measure on the safe side. Replicas and
-//! the work over all shards are left out. A mover that has died without being taken over
-//! is one that does nothing more; one that starts again is the second mover. A direct
-//! writer updates rows; one that inserts after the purge makes a stray, which no
-//! protocol can prevent and `mdb verify` finds.
+//! several tables and spans are not there. The marks of an announced move are made in the
+//! same step as the announcement. Verification is a property, not a step that would repair,
+//! and nobody looks for rows in the way at the target: the protocol must be right without.
+//! A router's own view of its lease and the mover's are one, as both measure on the safe
+//! side. Replicas and the work over all shards are left out. A mover that has died without
+//! being taken over is one that does nothing more; one that starts again is the second
+//! mover. A direct writer updates rows; one that inserts after the purge makes a stray,
+//! which no protocol can prevent and `mdb verify` finds.
 //!
 //! # How to read a counterexample
 //!
@@ -98,6 +103,22 @@
 //!   If capture made it, a zombie could arm what has long been undone.
 //! - [`Guard::ChangesKeptUntilApplied`]: delete a change record after the change is in
 //!   the target, and only if it has not been written again since.
+//! - [`Guard::HomeWhenAnnounced`]: a plan is a guess. If another move has passed since, an
+//!   empty source is copied without a difference, and the briefcase is routed to the copy.
+//! - [`Guard::AloneWhenAnnounced`]: "is another move of it under way?" must be asked in the
+//!   announcing transaction. Asked just before, the briefcase may go away and come back
+//!   meanwhile, and the move that has brought it back still waits with its tombstone where
+//!   the new one wants to go.
+//! - [`Guard::TakeOverAsks`]: the same holds for a move that is resumed. One that was undone
+//!   since its record was read goes on past the catalog, where nobody hears of it.
+//! - [`Guard::MissedMotionCounts`]: nothing is in motion any more when a router that has
+//!   slept through a move looks; what it began before goes on where the briefcase was.
+//! - [`Guard::CopiesBeforeFirstLease`]: the same, where such a router has read of the move in
+//!   a copy of the relocations: it finds nothing new in the catalog then.
+//! - [`Guard::FollowedForgotten`]: the newest epoch vouches only for where the newest snapshot
+//!   says. Who goes on by it where an older move had led is let in, and is alone there.
+//! - [`Guard::SnapshotLooksApart`]: a transaction's own view of the fence is as old as its
+//!   snapshot, but what it reads by locking is not.
 //! - Where sessions can't be ended, triggers *and* tombstone stay for good: it is not
 //!   enough to ask whether this move has evicted somebody.
 

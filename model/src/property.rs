@@ -3,7 +3,7 @@
 use stateright::Property;
 
 use crate::Relocation;
-use crate::state::{FenceState, Progress, ShardId, State, Step};
+use crate::state::{FenceState, Journal, Progress, Router, ShardId, State, Step};
 
 /// A write commits only at the home, and never do two shards let writes run at once.
 pub const ONE_WRITABLE_HOME: &str = "at most one home is writable";
@@ -25,8 +25,10 @@ pub const ABORT_RESTORES: &str = "an aborted move leaves nothing behind";
 pub(crate) fn all() -> Vec<Property<Relocation>> {
     vec![
         Property::always(ONE_WRITABLE_HOME, |_, state: &State| {
-            let held = [ShardId::First, ShardId::Second].map(|id| state.table_is_held(id));
-            held != [true, true] && !state.observer.strayed
+            let held = ShardId::ALL
+                .into_iter()
+                .filter(|id| state.table_is_held(*id));
+            held.count() < 2 && !state.observer.strayed
         }),
         Property::always(NO_WRITE_LOST, |_, state: &State| {
             let observer = &state.observer;
@@ -47,7 +49,7 @@ pub(crate) fn all() -> Vec<Property<Relocation>> {
         }),
         Property::always(ABORT_RESTORES, |_, state: &State| abort_restores(state)),
         Property::sometimes("a move completes", |_, state: &State| {
-            state.catalog.journal.progress == Progress::Completed
+            any_journal(state, |journal| journal.progress == Progress::Completed)
         }),
         Property::sometimes("a fence's deadline passes", |_, state: &State| {
             state
@@ -56,7 +58,7 @@ pub(crate) fn all() -> Vec<Property<Relocation>> {
                 .any(|shard| shard.fence.state == FenceState::Lapsed)
         }),
         Property::sometimes("rows are purged", |_, state: &State| {
-            state.shard(state.observer.home.other()).row.is_empty()
+            state.shard(ShardId::First).row.is_empty()
                 && !state.catalog.published.in_motion
                 && state.observer.home == ShardId::Second
         }),
@@ -65,48 +67,87 @@ pub(crate) fn all() -> Vec<Property<Relocation>> {
             state.observer.write_redirected || scope.writes == [0, 0]
         }),
         Property::sometimes("a router is evicted", |model, state: &State| {
-            state.catalog.journal.evicted || !model.scope().lease_expiry.yes()
+            any_journal(state, |journal| journal.evicted) || !model.scope().lease_expiry.yes()
         }),
         Property::sometimes("an abort completes", |model, state: &State| {
-            state.catalog.journal.progress == Progress::Aborted || !model.scope().abort.yes()
+            any_journal(state, |journal| journal.progress == Progress::Aborted)
+                || !model.scope().abort.yes()
         }),
         Property::sometimes(
             "a move that was taken over completes",
             |model, state: &State| {
-                let journal = state.catalog.journal;
-                (journal.taken_over && journal.progress == Progress::Completed)
-                    || !model.scope().takeover.yes()
+                let completed = |journal: &Journal| {
+                    journal.taken_over && journal.progress == Progress::Completed
+                };
+                any_journal(state, completed) || !model.scope().takeover.yes()
             },
         ),
         Property::sometimes("the briefcase comes home", |model, state: &State| {
-            let journal = state.catalog.journal;
-            (journal.journey == 2 && journal.progress == Progress::Completed)
+            state.catalog.journal(2).progress == Progress::Completed
                 || !model.scope().move_back.yes()
         }),
+        Property::sometimes("a plan is refused as stale", |model, state: &State| {
+            state.catalog.journal(3).progress == Progress::Refused
+                || model.scope().early_plan.is_none()
+        }),
+        Property::sometimes(
+            "a plan that has waited is carried out",
+            |model, state: &State| {
+                state.catalog.journal(3).progress == Progress::Completed
+                    || model.scope().early_plan.is_none()
+            },
+        ),
+        Property::sometimes(
+            "a missed motion holds up an acknowledgement",
+            |model, state: &State| {
+                let missed = |router: &Router| {
+                    !router.snapshot.in_motion
+                        && router.left.contains(router.operation.entered)
+                        && router.runs_something_older()
+                };
+                state.routers.iter().any(missed) || !model.scope().lease_expiry.yes()
+            },
+        ),
     ]
+}
+
+fn any_journal(state: &State, is_so: impl Fn(&Journal) -> bool) -> bool {
+    state.catalog.journals.iter().any(is_so)
 }
 
 /// Judged by the owner that is about to flip; a lapsed fence is not flipped.
 fn verified_equal(state: &State) -> bool {
-    let journal = state.catalog.journal;
-    let mover = state.movers[journal.owner as usize];
-    let fence = state.shard(mover.source).fence;
-    let verifies = mover.next == Step::Flip
-        && mover.journey == journal.journey
-        && fence.state == FenceState::Fenced
-        && fence.journey == mover.journey
-        && fence.owner == journal.owner;
-    !verifies || state.shard(mover.source).row == state.shard(mover.source.other()).row
+    (1..)
+        .zip(&state.catalog.journals)
+        .all(|(journey, journal)| {
+            let mover = state.movers[journal.owner as usize];
+            let fence = state.shard(mover.source).fence;
+            let verifies = mover.next == Step::Flip
+                && mover.journey == journey
+                && fence.state == FenceState::Fenced
+                && fence.journey == journey
+                && fence.owner == journal.owner;
+            !verifies || state.shard(mover.source).row == state.shard(mover.target).row
+        })
 }
 
+/// Judged while no other move has begun anything.
 fn abort_restores(state: &State) -> bool {
-    let absent = |state: &State, id| state.shard(id).fence.state == FenceState::Absent;
-    let target = state.catalog.journal.source.other();
-    state.catalog.journal.progress != Progress::Aborted
-        || (state.observer.home == target.other()
+    let mut ended = state.catalog.journals.iter().filter(|journal| {
+        !matches!(
+            journal.progress,
+            Progress::Unplanned | Progress::Planned | Progress::Refused
+        )
+    });
+    let (Some(journal), None) = (ended.next(), ended.next()) else {
+        return true;
+    };
+    let absent = |id| state.shard(id).fence.state == FenceState::Absent;
+    journal.progress != Progress::Aborted
+        || (state.observer.home == journal.source
             && !state.catalog.published.in_motion
-            && !state.shard(target.other()).triggers
-            && absent(state, target)
-            && absent(state, target.other())
-            && state.shard(target).row.is_empty())
+            && !state.shard(journal.source).triggers
+            && absent(journal.source)
+            && absent(journal.target)
+            && state.shard(journal.target).row.is_empty())
 }

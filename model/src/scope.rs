@@ -1,7 +1,7 @@
 //! What may happen in one check. Each scope looks at one danger exhaustively; all
 //! dangers at once would be too many states.
 
-use crate::state::RouterId;
+use crate::state::{RouterId, ShardId};
 
 /// Whether something may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +30,15 @@ pub(crate) enum Sessions {
 pub struct Scope {
     pub(crate) reads: [u8; 2],
     pub(crate) writes: [u8; 2],
+    /// Of the sleepy router.
+    pub(crate) transactions: u8,
     pub(crate) direct_writer: Allowed,
     pub(crate) lease_expiry: Allowed,
     pub(crate) takeover: Allowed,
     pub(crate) abort: Allowed,
     pub(crate) move_back: Allowed,
+    /// Where the third mover has planned to move the briefcase, from the first shard.
+    pub(crate) early_plan: Option<ShardId>,
     pub(crate) sessions: Sessions,
 }
 
@@ -42,11 +46,13 @@ impl Scope {
     const NOTHING: Self = Self {
         reads: [0, 0],
         writes: [0, 0],
+        transactions: 0,
         direct_writer: Allowed::Never,
         lease_expiry: Allowed::Never,
         takeover: Allowed::Never,
         abort: Allowed::Never,
         move_back: Allowed::Never,
+        early_plan: None,
         sessions: Sessions::CanBeEnded,
     };
 
@@ -124,6 +130,41 @@ impl Scope {
         }
     }
 
+    /// The sleepy router reads twice in a transaction, the live one writes.
+    #[must_use]
+    pub fn transactions() -> Self {
+        Self {
+            writes: [0, 1],
+            transactions: 1,
+            lease_expiry: Allowed::Yes,
+            ..Self::NOTHING
+        }
+    }
+
+    /// Two moves are planned from the first shard, to different ones; either may be late, either may be aborted.
+    #[must_use]
+    pub fn stale_plans() -> Self {
+        Self {
+            writes: [0, 1],
+            abort: Allowed::Yes,
+            early_plan: Some(ShardId::Third),
+            ..Self::NOTHING
+        }
+    }
+
+    /// A plan that may be begun before the briefcase moves away, meanwhile, or when it is back; with a late writer.
+    #[must_use]
+    pub fn old_plan_there_and_back() -> Self {
+        Self {
+            writes: [1, 0],
+            lease_expiry: Allowed::Yes,
+            abort: Allowed::Yes,
+            move_back: Allowed::Yes,
+            early_plan: Some(ShardId::Second),
+            ..Self::NOTHING
+        }
+    }
+
     /// As [`reads`](Self::reads), with takeover and abort. Takes long.
     #[must_use]
     pub fn large_reads() -> Self {
@@ -153,6 +194,24 @@ impl Scope {
             takeover: Allowed::Yes,
             abort: Allowed::Yes,
             ..Self::NOTHING
+        }
+    }
+
+    /// As [`transactions`](Self::transactions), while the briefcase moves away and back. Takes long.
+    #[must_use]
+    pub fn large_transactions() -> Self {
+        Self {
+            move_back: Allowed::Yes,
+            ..Self::transactions()
+        }
+    }
+
+    /// As [`zombie_movers`](Self::zombie_movers), with an old plan that leads to a third shard. Takes long.
+    #[must_use]
+    pub fn large_old_plan() -> Self {
+        Self {
+            early_plan: Some(ShardId::Third),
+            ..Self::zombie_movers()
         }
     }
 

@@ -3,42 +3,45 @@
 //!
 //! The briefcase is one row, whose value is the set of writes that it contains. Every
 //! transaction of a server is one step, except a write, which begins and commits apart,
-//! because locks are held in between.
+//! because locks are held in between, and a transaction that reads twice.
 
-/// One of the two shards. The first is the home at the start.
+mod mover;
+mod router;
+
+pub(crate) use mover::{Journal, Mover, Progress};
+pub use mover::{MoverId, Step};
+pub use router::{Kind, RouterId};
+pub(crate) use router::{Operation, Router, Stage};
+
+/// One of the three shards. The first is the home at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ShardId {
     /// Source of the first move.
     First,
-    /// Source of the move back.
+    /// Its target, and source of the move back.
     Second,
+    /// Nothing goes there but by a plan that has waited.
+    Third,
 }
 
 impl ShardId {
-    pub(crate) fn other(self) -> Self {
-        match self {
-            Self::First => Self::Second,
-            Self::Second => Self::First,
-        }
+    pub(crate) const ALL: [Self; 3] = [Self::First, Self::Second, Self::Third];
+}
+
+/// A set of shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Shards(u8);
+
+impl Shards {
+    pub(crate) const NONE: Self = Self(0);
+
+    pub(crate) fn with(self, shard: ShardId) -> Self {
+        Self(self.0 | 1 << shard as u8)
     }
-}
 
-/// One of the two movers; also what the owner's token says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MoverId {
-    /// Starts the first move; a zombie once it was replaced.
-    First,
-    /// Takes the first move over, and starts the move back.
-    Second,
-}
-
-/// One of the two routers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RouterId {
-    /// May lose its lease and come late.
-    Sleepy,
-    /// Never loses its lease.
-    Live,
+    pub(crate) fn contains(self, shard: ShardId) -> bool {
+        self.0 & 1 << shard as u8 != 0
+    }
 }
 
 /// A set of writes. The value of the row, so the empty set means "no row".
@@ -89,9 +92,24 @@ pub(crate) enum FenceState {
     Fenced,
     /// Still says `fenced`, but the deadline has passed by this server's clock.
     Lapsed,
-    /// The tombstone.
-    Moved,
+    /// The tombstone: it has gone there.
+    Moved(ShardId),
     Receiving,
+}
+
+impl FenceState {
+    /// Whether the briefcase can be used on this shard, as far as there is a row.
+    pub(crate) fn lets_in(self) -> bool {
+        match self {
+            Self::Absent | Self::Planned | Self::Capturing | Self::Lapsed => true,
+            Self::Fenced | Self::Moved(_) | Self::Receiving => false,
+        }
+    }
+
+    /// Whether it says that the briefcase is, or was, or will be here. A mover's mark alone does not.
+    pub(crate) fn tells_where(self) -> bool {
+        !matches!(self, Self::Absent | Self::Planned)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -132,28 +150,11 @@ pub(crate) struct Shard {
 pub(crate) struct Snapshot {
     pub(crate) epoch: u8,
     pub(crate) home: ShardId,
-    /// The move that made it the home; 0 at the start.
+    /// The last move that was announced; 0 at the start.
     pub(crate) journey: u8,
-    pub(crate) in_motion: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Progress {
-    Open,
-    Aborting,
-    Aborted,
-    Completed,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Journal {
-    pub(crate) journey: u8,
-    pub(crate) owner: MoverId,
+    /// Where that has begun.
     pub(crate) source: ShardId,
-    pub(crate) copied: bool,
-    pub(crate) evicted: bool,
-    pub(crate) taken_over: bool,
-    pub(crate) progress: Progress,
+    pub(crate) in_motion: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -166,147 +167,29 @@ pub(crate) struct Registration {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Catalog {
     pub(crate) published: Snapshot,
-    pub(crate) journal: Journal,
+    /// One for each move.
+    pub(crate) journals: [Journal; 3],
     pub(crate) registrations: [Registration; 2],
 }
 
-/// What a mover does next. Each comment begins with the phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// Not started, or it has found out that it was replaced, or it has ended.
-    Stopped,
-    /// Announce: the catalog says "in motion".
-    Announce,
-    /// Announce: wait for the live routers.
-    AwaitAcknowledgements,
-    /// Capture: arm the triggers.
-    Capture,
-    /// Copy: read a chunk at the source.
-    CopyRead,
-    /// Copy: write it at the target.
-    CopyApply,
-    /// Catch up: read the changed rows.
-    CatchUpRead,
-    /// Catch up: upsert them at the target.
-    CatchUpApply,
-    /// Catch up: delete the change records that were read.
-    CatchUpClear,
-    /// Fence.
-    Fence,
-    /// Drain: as catching up, under the fence.
-    DrainRead,
-    /// Drain: upsert at the target.
-    DrainApply,
-    /// Drain: delete the change records.
-    DrainClear,
-    /// Flip, the commit point. Verification has just been done.
-    Flip,
-    /// Publish: relocation and epoch in the catalog.
-    Publish,
-    /// Publish: the target's `receiving` row is dropped.
-    Admit,
-    /// Purge: wait for every registered router; evict the silent ones.
-    AwaitGrace,
-    /// Purge: raise the source's least epoch.
-    RaiseLeastEpoch,
-    /// Purge: end the sessions of everyone who has not acknowledged.
-    EndSessions,
-    /// Purge: delete the rows at the source.
-    PurgeRows,
-    /// Purge: drop the triggers.
-    DropTriggers,
-    /// Purge: drop the tombstone.
-    DropTombstone,
-    /// Purge: close the journal.
-    Close,
-    /// Abort: lift the source's fence, drop its triggers.
-    AbortSource,
-    /// Abort: delete the copy.
-    AbortTarget,
-    /// Abort: publish that nothing moves.
-    AbortPublish,
-    /// Takeover: write the token on the source.
-    TakeOverSource,
-    /// Takeover: write the token on the target; go on where the journal says.
-    TakeOverTarget,
-}
+impl Catalog {
+    pub(crate) fn journal(&self, journey: u8) -> &Journal {
+        &self.journals[usize::from(journey) - 1]
+    }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Mover {
-    pub(crate) next: Step,
-    pub(crate) journey: u8,
-    pub(crate) source: ShardId,
-    /// The row as it was read.
-    pub(crate) carried: Writes,
-}
+    pub(crate) fn journal_mut(&mut self, journey: u8) -> &mut Journal {
+        &mut self.journals[usize::from(journey) - 1]
+    }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Stage {
-    Idle,
-    /// It is decided where to go; not sent yet, or sent and told to wait.
-    Decided,
-    /// A write that has not committed.
-    Running,
-    /// A read's answer is under way.
-    Answered,
-}
-
-/// What an operation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// Reads the row.
-    Read,
-    /// Adds this router's write to the row.
-    Write,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Operation {
-    pub(crate) stage: Stage,
-    pub(crate) kind: Kind,
-    pub(crate) to: ShardId,
-    pub(crate) guarded: bool,
-    /// The move whose decision it follows.
-    pub(crate) follows: u8,
-    /// Of the snapshot that it was decided under.
-    pub(crate) epoch: u8,
-    pub(crate) lease_held: bool,
-    /// What the fence row said when it was decided; only the broken variant believes it.
-    pub(crate) looked: FenceState,
-    pub(crate) locked: bool,
-    pub(crate) recorded: bool,
-    pub(crate) redirected: bool,
-    /// What was known when it began.
-    pub(crate) known: Writes,
-    pub(crate) answer: Writes,
-}
-
-impl Operation {
-    pub(crate) const IDLE: Self = Self {
-        stage: Stage::Idle,
-        kind: Kind::Read,
-        to: ShardId::First,
-        guarded: false,
-        follows: 0,
-        epoch: 0,
-        lease_held: false,
-        looked: FenceState::Absent,
-        locked: false,
-        recorded: false,
-        redirected: false,
-        known: Writes::NONE,
-        answer: Writes::NONE,
-    };
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Router {
-    pub(crate) snapshot: Snapshot,
-    pub(crate) operation: Operation,
-    pub(crate) reads_left: u8,
-    pub(crate) writes_left: u8,
-    /// Per shard: the least epoch that it named when the session was opened.
-    pub(crate) sessions: [Option<u8>; 2],
+    /// Whether another move has been announced and has not ended.
+    pub(crate) fn others_are_open(&self, journey: u8) -> bool {
+        let others = (1..)
+            .zip(&self.journals)
+            .filter(|(other, _)| *other != journey);
+        others
+            .map(|(_, journal)| journal.progress)
+            .any(|progress| matches!(progress, Progress::Open | Progress::Aborting))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -336,8 +219,8 @@ pub(crate) struct Observer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct State {
     pub(crate) catalog: Catalog,
-    pub(crate) shards: [Shard; 2],
-    pub(crate) movers: [Mover; 2],
+    pub(crate) shards: [Shard; 3],
+    pub(crate) movers: [Mover; 3],
     pub(crate) routers: [Router; 2],
     pub(crate) direct: DirectWriter,
     pub(crate) observer: Observer,
@@ -354,23 +237,16 @@ impl State {
 
     /// Whether a transaction holds the fence row of `shard` in share mode.
     pub(crate) fn fence_is_held(&self, shard: ShardId) -> bool {
-        self.running(shard).any(|locked| locked)
+        let mut routed = self.routers.iter().map(|router| router.operation);
+        routed.any(|op| op.locked && op.to == shard)
+            || (shard == ShardId::First
+                && matches!(self.direct, DirectWriter::Running { locked: true, .. }))
     }
 
     /// Whether a write on `shard` has not ended: it holds the table.
     pub(crate) fn table_is_held(&self, shard: ShardId) -> bool {
-        self.running(shard).next().is_some()
-    }
-
-    fn running(&self, shard: ShardId) -> impl Iterator<Item = bool> + '_ {
-        let direct = match self.direct {
-            DirectWriter::Running { locked, .. } if shard == ShardId::First => Some(locked),
-            _ => None,
-        };
-        let routed = self.routers.iter().map(|router| router.operation);
-        routed
-            .filter(move |op| op.stage == Stage::Running && op.to == shard)
-            .map(|op| op.locked)
-            .chain(direct)
+        let mut routed = self.routers.iter().map(|router| router.operation);
+        routed.any(|op| op.stage == Stage::Running && op.to == shard)
+            || (shard == ShardId::First && matches!(self.direct, DirectWriter::Running { .. }))
     }
 }

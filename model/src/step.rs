@@ -1,5 +1,6 @@
 //! The next states: which actions are open, and what each does.
 
+mod announce;
 mod mover;
 mod purge;
 mod router;
@@ -11,12 +12,12 @@ use crate::guard::{Guard, Guards};
 use crate::scope::Scope;
 use crate::state::{
     Catalog, Change, DirectWriter, Fence, FenceState, Journal, Kind, Mover, MoverId, Observer,
-    Operation, Progress, Registration, Router, RouterId, Shard, ShardId, Snapshot, Stage, State,
-    Step, Writes,
+    Operation, Progress, Registration, Router, RouterId, Shard, ShardId, Shards, Snapshot, Stage,
+    State, Step, Writes,
 };
 
-use router::lease_runs_out;
-use takeover::{abort, plan_back, take_over};
+use router::{lease_runs_out, read_again, read_copy};
+use takeover::abort;
 use writer::{commit, direct_commit};
 
 /// The rules of one check.
@@ -27,70 +28,64 @@ pub(crate) struct Rules {
 }
 
 const ROUTERS: [RouterId; 2] = [RouterId::Sleepy, RouterId::Live];
-const MOVERS: [MoverId; 2] = [MoverId::First, MoverId::Second];
+const MOVERS: [MoverId; 3] = [MoverId::First, MoverId::Second, MoverId::Third];
 
 impl Rules {
     fn hold(&self, guard: Guard) -> bool {
         self.guards.hold(guard)
     }
 
-    /// After **plan**: the journal and a row on each shard, with the owner's token.
+    /// After **plan**: the first move's journal and a row on each shard, with the owner's token.
     pub(crate) fn start(&self) -> State {
         let snapshot = Snapshot {
             epoch: 0,
             home: ShardId::First,
             journey: 0,
+            source: ShardId::First,
             in_motion: false,
         };
-        let fence = |state| Fence {
-            state,
-            journey: 1,
-            owner: MoverId::First,
-        };
-        let shard = |state, row| Shard {
-            fence: fence(state),
+        let shard = |row| Shard {
+            fence: Fence::ABSENT,
             triggers: false,
             row,
             change: Change::Empty,
             least_epoch: 0,
         };
-        let mover = |next, journey| Mover {
-            next,
-            journey,
-            source: ShardId::First,
-            carried: Writes::NONE,
-        };
         let router = |index: usize| Router {
             snapshot,
+            left: Shards::NONE,
             operation: Operation::IDLE,
             reads_left: self.scope.reads[index],
             writes_left: self.scope.writes[index],
-            sessions: [Some(0), Some(0)],
+            transactions_left: [self.scope.transactions, 0][index],
+            sessions: [Some(0); 3],
         };
         let registration = Registration {
             exists: true,
             acknowledged: 0,
             lease_live: true,
         };
-        State {
+        let (home, target) = (ShardId::First, ShardId::Second);
+        let first = self.planned(1, home, target);
+        let mut journals = [Journal::UNPLANNED; 3];
+        journals[0] = Journal::planned(MoverId::First, home, target);
+        let mut movers = [first, Mover::STOPPED, Mover::STOPPED];
+        if let Some(target) = self.scope.early_plan {
+            journals[2] = Journal::planned(MoverId::Third, home, target);
+            movers[2] = self.planned(3, home, target);
+        }
+        let mut state = State {
             catalog: Catalog {
                 published: snapshot,
-                journal: Journal {
-                    journey: 1,
-                    owner: MoverId::First,
-                    source: ShardId::First,
-                    copied: false,
-                    evicted: false,
-                    taken_over: false,
-                    progress: Progress::Open,
-                },
+                journals,
                 registrations: [registration; 2],
             },
             shards: [
-                shard(FenceState::Planned, Writes::FIRST),
-                shard(FenceState::Receiving, Writes::NONE),
+                shard(Writes::FIRST),
+                shard(Writes::NONE),
+                shard(Writes::NONE),
             ],
-            movers: [mover(Step::Announce, 1), mover(Step::Stopped, 0)],
+            movers,
             routers: [router(0), router(1)],
             direct: if self.scope.direct_writer.yes() {
                 DirectWriter::Ready
@@ -98,7 +93,7 @@ impl Rules {
                 DirectWriter::Ended
             },
             observer: Observer {
-                home: ShardId::First,
+                home,
                 known: Writes::FIRST,
                 committed: Writes::FIRST,
                 applied_twice: false,
@@ -108,7 +103,9 @@ impl Rules {
                 home_purged: false,
                 write_redirected: false,
             },
-        }
+        };
+        state.mark(MoverId::First, first);
+        state
     }
 
     /// Everything that might happen; [`next`](Self::next) says what can.
@@ -131,7 +128,7 @@ impl Rules {
         if self.scope.move_back.yes() {
             actions.push(Action::PlanBack);
         }
-        for shard in [ShardId::First, ShardId::Second] {
+        for shard in ShardId::ALL {
             if state.shard(shard).fence.state == FenceState::Fenced {
                 actions.push(Action::DeadlinePasses(shard));
             }
@@ -156,15 +153,22 @@ impl Rules {
                 if router.writes_left > 0 {
                     actions.push(Action::Begin(id, Kind::Write));
                 }
+                if router.transactions_left > 0 {
+                    actions.push(Action::Begin(id, Kind::Transaction));
+                }
             }
             Stage::Decided => actions.push(Action::Send(id)),
             Stage::Running => {
                 actions.extend([Action::Commit(id), Action::CommitAnswerLost(id)]);
             }
+            Stage::Open => actions.push(Action::ReadAgain(id)),
             Stage::Answered => actions.push(Action::Receive(id)),
         }
         actions.extend([Action::Refresh(id), Action::Acknowledge(id)]);
         if self.scope.can_sleep(id) {
+            if !self.hold(Guard::CopiesBeforeFirstLease) {
+                actions.push(Action::ReadCopy(id));
+            }
             actions.extend([Action::LeaseRunsOut(id), Action::RenewLease(id)]);
         }
     }
@@ -181,8 +185,8 @@ impl Rules {
             Action::Mover(id, step) => return self.mover(state, id, step),
             Action::Abort(id) => return abort(state, id),
             Action::Evict(id, router) => return self.evict(state, id, router),
-            Action::TakeOver => return take_over(state),
-            Action::PlanBack => return plan_back(state),
+            Action::TakeOver => return self.take_over(state),
+            Action::PlanBack => return self.plan_back(state),
             Action::RenewLease(id) => return self.renew_lease(state, id),
             Action::Acknowledge(id) => return self.acknowledge(state, id),
             Action::Send(id) => return self.send(state, id),
@@ -191,6 +195,8 @@ impl Rules {
             }
             Action::LeaseRunsOut(id) => lease_runs_out(state, id),
             Action::Refresh(id) => self.refresh(state, id),
+            Action::ReadAgain(id) => read_again(state, id),
+            Action::ReadCopy(id) => return read_copy(state, id),
             Action::Begin(id, kind) => self.begin(state, id, kind),
             Action::Commit(id) => commit(state, id),
             Action::CommitAnswerLost(id) => self.commit_answer_lost(state, id),

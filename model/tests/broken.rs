@@ -184,6 +184,66 @@ fn rerun_only_refused() {
     assert_caught(Guard::RerunOnlyRefused, Scope::writes(), [APPLIED_ONCE]);
 }
 
+#[test]
+fn home_when_announced() {
+    assert_caught(
+        Guard::HomeWhenAnnounced,
+        Scope::stale_plans(),
+        [NO_WRITE_LOST],
+    );
+}
+
+#[test]
+fn alone_when_announced() {
+    assert_caught(
+        Guard::AloneWhenAnnounced,
+        Scope::old_plan_there_and_back(),
+        [NO_WRITE_LOST, ONE_WRITABLE_HOME],
+    );
+}
+
+#[test]
+fn take_over_asks() {
+    assert_caught(
+        Guard::TakeOverAsks,
+        Scope::zombie_movers(),
+        [NO_WRITE_LOST, ONE_WRITABLE_HOME],
+    );
+}
+
+#[test]
+fn missed_motion_counts() {
+    let broken = [NO_WRITE_LOST, ONE_WRITABLE_HOME];
+    assert_caught(Guard::MissedMotionCounts, Scope::writes(), broken);
+}
+
+#[test]
+fn copies_before_first_lease() {
+    assert_caught(
+        Guard::CopiesBeforeFirstLease,
+        Scope::writes(),
+        [NO_WRITE_LOST, ONE_WRITABLE_HOME],
+    );
+}
+
+#[test]
+fn followed_forgotten() {
+    assert_caught(
+        Guard::FollowedForgotten,
+        Scope::there_and_back(),
+        [NO_WRITE_LOST, ONE_WRITABLE_HOME],
+    );
+}
+
+#[test]
+fn snapshot_looks_apart() {
+    assert_caught(
+        Guard::SnapshotLooksApart,
+        Scope::transactions(),
+        [NO_READ_MISSES],
+    );
+}
+
 /// A mover that dies between flip and publish leaves everyone going round in a circle.
 #[test]
 fn receiving_admits_redirected() {

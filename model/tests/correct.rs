@@ -61,6 +61,21 @@ fn there_and_back_on_sqlite() {
 }
 
 #[test]
+fn transactions() {
+    check(Scope::transactions());
+}
+
+#[test]
+fn stale_plans() {
+    check(Scope::stale_plans());
+}
+
+#[test]
+fn old_plan_there_and_back() {
+    check(Scope::old_plan_there_and_back());
+}
+
+#[test]
 fn large_reads() {
     if long() {
         check(Scope::large_reads());
@@ -78,5 +93,19 @@ fn large_writes() {
 fn large_there_and_back() {
     if long() {
         check(Scope::large_there_and_back());
+    }
+}
+
+#[test]
+fn large_transactions() {
+    if long() {
+        check(Scope::large_transactions());
+    }
+}
+
+#[test]
+fn large_old_plan() {
+    if long() {
+        check(Scope::large_old_plan());
     }
 }

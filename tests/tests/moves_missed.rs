@@ -22,6 +22,7 @@ use sqlx::{Connection as _, Database, Postgres};
 on_all_engines!(
     what_began_before_a_missed_move_holds_up_its_acknowledgement,
     what_began_while_a_move_was_known_holds_nothing_up,
+    a_move_that_a_copy_tells_of_has_been_missed_too,
 );
 on_engines_with_servers!(
     a_snapshot_from_before_a_missed_move_is_not_committed,
@@ -133,6 +134,60 @@ async fn what_began_while_a_move_was_known_holds_nothing_up<DB: TestEngine>() {
     let neighbour = teller.briefcase(ids[1]).begin().await.unwrap();
     acknowledges(publish(&bank, ids[0], Some(&west), &east).await).await;
     neighbour.rollback().await.unwrap();
+}
+
+async fn a_move_that_a_copy_tells_of_has_been_missed_too<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let id = bank.customers(&mdb, 0, 1).await[0];
+    assert!(mdb.join().await);
+    let teller = Teller::<DB>::new(&mdb);
+    let options = TransactionOptions::new().read_only().timeout(LIMIT);
+    let transaction = teller.briefcase(id).begin_with(&options).await.unwrap();
+    assert_eq!(
+        DB::number(&transaction, &sum_of::<DB>(id)).await.unwrap(),
+        SUM
+    );
+
+    // A copy knows what comes to pass while the catalog can't be asked.
+    let (catalog, [east, west]) = (bank.catalog_url(), names(&bank, &mdb));
+    let row = |area: &str, id: Gdid, home: &str| {
+        let key = literal::<DB>(id);
+        format!(
+            "INSERT INTO mdb_relocation (area, gdid, move, state, home, source, epoch) \
+             VALUES ('{area}', {key}, 'by hand', 0, '{home}', '{east}', 2)"
+        )
+    };
+    let moved = row("user", id, &west);
+    let complete = row("", Gdid::new(0, 0, 0).unwrap(), "");
+    let copy = [moved.clone(), complete];
+    DB::run_at(&bank.url(1), &copy).await.unwrap();
+    let hide = "ALTER TABLE mdb_catalog RENAME TO hidden".to_owned();
+    DB::run_at(&catalog, &[hide]).await.unwrap();
+    let routers = async |condition: &str| {
+        let count = format!("SELECT count(*) FROM mdb_router WHERE {condition}");
+        DB::number_at(&catalog, &count).await.unwrap()
+    };
+    wait_for("the lease runs out", LIMIT, async || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        routers(&format!("lease_until > {}", now.as_millis())).await == 0
+    })
+    .await;
+
+    let publish = "UPDATE hidden SET epoch = 2".to_owned();
+    let show = "ALTER TABLE hidden RENAME TO mdb_catalog".to_owned();
+    let come_back = [moved, publish, show];
+    DB::run_at(&catalog, &come_back).await.unwrap();
+    wait_for("the process says how far it knows", LIMIT, async || {
+        routers("waits_for <> '' OR acknowledged >= 2").await == 1
+    })
+    .await;
+    assert_eq!(routers("acknowledged >= 2").await, 0);
+    transaction.rollback().await.unwrap();
+    wait_for("the process acknowledges", LIMIT, async || {
+        routers("acknowledged >= 2").await == 1
+    })
+    .await;
 }
 
 async fn a_snapshot_from_before_a_missed_move_is_not_committed<DB: TestEngine>() {

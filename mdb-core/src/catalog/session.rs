@@ -266,8 +266,10 @@ impl Keeper {
         Ok(())
     }
 
-    /// Begins with what a copy has, while the home is away. Who had a lease goes by what he knows: the next thing that is
-    /// learned is added to that, and not to a copy.
+    /// Begins with what a copy has, while the home is away.
+    ///
+    /// Not after a lease: what went straight to a shard then may still run, and what a copy told would not be found to be
+    /// new, and so to have been missed, once the home can be asked again. Nor would what is learned next complete it.
     async fn make_do(&mut self, live: &LiveRouter, servers: &Servers) {
         if self.was_granted || live.snapshot().epoch() > Epoch::START {
             return;

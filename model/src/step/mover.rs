@@ -28,15 +28,14 @@ impl Rules {
     }
 
     pub(super) fn owns_journal(&self, state: &State, id: MoverId) -> bool {
-        let journal = state.catalog.journal;
-        !self.hold(Guard::OwnerToken)
-            || (journal.owner == id && journal.journey == state.movers[id as usize].journey)
+        let journey = state.movers[id as usize].journey;
+        !self.hold(Guard::OwnerToken) || state.catalog.journal(journey).owner == id
     }
 
     /// Does the mover's next step. A mover that finds itself replaced stops.
     pub(super) fn mover(&self, state: &mut State, id: MoverId, step: Step) -> Option<()> {
         let mover = state.movers[id as usize];
-        let target = mover.source.other();
+        let target = mover.target;
         let needs = match step {
             Step::Capture
             | Step::CopyRead
@@ -70,6 +69,7 @@ impl Rules {
         }
         let next = match step {
             Step::Stopped => return None,
+            Step::AskOthers => Self::ask_others(state, id),
             Step::Announce => self.announce(state, id),
             Step::AwaitAcknowledgements => self.await_acknowledgements(state)?,
             Step::Capture => capture(state, mover)?,
@@ -109,17 +109,6 @@ impl Rules {
         Some(())
     }
 
-    fn announce(&self, state: &mut State, id: MoverId) -> Step {
-        if !self.owns_journal(state, id) {
-            return Step::Stopped;
-        }
-        if !state.catalog.published.in_motion {
-            state.catalog.published.epoch += 1;
-            state.catalog.published.in_motion = true;
-        }
-        Step::AwaitAcknowledgements
-    }
-
     fn await_acknowledgements(&self, state: &State) -> Option<Step> {
         let epoch = state.catalog.published.epoch;
         let mut live = state
@@ -134,7 +123,8 @@ impl Rules {
     fn copy_apply(&self, state: &mut State, id: MoverId) -> Step {
         let next = apply(state, id, Step::CatchUpRead);
         if self.owns_journal(state, id) {
-            state.catalog.journal.copied = true;
+            let journey = state.movers[id as usize].journey;
+            state.catalog.journal_mut(journey).copied = true;
             next
         } else {
             Step::Stopped
@@ -166,8 +156,8 @@ impl Rules {
                 Some(Step::CatchUpRead)
             }
             FenceState::Fenced | FenceState::Lapsed => {
-                shard.fence.state = FenceState::Moved;
-                state.observer.home = mover.source.other();
+                shard.fence.state = FenceState::Moved(mover.target);
+                state.observer.home = mover.target;
                 Some(Step::Publish)
             }
             _ => Some(Step::Stopped),
@@ -180,17 +170,16 @@ impl Rules {
         }
         let mover = state.movers[id as usize];
         let published = &mut state.catalog.published;
-        if published.in_motion {
+        if published.in_motion && published.journey == mover.journey {
             published.epoch += 1;
             published.in_motion = false;
-            published.home = mover.source.other();
-            published.journey = mover.journey;
+            published.home = mover.target;
         }
         Step::Admit
     }
 
     fn admit(&self, state: &mut State, id: MoverId) -> Step {
-        let target = state.movers[id as usize].source.other();
+        let target = state.movers[id as usize].target;
         match self.token(state, id, target) {
             Token::Foreign => Step::Stopped,
             Token::Gone => Step::AwaitGrace,
@@ -218,7 +207,7 @@ fn capture(state: &mut State, mover: Mover) -> Option<Step> {
 /// Writes what is carried at the target.
 fn apply(state: &mut State, id: MoverId, next: Step) -> Step {
     let mover = state.movers[id as usize];
-    let target = mover.source.other();
+    let target = mover.target;
     let lost = !mover.carried.contains(state.shard(target).row);
     if state.observer.home == target && lost {
         state.observer.stale_applied = true;

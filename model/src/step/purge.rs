@@ -3,7 +3,7 @@
 use super::mover::Token;
 use super::{Guard, MoverId, Progress, ROUTERS, RouterId, Rules, Stage, State, Step, Writes};
 use crate::scope::Sessions;
-use crate::state::{Change, Fence, Operation, ShardId};
+use crate::state::{Change, Fence, Mover, Operation};
 
 impl Rules {
     pub(super) fn purge(&self, state: &mut State, id: MoverId, step: Step) -> Option<Step> {
@@ -20,7 +20,7 @@ impl Rules {
                 }
             }
             Step::EndSessions => {
-                self.end_sessions(state, source);
+                self.end_sessions(state, id);
                 Step::PurgeRows
             }
             Step::PurgeRows => {
@@ -54,7 +54,8 @@ impl Rules {
             },
             _ => {
                 if self.owns_journal(state, id) {
-                    state.catalog.journal.progress = Progress::Completed;
+                    let journey = state.movers[id as usize].journey;
+                    state.catalog.journal_mut(journey).progress = Progress::Completed;
                 }
                 Step::Stopped
             }
@@ -93,12 +94,17 @@ impl Rules {
     /// step, though it reads the catalog and then works on the shard: who is found to
     /// have acknowledged stays so. A write whose session ends is rolled back, and
     /// reported as not known to have happened.
-    fn end_sessions(&self, state: &mut State, shard: ShardId) {
+    fn end_sessions(&self, state: &mut State, mover: MoverId) {
         if self.scope.sessions == Sessions::CannotBeEnded || !self.hold(Guard::PurgeGrace) {
             return;
         }
+        let Mover {
+            source: shard,
+            journey,
+            ..
+        } = state.movers[mover as usize];
         for id in ROUTERS {
-            let evicted = state.catalog.journal.evicted && id == RouterId::Sleepy;
+            let evicted = state.catalog.journal(journey).evicted && id == RouterId::Sleepy;
             let spared = self.can_send_nothing_older(state, id)
                 || (!self.hold(Guard::UnregisteredSessionsEnd) && !evicted);
             if spared {
@@ -109,7 +115,10 @@ impl Rules {
             if router.operation.to == shard {
                 match router.operation.stage {
                     Stage::Running => router.operation = Operation::IDLE,
-                    Stage::Answered => router.operation.stage = Stage::Decided,
+                    Stage::Open | Stage::Answered => {
+                        router.operation.stage = Stage::Decided;
+                        router.operation.locked = false;
+                    }
                     Stage::Idle | Stage::Decided => {}
                 }
             }
@@ -128,7 +137,8 @@ impl Rules {
         }
         registration.exists = false;
         registration.acknowledged = 0;
-        state.catalog.journal.evicted = true;
+        let journey = state.movers[id as usize].journey;
+        state.catalog.journal_mut(journey).evicted = true;
         Some(())
     }
 }

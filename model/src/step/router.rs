@@ -1,6 +1,8 @@
 //! Routers: snapshot, lease, acknowledgement, and where an operation goes.
 
-use super::{FenceState, Guard, Kind, Operation, RouterId, Rules, ShardId, Stage, State, Writes};
+use super::{
+    FenceState, Guard, Kind, Operation, RouterId, Rules, ShardId, Shards, Stage, State, Writes,
+};
 
 impl Rules {
     /// One transaction in the catalog: registration, newest snapshot, lease.
@@ -11,6 +13,7 @@ impl Rules {
         }
         registration.exists = true;
         registration.lease_live = true;
+        registration.acknowledged = 0;
         if self.hold(Guard::RenewalRefreshes) {
             self.refresh(state, id);
         }
@@ -18,23 +21,26 @@ impl Rules {
     }
 
     pub(super) fn refresh(&self, state: &mut State, id: RouterId) {
-        state.routers[id as usize].snapshot = state.catalog.published;
+        learn(state, id);
         self.acknowledge(state, id);
     }
 
-    /// Says which snapshot is the oldest in use. An evicted router has nobody to tell.
+    /// Says how far everything that runs by this router knows. An evicted one has nobody to tell.
     pub(super) fn acknowledge(&self, state: &mut State, id: RouterId) -> Option<()> {
-        let router = &state.routers[id as usize];
+        let router = &mut state.routers[id as usize];
         let registration = &mut state.catalog.registrations[id as usize];
         if !registration.exists {
             return None;
         }
-        let busy = router.operation.stage != Stage::Idle;
-        registration.acknowledged = if busy && self.hold(Guard::AcknowledgeWhenQuiet) {
-            router.operation.epoch
-        } else {
-            router.snapshot.epoch
-        };
+        let snapshot = router.snapshot;
+        let entered = router.operation.entered;
+        let is_left = (snapshot.in_motion && snapshot.source == entered)
+            || (router.left.contains(entered) && self.hold(Guard::MissedMotionCounts));
+        if router.runs_something_older() && is_left && self.hold(Guard::AcknowledgeWhenQuiet) {
+            return None;
+        }
+        router.left = Shards::NONE;
+        registration.acknowledged = snapshot.epoch;
         Some(())
     }
 
@@ -44,6 +50,7 @@ impl Rules {
         match kind {
             Kind::Read => router.reads_left -= 1,
             Kind::Write => router.writes_left -= 1,
+            Kind::Transaction => router.transactions_left -= 1,
         }
         router.operation = Operation {
             kind,
@@ -63,6 +70,7 @@ impl Rules {
             kind,
             known,
             to: router.snapshot.home,
+            entered: router.snapshot.home,
             follows: router.snapshot.journey,
             epoch: router.snapshot.epoch,
             guarded: router.snapshot.in_motion || !lease_live,
@@ -71,6 +79,18 @@ impl Rules {
             ..Operation::IDLE
         };
         self.look(state, id);
+    }
+
+    /// Asks the router anew, after a wait on the way: what was followed until then counts no more.
+    fn decide_anew(&self, state: &mut State, id: RouterId) {
+        let before = state.routers[id as usize].operation;
+        self.decide(state, id);
+        let operation = &mut state.routers[id as usize].operation;
+        operation.guarded |= before.guarded;
+        if !self.hold(Guard::FollowedForgotten) && before.to != before.entered {
+            operation.to = before.to;
+            operation.follows = before.follows;
+        }
     }
 
     /// Sends it on the guarded path to `to`, because move `follows` was seen there.
@@ -95,11 +115,16 @@ impl Rules {
     /// The statement reaches the shard: the session first, then the fence or the trigger.
     pub(super) fn send(&self, state: &mut State, id: RouterId) -> Option<()> {
         let operation = state.routers[id as usize].operation;
-        let least_epoch = state.shard(operation.to).least_epoch;
+        let shard = *state.shard(operation.to);
         let session = &mut state.routers[id as usize].sessions[operation.to as usize];
-        let mut named = *session.get_or_insert(least_epoch);
+        let mut named = *session.get_or_insert(shard.least_epoch);
         if operation.guarded {
-            named = least_epoch;
+            // Whoever finds a fence is told where to go.
+            named = if shard.fence.state.tells_where() {
+                0
+            } else {
+                shard.least_epoch
+            };
         }
         let epoch = if self.hold(Guard::OperationsOwnEpoch) {
             operation.epoch
@@ -108,13 +133,14 @@ impl Rules {
         };
         if epoch < named {
             // "Refresh first".
-            state.routers[id as usize].snapshot = state.catalog.published;
-            self.decide(state, id);
+            learn(state, id);
+            self.decide_anew(state, id);
             return Some(());
         }
         match (operation.guarded, operation.kind) {
             (false, Kind::Read) => answer(state, id),
             (false, Kind::Write) => self.send_unguarded_write(state, id),
+            (false, Kind::Transaction) => self.open(state, id, false),
             (true, Kind::Read) if !self.hold(Guard::FenceOnReads) => answer(state, id),
             (true, _) => return self.send_guarded(state, id),
         }
@@ -132,24 +158,36 @@ impl Rules {
         let admits =
             self.hold(Guard::ReceivingAdmitsRedirected) && operation.follows == fence.journey;
         match seen {
-            FenceState::Fenced if operation.kind == Kind::Write => {
+            FenceState::Fenced if operation.kind != Kind::Read => {
                 // Told to wait. It looks again later.
-                let before = operation.looked;
-                self.look(state, id);
-                return (state.routers[id as usize].operation.looked != before).then_some(());
+                self.decide_anew(state, id);
+                return (state.routers[id as usize].operation != operation).then_some(());
             }
-            FenceState::Moved => {
-                self.redirect(state, id, operation.to.other(), fence.journey);
-            }
+            FenceState::Moved(to) => self.redirect(state, id, to, fence.journey),
             FenceState::Receiving if !admits => {
-                self.redirect(state, id, operation.to.other(), operation.follows);
+                // It comes here by a move that this router does not know of yet.
+                learn(state, id);
+                self.decide_anew(state, id);
             }
             _ => match operation.kind {
                 Kind::Read => answer(state, id),
                 Kind::Write => start_write(state, id, true),
+                Kind::Transaction => self.open(state, id, true),
             },
         }
         Some(())
+    }
+
+    /// A transaction takes its snapshot.
+    fn open(&self, state: &mut State, id: RouterId, locked: bool) {
+        let to = state.routers[id as usize].operation.to;
+        let looked = state.shard(to).fence.state;
+        let operation = &mut state.routers[id as usize].operation;
+        operation.stage = Stage::Open;
+        operation.locked = locked;
+        if !self.hold(Guard::SnapshotLooksApart) {
+            operation.looked = looked;
+        }
     }
 
     fn send_unguarded_write(&self, state: &mut State, id: RouterId) {
@@ -166,7 +204,7 @@ impl Rules {
         }
     }
 
-    /// An unguarded read's answer counts only if the lease has held all the time.
+    /// An unguarded read's answer counts if the lease has held all the time, or the fence says so.
     pub(super) fn receive(&self, state: &mut State, id: RouterId) {
         let operation = state.routers[id as usize].operation;
         let trusted = if !self.hold(Guard::ReadLeaseCheck) {
@@ -176,7 +214,7 @@ impl Rules {
         } else {
             operation.lease_held
         };
-        if !operation.guarded && !trusted {
+        if !operation.guarded && !trusted && !self.is_still_good(state, operation) {
             self.decide(state, id);
             state.routers[id as usize].operation.guarded = true;
             return;
@@ -187,6 +225,45 @@ impl Rules {
         state.observer.known = state.observer.known.with(operation.answer);
         end(state, id);
     }
+
+    /// What the fence says afterwards, with a view of its own.
+    fn is_still_good(&self, state: &State, operation: Operation) -> bool {
+        if operation.kind == Kind::Transaction && !self.hold(Guard::SnapshotLooksApart) {
+            return operation.looked.lets_in();
+        }
+        let shard = state.shard(operation.to);
+        let knows_enough = operation.epoch >= shard.least_epoch;
+        shard.fence.state.lets_in() && (knows_enough || shard.fence.state.tells_where())
+    }
+}
+
+/// Loads the newest snapshot, and remembers which shards the briefcase has left meanwhile. What was known to be in
+/// motion goes by its fence anyway.
+fn learn(state: &mut State, id: RouterId) {
+    let published = state.catalog.published;
+    let router = &mut state.routers[id as usize];
+    let before = std::mem::replace(&mut router.snapshot, published);
+    let has_missed = before.epoch < published.epoch && !before.in_motion;
+    if has_missed && router.runs_something_older() {
+        router.left = router.left.with(published.source).with(before.home);
+    }
+}
+
+/// A router that knows of no move yet takes what a copy says.
+pub(super) fn read_copy(state: &mut State, id: RouterId) -> Option<()> {
+    let lease_live = state.catalog.registrations[id as usize].lease_live;
+    let snapshot = &mut state.routers[id as usize].snapshot;
+    if lease_live || snapshot.epoch > 0 {
+        return None;
+    }
+    *snapshot = state.catalog.published;
+    Some(())
+}
+
+/// The transaction's second read.
+pub(super) fn read_again(state: &mut State, id: RouterId) {
+    state.routers[id as usize].operation.known = state.observer.known;
+    answer(state, id);
 }
 
 fn start_write(state: &mut State, id: RouterId, locked: bool) {

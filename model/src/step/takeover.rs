@@ -1,13 +1,13 @@
-//! Abort, takeover and the move back.
+//! Abort and takeover.
 
 use super::mover::Token;
 use super::{Fence, FenceState, Guard, MoverId, Progress, Rules, State, Step, Writes};
-use crate::state::{Change, Journal, Mover};
+use crate::state::{Change, Mover};
 
 impl Rules {
     pub(super) fn change_course(&self, state: &mut State, id: MoverId, step: Step) -> Option<Step> {
         let mover = state.movers[id as usize];
-        let target = mover.source.other();
+        let target = mover.target;
         Some(match step {
             Step::AbortSource => self.abort_source(state, id)?,
             Step::AbortTarget => match self.token(state, id, target) {
@@ -22,11 +22,12 @@ impl Rules {
             },
             Step::AbortPublish => {
                 if self.owns_journal(state, id) {
-                    if state.catalog.published.in_motion {
-                        state.catalog.published.epoch += 1;
-                        state.catalog.published.in_motion = false;
+                    let published = &mut state.catalog.published;
+                    if published.in_motion && published.journey == mover.journey {
+                        published.epoch += 1;
+                        published.in_motion = false;
                     }
-                    state.catalog.journal.progress = Progress::Aborted;
+                    state.catalog.journal_mut(mover.journey).progress = Progress::Aborted;
                 }
                 Step::Stopped
             }
@@ -47,9 +48,40 @@ impl Rules {
         })
     }
 
+    /// The record may have been read before somebody else brought the move to its end.
+    pub(super) fn take_over(&self, state: &mut State) -> Option<()> {
+        let journal = state.catalog.journal_mut(1);
+        let open = matches!(
+            journal.progress,
+            Progress::Planned | Progress::Open | Progress::Aborting
+        );
+        let undone = journal.progress == Progress::Aborted && !self.hold(Guard::TakeOverAsks);
+        if !(open || undone) || journal.owner == MoverId::Second {
+            return None;
+        }
+        journal.owner = MoverId::Second;
+        journal.taken_over = true;
+        let (source, target) = (journal.source, journal.target);
+        let mover = Mover {
+            next: Step::TakeOverSource,
+            journey: 1,
+            source,
+            target,
+            carried: Writes::NONE,
+        };
+        state.movers[MoverId::Second as usize] = mover;
+        if undone {
+            // It has been announced, says the record.
+            state.mark(MoverId::Second, mover);
+        }
+        Some(())
+    }
+
     /// Lifting the fence waits for those who hold it, and is refused after the flip.
     fn abort_source(&self, state: &mut State, id: MoverId) -> Option<Step> {
-        let source = state.movers[id as usize].source;
+        let Mover {
+            source, journey, ..
+        } = state.movers[id as usize];
         match self.token(state, id, source) {
             Token::Foreign => return Some(Step::Stopped),
             Token::Gone => return Some(Step::AbortTarget),
@@ -58,8 +90,9 @@ impl Rules {
         if state.fence_is_held(source) {
             return None;
         }
-        if self.hold(Guard::OwnerToken) && state.shard(source).fence.state == FenceState::Moved {
-            state.catalog.journal.progress = Progress::Open;
+        let has_moved = matches!(state.shard(source).fence.state, FenceState::Moved(_));
+        if self.hold(Guard::OwnerToken) && has_moved {
+            state.catalog.journal_mut(journey).progress = Progress::Open;
             return Some(Step::Publish);
         }
         let shard = state.shard_mut(source);
@@ -72,15 +105,16 @@ impl Rules {
 
 /// Where a mover goes on that has just taken over: the source's fence row decides.
 fn resume_at(state: &State, mover: Mover) -> Step {
-    let journal = state.catalog.journal;
-    if journal.progress == Progress::Aborting {
-        return Step::AbortSource;
+    let journal = state.catalog.journal(mover.journey);
+    match journal.progress {
+        Progress::Planned => return Step::Announce,
+        Progress::Aborting => return Step::AbortSource,
+        _ => {}
     }
     match state.shard(mover.source).fence.state {
-        FenceState::Moved if state.catalog.published.in_motion => Step::Publish,
-        FenceState::Moved => Step::Admit,
-        FenceState::Planned if state.catalog.published.in_motion => Step::AwaitAcknowledgements,
-        FenceState::Planned => Step::Announce,
+        FenceState::Moved(_) if state.catalog.published.in_motion => Step::Publish,
+        FenceState::Moved(_) => Step::Admit,
+        FenceState::Planned => Step::AwaitAcknowledgements,
         FenceState::Absent | FenceState::Receiving => Step::Close,
         FenceState::Capturing | FenceState::Fenced | FenceState::Lapsed if journal.copied => {
             Step::CatchUpRead
@@ -96,69 +130,17 @@ pub(super) fn abort(state: &mut State, id: MoverId) -> Option<()> {
         mover.next,
         Step::AwaitAcknowledgements | Step::CopyApply | Step::CatchUpRead | Step::Flip
     );
-    let journal = state.catalog.journal;
-    // Only the owner may, token check or not: this is a decision, not a late step.
-    if !early
-        || journal.progress != Progress::Open
-        || journal.owner != id
-        || journal.journey != mover.journey
-        || mover.journey != 1
-    {
+    // The move back is not aborted: that would only be more of the same.
+    if !early || mover.journey == 2 {
         return None;
     }
-    state.catalog.journal.progress = Progress::Aborting;
+    let journal = state.catalog.journal_mut(mover.journey);
+    // Only the owner may, token check or not: this is a decision, not a late step.
+    if journal.progress != Progress::Open || journal.owner != id {
+        return None;
+    }
+    journal.progress = Progress::Aborting;
     state.movers[id as usize].next = Step::AbortSource;
     state.movers[id as usize].carried = Writes::NONE;
-    Some(())
-}
-
-pub(super) fn take_over(state: &mut State) -> Option<()> {
-    let journal = state.catalog.journal;
-    let open = matches!(journal.progress, Progress::Open | Progress::Aborting);
-    if !open || journal.owner == MoverId::Second {
-        return None;
-    }
-    state.catalog.journal.owner = MoverId::Second;
-    state.catalog.journal.taken_over = true;
-    state.movers[MoverId::Second as usize] = Mover {
-        next: Step::TakeOverSource,
-        journey: journal.journey,
-        source: journal.source,
-        carried: Writes::NONE,
-    };
-    Some(())
-}
-
-pub(super) fn plan_back(state: &mut State) -> Option<()> {
-    let journal = state.catalog.journal;
-    let completed = journal.progress == Progress::Completed && journal.journey == 1;
-    let idle = state.movers[MoverId::Second as usize].next == Step::Stopped;
-    let source = journal.source.other();
-    let target_is_empty = state.shard(journal.source).row.is_empty();
-    if !completed || !idle || !target_is_empty {
-        return None;
-    }
-    let fence = |state| Fence {
-        state,
-        journey: 2,
-        owner: MoverId::Second,
-    };
-    state.shard_mut(source).fence = fence(FenceState::Planned);
-    state.shard_mut(source.other()).fence = fence(FenceState::Receiving);
-    state.catalog.journal = Journal {
-        journey: 2,
-        owner: MoverId::Second,
-        source,
-        copied: false,
-        evicted: false,
-        progress: Progress::Open,
-        ..journal
-    };
-    state.movers[MoverId::Second as usize] = Mover {
-        next: Step::Announce,
-        journey: 2,
-        source,
-        carried: Writes::NONE,
-    };
     Some(())
 }

@@ -17,7 +17,7 @@ impl Rules {
 
     pub(super) fn trigger_refuses(&self, fence: FenceState) -> bool {
         match fence {
-            FenceState::Fenced | FenceState::Moved => true,
+            FenceState::Fenced | FenceState::Moved(_) => true,
             FenceState::Receiving => self.hold(Guard::TriggerRefusesReceiving),
             FenceState::Absent
             | FenceState::Planned
