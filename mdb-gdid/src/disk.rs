@@ -91,6 +91,7 @@ mod record;
 /// | a location hangs | left behind after 750 ms if the others are enough, with its lock held; if they are not, the call waits for it |
 /// | one location is put back to an earlier copy, or emptied of counts | reported, rewritten, without effect on the count: its majority has another member (not with one location) |
 /// | a count is damaged, cut off or empty | never a beginning: as above, or [`AuthorityError::Corrupt`] when too few are left |
+/// | a new disk that takes the place of a lost one has not got a count yet | that counts as damaged |
 /// | a location is away when a sequence is first used | of 2 or 3 locations: [`AuthorityError::Unavailable`] until it is back or replaced; of 4 or 5, one may be; see [`Restored`] |
 /// | a disk is not mounted: an empty directory | is no location, for its identity is missing; never written to |
 /// | another disk is mounted at the place of a location | refused: it is not the one of the set |
@@ -143,7 +144,7 @@ impl DiskAuthority {
     /// [`DiskOpenError`]: one of them can't be written, holds something else, or belongs to another
     /// set; or some of them are initialised, and others are not. After a failed one, call it again.
     pub fn initialise(options: &DiskOptions) -> Result<(), DiskOpenError> {
-        initialise::initialise(options)
+        initialise::initialise(options, || Self::settle_all(options))
     }
 
     /// Makes the empty directory `path`, which stands among the configured locations, the one that
@@ -159,19 +160,22 @@ impl DiskAuthority {
             path: path.to_owned(),
             source,
         })?;
-        initialise::replace(options, &path, || {
-            let opened = Self::open(options)?;
-            let set = &opened.0.set;
-            for location in &set.locations {
-                let keys = location.keys();
-                for key in keys.map_err(|source| DiskOpenError::Initialise { source })? {
-                    let mut counter = Counter::new(key, set.locations.len());
-                    let settled = counter.settle(set);
-                    settled.map_err(|source| DiskOpenError::Copy { source })?;
-                }
+        initialise::replace(options, &path, || Self::settle_all(options))
+    }
+
+    /// Writes every count to all locations.
+    fn settle_all(options: &DiskOptions) -> Result<(), DiskOpenError> {
+        let opened = Self::open(options)?;
+        let set = &opened.0.set;
+        for location in &set.locations {
+            let keys = location.keys();
+            for key in keys.map_err(|source| DiskOpenError::Initialise { source })? {
+                let mut counter = Counter::new(key, set.locations.len());
+                let settled = counter.settle(set);
+                settled.map_err(|source| DiskOpenError::Copy { source })?;
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     /// Opens authorities whose locations are initialised, and locks these until it, and whatever it

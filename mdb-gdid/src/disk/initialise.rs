@@ -22,8 +22,12 @@ fn failed(source: LocationError) -> DiskOpenError {
 }
 
 /// Initialises all locations, or finds that they are. Nothing is counted before all of them are
-/// [`New`](IdentityState::New); only then does the first become [`Ready`](IdentityState::Ready).
-pub(super) fn initialise(options: &DiskOptions) -> Result<(), DiskOpenError> {
+/// [`New`](IdentityState::New); only then does the first become [`Ready`](IdentityState::Ready). `copy` brings what
+/// others have counted since to those that are still new.
+pub(super) fn initialise(
+    options: &DiskOptions,
+    copy: impl FnOnce() -> Result<(), DiskOpenError>,
+) -> Result<(), DiskOpenError> {
     let paths = options.paths()?;
     let locations = Location::all(&paths, options.ids.as_slice(), &options.files);
     let mut identities = Vec::new();
@@ -32,7 +36,7 @@ pub(super) fn initialise(options: &DiskOptions) -> Result<(), DiskOpenError> {
     }
     let is_ready = |identity: &&Identity| identity.state == IdentityState::Ready;
     if let Some(ready) = identities.iter().flatten().find(is_ready) {
-        return finish(&locations, &identities, ready.set);
+        return finish(&locations, &identities, ready.set, copy);
     }
     for location in &locations {
         create(location)?;
@@ -48,13 +52,14 @@ pub(super) fn initialise(options: &DiskOptions) -> Result<(), DiskOpenError> {
     Ok(())
 }
 
-/// Sees to it that all locations are in the set. Those that are ready need no lock, so a process may
-/// be counting there.
+/// Sees to it that all locations are in the set, and ready. If they are, a process may be counting there.
 fn finish(
     locations: &[Location],
     identities: &[Option<Identity>],
     set: SetId,
+    copy: impl FnOnce() -> Result<(), DiskOpenError>,
 ) -> Result<(), DiskOpenError> {
+    let mut new = Vec::new();
     for (location, identity) in locations.iter().zip(identities) {
         let path = location.path().to_owned();
         let Some(identity) = identity else {
@@ -68,9 +73,15 @@ fn finish(
             }));
         }
         if identity.state == IdentityState::New {
-            location.lock().map_err(failed)?;
-            write(location, set, IdentityState::Ready)?;
+            new.push(location);
         }
+    }
+    if new.is_empty() {
+        return Ok(());
+    }
+    copy()?;
+    for location in new {
+        write(location, set, IdentityState::Ready)?;
     }
     Ok(())
 }

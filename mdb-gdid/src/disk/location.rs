@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::error::LocationError;
 use super::files::{FileStep, Files};
 use super::record::{
-    CounterKey, Identity, IdentityState, SetId, authority_list, counter_text, read_counter,
+    CounterKey, Identity, IdentityState, RecordError, SetId, authority_list, counter_text,
+    read_counter,
 };
 use crate::authority::{AuthorityId, Ledger};
 
@@ -158,9 +159,14 @@ impl Location {
         let set = self.attach()?.set;
         let path = self.counter(key);
         let Some(bytes) = self.files.read(&path)? else {
-            // No file is an answer only while the disk is there.
-            self.attach()?;
-            return Ok(None);
+            // No file is an answer only while the disk is there, and one that has been there all the time.
+            return match self.attach()?.state {
+                IdentityState::Ready => Ok(None),
+                IdentityState::New => Err(LocationError::Damaged {
+                    path,
+                    source: RecordError::Missing,
+                }),
+            };
         };
         match read_counter(set, key, &bytes) {
             Ok(ledger) => Ok(Some(ledger)),

@@ -2,8 +2,8 @@
 //!
 //! A block is returned once a **majority** of the locations holds the count after it. A count that
 //! is read must come from at least one location of that majority that still holds it. Of those, the
-//! **unavailable** don't answer, the **damaged** answer with what is no count, and one more may have
-//! been put back to an earlier copy without showing it. The last is [`Restored`].
+//! **unavailable** don't answer, the **damaged** answer with what is no count, or are new and have
+//! none yet, and one more may have been put back to an earlier copy without showing it. The last is [`Restored`].
 
 use crate::authority::Ledger;
 

@@ -22,6 +22,11 @@ use crate::names::{ScopeName, SequenceName};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
+    /// There is no file, at a location that is not finished: what the one had that it replaces is not known.
+    #[error(
+        "the file is missing, and the location is new: finish first what was begun, by `mdb gdid replace-disk` or `init-disks`"
+    )]
+    Missing,
     /// There is nothing in it.
     #[error("the file is empty")]
     Empty,
@@ -139,7 +144,7 @@ pub(super) fn read_counter(
 /// Whether all locations of a set have been initialised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IdentityState {
-    /// Perhaps not: it was written first, and nothing has been counted.
+    /// Perhaps not: it was written first, and counts may be missing here.
     New,
     /// Yes.
     Ready,

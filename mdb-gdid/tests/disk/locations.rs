@@ -3,7 +3,8 @@
 use std::fs;
 
 use mdb_gdid::{
-    BlockLife, DiskAuthority, DiskOpenError, DiskOptions, LocationError, Place, RangeKey,
+    AuthorityError, BlockLife, DiskAuthority, DiskOpenError, DiskOptions, LocationError, Place,
+    RangeKey,
 };
 
 use crate::disks::{AUTHORITY, Disks, allocate, ids, in_full, open, raise, status};
@@ -293,4 +294,41 @@ fn a_lost_disk_is_replaced() {
         in_full(&error).contains("is its disk mounted?"),
         "{error:?}"
     );
+}
+
+#[test]
+fn a_new_disk_does_not_speak_for_the_one_that_it_replaces() {
+    let disks = Disks::new(3);
+    let source = disks.open();
+    allocate(&source, 10).unwrap();
+    disks.unmount(2, true);
+    allocate(&source, 10).unwrap();
+    drop(source);
+    disks.mount(2);
+    assert_eq!(
+        [0, 1, 2].map(|disk| disks.counter(disk)),
+        [20, 20, 10].map(Some)
+    );
+
+    // Of the two that hold the last block one is lost, and the other one's file is cut off.
+    fs::remove_dir_all(disks.location(0)).unwrap();
+    let whole = fs::read(disks.file(1)).unwrap();
+    fs::write(disks.file(1), &whole[..20]).unwrap();
+    let replace = || DiskAuthority::replace_location(&disks.options(), &disks.location(0));
+    let initialise = || DiskAuthority::initialise(&disks.options());
+    for finish in [&replace as &dyn Fn() -> _, &replace, &initialise] {
+        let error = finish().unwrap_err();
+        assert!(matches!(error, DiskOpenError::Copy { .. }), "{error:?}");
+        assert!(in_full(&error).contains("no valid count"), "{error:?}");
+        let error = allocate(&disks.open(), 10).unwrap_err();
+        assert!(matches!(error, AuthorityError::Corrupt { .. }), "{error:?}");
+    }
+
+    fs::write(disks.file(1), &whole).unwrap();
+    // What is not finished counts as one fault.
+    assert_eq!(allocate(&disks.open(), 10).unwrap().first().counter(), 21);
+    replace().unwrap();
+    assert_eq!([0, 1, 2].map(|disk| disks.counter(disk)), [Some(30); 3]);
+    fs::remove_dir_all(disks.location(1).join("b")).unwrap();
+    assert_eq!(allocate(&disks.open(), 10).unwrap().first().counter(), 31);
 }
