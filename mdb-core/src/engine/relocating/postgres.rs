@@ -9,6 +9,7 @@
 //! - `sums`: checksums of rows that the servers send; `canonical`: in which form.
 //! - `differences`: the rows that differ.
 //! - `unchecked`: when foreign keys need not be checked row by row.
+//! - `names`: tables and columns, as statements write them.
 //!
 //! A briefcase takes milliseconds to move and a round trip costs a tenth of one, so most of a step's
 //! statements go out together, as one text.
@@ -20,6 +21,7 @@ mod copy;
 mod delete;
 mod differences;
 mod locks;
+mod names;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -40,6 +42,7 @@ use super::{
 };
 use crate::engine::{Engine, ErrorClass};
 use briefcases::Briefcases;
+use names::{columns, keys, list, numbered, quoted};
 
 /// How long the transactions that are begun here wait for a lock.
 const LOCK_LIMIT: Duration = Duration::from_millis(150);
@@ -337,53 +340,4 @@ fn ids(id: &MoveId) -> String {
 /// Text as SQL; `standard_conforming_strings` is on, as sqlx has it too.
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
-}
-
-fn quoted(table: &MovedTable) -> String {
-    Postgres::quote(&table.name)
-}
-
-/// The columns that are copied, of the row `alias`, or without one.
-fn columns(table: &MovedTable, alias: &str) -> String {
-    list(
-        table.columns.iter().map(|column| column.name.as_str()),
-        alias,
-    )
-}
-
-/// The columns of the primary key.
-fn keys(table: &MovedTable, alias: &str) -> String {
-    list(
-        table.key_columns().map(|column| column.name.as_str()),
-        alias,
-    )
-}
-
-/// The columns `k1`, `k2` … that hold the key in MDB's own tables.
-fn numbered(table: &MovedTable, alias: &str) -> String {
-    let names: Vec<String> = (1..=table.primary_key.len())
-        .map(|place| format!("k{place}"))
-        .collect();
-    let prefix = prefix(alias);
-    names
-        .iter()
-        .map(|name| format!("{prefix}{name}"))
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-fn list<'a>(names: impl Iterator<Item = &'a str>, alias: &str) -> String {
-    let prefix = prefix(alias);
-    let names: Vec<String> = names
-        .map(|name| format!("{prefix}{}", Postgres::quote(name)))
-        .collect();
-    names.join(", ")
-}
-
-fn prefix(alias: &str) -> String {
-    if alias.is_empty() {
-        String::new()
-    } else {
-        format!("{alias}.")
-    }
 }

@@ -4,8 +4,8 @@
 //! went, or belongs elsewhere, and takes the rows below it along. A *whole* record names no row but all
 //! of the briefcase's in a table. One snapshot of the source gives the records, and the rows that were
 //! hit as they are. At the target the hits are collected in temporary tables; all of them are deleted
-//! before any row comes, so that unique values can change places. The records are removed last, one by
-//! one: numbers are not given in the order in which transactions commit.
+//! before any row comes, so that unique values can change places. The records are removed last, by the
+//! transaction whose snapshot has them: numbers are not given in the order in which transactions commit.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::{MySql, Row};
 
 use super::copy::{BEGIN_SNAPSHOT, Reading, begin_at_target, end_at_target, transfer};
-use super::records::{Recorded, forget, recorded, records};
+use super::records::{FORGOTTEN_AT_ONCE, Recorded, forget, recorded, records};
 use super::values::{Kind, read_list};
 use super::{
     busy, ids, is_owner, joined, keys, keys_as_numbered, numbered, quoted, rollback, rows_of, run,
@@ -38,24 +38,37 @@ pub(super) async fn catch_up(
         return Ok(Taken::nothing());
     }
     run(&mut pair.source, BEGIN_SNAPSHOT).await.map_err(busy)?;
-    let applied = apply(pair, manifest, id, owner, pace).await;
-    rollback(&mut pair.source).await?;
-    let (taken, touched) = applied?;
-    forget(&mut pair.source, manifest, id, owner, &taken).await?;
-    Ok(Taken {
-        records: taken.iter().map(|numbers| numbers.len() as u64).sum(),
-        touched,
-    })
+    let round = async {
+        let (counts, touched) = apply(pair, manifest, id, owner, pace).await?;
+        forget(
+            &mut pair.source,
+            manifest,
+            id,
+            owner,
+            &counts,
+            FORGOTTEN_AT_ONCE,
+        )
+        .await?;
+        Ok(Taken {
+            records: counts.iter().map(|table| table.all).sum(),
+            touched,
+        })
+    };
+    let taken: Result<Taken, StepError> = round.await;
+    if taken.is_err() {
+        rollback(&mut pair.source).await?;
+    }
+    taken
 }
 
-/// Makes the target's rows equal; the numbers of the records, table by table, and whose they are.
+/// Makes the target's rows equal; how many records there are, table by table, and whose they are.
 async fn apply(
     pair: &mut Pair<MySql>,
     manifest: &Manifest,
     id: &MoveId,
     owner: OwnerToken,
     pace: &dyn Pace,
-) -> Result<(Vec<Vec<i64>>, Touched), StepError> {
+) -> Result<(Vec<Recorded>, Touched), StepError> {
     is_owner(&run(&mut pair.source, &select_owner(id)).await?, owner)?;
     let counts = recorded(&mut pair.source, manifest, id)
         .await
@@ -67,11 +80,9 @@ async fn apply(
         id,
         counts: &counts,
     };
-    let mut taken = Vec::with_capacity(counts.len());
     let mut collect = String::new();
     for table in manifest.tables() {
-        let (numbers, whole) = round.read_records(&mut pair.source, table).await?;
-        taken.push(numbers);
+        let whole = round.read_whole(&mut pair.source, table).await?;
         if round.is_hit(table) {
             collect.push_str(&round.collect(table, &whole));
         }
@@ -110,7 +121,7 @@ async fn apply(
         .map(|table| Reading::of_table(table, &round.hit_rows(table)))
         .collect();
     transfer(pair, &changed, id, owner, pace).await?;
-    Ok((taken, touched))
+    Ok((counts, touched))
 }
 
 /// Keys are few beside rows.
@@ -167,26 +178,19 @@ impl<'m> Round<'m> {
         self.is_deep(parent).then_some((parent, on.as_slice()))
     }
 
-    /// The numbers of the records of a table, and the ids whose rows are hit as a whole.
-    async fn read_records(
+    /// The ids whose rows are hit as a whole.
+    async fn read_whole(
         &self,
         source: &mut MySqlConnection,
         table: &MovedTable,
-    ) -> Result<(Vec<i64>, Vec<Vec<u8>>), StepError> {
-        let Recorded { all, whole, .. } = self.counts[table.number];
-        let (mut numbers, mut ids) = (Vec::new(), Vec::new());
-        if all > 0 {
-            let query = format!("SELECT c.seq FROM {}", records(table, self.id));
-            for row in run(source, &query).await.map_err(busy)? {
-                numbers.push(row.try_get(0)?);
-            }
-        }
-        if whole > 0 {
+    ) -> Result<Vec<Vec<u8>>, StepError> {
+        let mut ids = Vec::new();
+        if self.counts[table.number].whole > 0 {
             for row in run(source, &self.whole_ids(table)).await.map_err(busy)? {
                 ids.push(row.try_get(0)?);
             }
         }
-        Ok((numbers, ids))
+        Ok(ids)
     }
 
     fn whole_ids(&self, table: &MovedTable) -> String {

@@ -33,11 +33,11 @@ const DELETED_AT_ONCE: u32 = 5_000;
 /// Lets the target store whatever the source has stored.
 const TARGET_SETTINGS: &str = "SET SESSION sql_mode = 'PIPES_AS_CONCAT,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'";
 
-/// Begins a transaction of the source whose reads all see the same, and which waits for a target that
-/// is slower, for as long as it takes.
+/// Begins a transaction of the source whose reads all see the same, but for what it changes itself, and which waits for a
+/// target that is slower, for as long as it takes.
 pub(super) const BEGIN_SNAPSHOT: &str = "SET SESSION net_write_timeout = 3600, SESSION character_set_results = NULL /*M! , SESSION idle_transaction_timeout = 0 */; \
      SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
-     START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+     START TRANSACTION WITH CONSISTENT SNAPSHOT";
 
 /// How many statements [`begin_sql`] has.
 const BEGIN_STATEMENTS: usize = 4;
@@ -122,7 +122,7 @@ async fn begin_snapshot(
     id: &MoveId,
     owner: OwnerToken,
 ) -> Result<(), StepError> {
-    let begin = format!("{BEGIN_SNAPSHOT}; {}", select_owner(id));
+    let begin = format!("{BEGIN_SNAPSHOT}, READ ONLY; {}", select_owner(id));
     let begun = run(source, &begin).await.map_err(busy);
     let begun = begun.and_then(|rows| is_owner(&rows, owner));
     if begun.is_err() {

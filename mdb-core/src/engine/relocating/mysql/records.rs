@@ -1,14 +1,17 @@
 //! Counting what the triggers recorded, and removing it.
 
-use sqlx::Row;
+use futures_util::TryStreamExt;
 use sqlx::mysql::MySqlConnection;
+use sqlx::{Executor, Row};
 
-use super::{LEAVE, busy, ids, is_owner, mover_settings, rollback, run, select_owner};
+use super::{LEAVE, busy, ids, is_owner, mover_settings, run, select_owner};
 use crate::engine::relocating::{Manifest, MoveId, MovedTable, OwnerToken, StepError};
 
-/// How many records one statement removes, and how long a text of such statements is.
+/// How many records one statement removes: their numbers fit a packet.
 const REMOVED_AT_ONCE: usize = 1_000;
-const TEXT_BYTES: usize = 1 << 20;
+
+/// Of how many records a round has the numbers in memory. Whoever asks for the next ones passes by those that are gone.
+pub(super) const FORGOTTEN_AT_ONCE: u32 = 1_000_000;
 
 /// How many changes of one table are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,54 +95,41 @@ pub(super) fn records(table: &MovedTable, id: &MoveId) -> String {
     )
 }
 
-/// Removes the records that were applied.
+/// Removes the records that this transaction's snapshot has, of as many as were counted in it, and ends it: so many numbers
+/// are in memory at once.
 pub(super) async fn forget(
     source: &mut MySqlConnection,
     manifest: &Manifest,
     id: &MoveId,
     owner: OwnerToken,
-    taken: &[Vec<i64>],
+    counts: &[Recorded],
+    at_once: u32,
 ) -> Result<(), StepError> {
     let begin = format!(
-        "{}; START TRANSACTION; {} LOCK IN SHARE MODE",
+        "{}; {} LOCK IN SHARE MODE",
         mover_settings(id),
         select_owner(id)
     );
-    let removed = async {
-        is_owner(&run(source, &begin).await.map_err(busy)?, owner)?;
-        for text in removals(manifest, taken) {
-            run(source, &text).await.map_err(busy)?;
-        }
-        let end = format!("COMMIT; {LEAVE}");
-        run(source, &end).await.map(drop).map_err(busy)
-    };
-    let removed = removed.await;
-    if removed.is_err() {
-        rollback(source).await?;
-    }
-    removed
-}
-
-/// Statements that remove records, in texts that fit a packet however many there are.
-fn removals(manifest: &Manifest, taken: &[Vec<i64>]) -> Vec<String> {
-    let mut texts: Vec<String> = Vec::new();
-    for (table, numbers) in manifest.tables().iter().zip(taken) {
-        for numbers in numbers.chunks(REMOVED_AT_ONCE) {
-            let remove = remove_these(table, numbers);
-            match texts.last_mut() {
-                Some(text) if text.len() + remove.len() <= TEXT_BYTES => text.push_str(&remove),
-                _ => texts.push(remove),
+    is_owner(&run(source, &begin).await.map_err(busy)?, owner)?;
+    for (table, recorded) in manifest.tables().iter().zip(counts) {
+        let mut left = recorded.all;
+        while left > 0 {
+            let forgotten = forget_some(source, table, id, at_once).await;
+            match forgotten.map_err(busy)? {
+                0 => break,
+                forgotten => left = left.saturating_sub(forgotten),
             }
         }
     }
-    texts
+    let end = format!("COMMIT; {LEAVE}");
+    run(source, &end).await.map(drop).map_err(busy)
 }
 
 /// Removes records by their numbers: by that index, or it would wait for records that are just being made.
 fn remove_these(table: &MovedTable, numbers: &[i64]) -> String {
     let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
     format!(
-        "DELETE c FROM {} c FORCE INDEX (PRIMARY) WHERE c.seq IN ({}); ",
+        "DELETE c FROM {} c FORCE INDEX (PRIMARY) WHERE c.seq IN ({})",
         table.change_table(),
         numbers.join(",")
     )
@@ -153,45 +143,14 @@ pub(super) async fn forget_some(
     limit: u32,
 ) -> Result<u64, sqlx::Error> {
     let query = format!("SELECT c.seq FROM {} LIMIT {limit}", records(table, id));
-    let rows = run(connection, &query).await?;
-    let numbers: Vec<i64> = rows
-        .iter()
-        .map(|row| row.try_get(0))
-        .collect::<Result<_, _>>()?;
+    let mut numbers: Vec<i64> = Vec::new();
+    let mut rows = connection.fetch(query.as_str());
+    while let Some(row) = rows.try_next().await? {
+        numbers.push(row.try_get(0)?);
+    }
+    drop(rows);
     for numbers in numbers.chunks(REMOVED_AT_ONCE) {
         run(connection, &remove_these(table, numbers)).await?;
     }
     Ok(numbers.len() as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::relocating::{MovedColumn, MovedReach};
-
-    #[test]
-    fn however_many_records_are_removed_by_texts_that_are_not_long() {
-        let table = MovedTable {
-            number: 0,
-            name: "t".to_owned(),
-            columns: vec![MovedColumn {
-                name: "k".to_owned(),
-                data_type: "int".to_owned(),
-                collation: None,
-            }],
-            primary_key: vec![0],
-            reach: MovedReach::Key {
-                column: "k".to_owned(),
-            },
-            index: None,
-        };
-        let manifest = Manifest::new(vec![table]);
-        let numbers: Vec<i64> = (1_000_000_000..1_000_300_000).collect();
-        let texts = removals(&manifest, &[numbers]);
-        assert!(texts.len() > 1);
-        assert!(texts.iter().all(|text| text.len() <= TEXT_BYTES));
-        let named: usize = texts.iter().map(|text| text.matches("1000").count()).sum();
-        assert!(named >= 300_000);
-        assert_eq!(removals(&manifest, &[Vec::new()]), [""; 0]);
-    }
 }

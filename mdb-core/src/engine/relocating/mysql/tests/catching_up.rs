@@ -1,5 +1,7 @@
 //! Bringing the target to what the source has become.
 
+use super::copy::BEGIN_SNAPSHOT;
+use super::records::{forget, recorded};
 use super::*;
 
 #[tokio::test]
@@ -240,5 +242,50 @@ async fn servers_that_ask_for_primary_keys_get_them() {
         } else {
             assert_eq!(number, 0);
         }
+    }
+}
+
+#[tokio::test]
+async fn records_of_a_snapshot_are_removed_a_few_at_a_time() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let write = format!(
+        "UPDATE account SET extra = extra + 1 WHERE g_user = {}",
+        hex(1)
+    );
+    let busy = format!(
+        "UPDATE orders SET total = total + 1 WHERE g_user = {}",
+        hex(2)
+    );
+    for write in [&write, &busy, &write, &write, &busy, &write, &write] {
+        f.client(write).await.unwrap();
+    }
+    let (id, owner) = (f.id.clone(), f.owner);
+    // Somebody else runs the move meanwhile.
+    for owner in [OwnerToken::random(), owner] {
+        let recorded_before = f.pending().await;
+        let source = &mut f.pair.source;
+        run(source, BEGIN_SNAPSHOT).await.unwrap();
+        let counts = recorded(source, &f.manifest, &id).await.unwrap();
+        assert_eq!(
+            counts.iter().map(|table| table.all).sum::<u64>(),
+            recorded_before
+        );
+        // It comes later, and is not of the snapshot.
+        f.client(&write).await.unwrap();
+        let source = &mut f.pair.source;
+        let forgotten = forget(source, &f.manifest, &id, owner, &counts, 2).await;
+        let left = if owner == f.owner {
+            forgotten.unwrap();
+            1
+        } else {
+            assert!(
+                matches!(forgotten, Err(StepError::NotOwner)),
+                "{forgotten:?}"
+            );
+            rollback(source).await.unwrap();
+            recorded_before + 1
+        };
+        assert_eq!(f.pending().await, left);
     }
 }
