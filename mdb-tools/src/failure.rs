@@ -218,15 +218,11 @@ impl From<MoveError> for Failure {
 
 impl From<ForgetError> for Failure {
     fn from(error: ForgetError) -> Self {
-        match &error {
-            ForgetError::Unknown { .. } => {
-                Self::Input(format!("{error}; see `mdb move processes`"))
-            }
-            _ => {
-                let unreachable = driver_error(&error).is_some_and(is_unreachable);
-                Self::by_reach(&error, unreachable)
-            }
+        if matches!(error, ForgetError::Unknown { .. }) {
+            return Self::Input(format!("{error}; see `mdb move processes`"));
         }
+        let unreachable = driver_error(&error).is_some_and(is_unreachable);
+        Self::by_reach(&error, unreachable)
     }
 }
 

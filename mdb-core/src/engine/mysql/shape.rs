@@ -1,10 +1,12 @@
 //! The words of a [`Shape`](crate::engine::Shape).
 
+use std::fmt::Write;
+
+use sqlx::Row;
 use sqlx::mysql::MySqlConnection;
 
 use super::tables::all_rows;
 use crate::engine::Listed;
-use sqlx::Row;
 
 /// The columns of tables, and those that carry a key in any table. As digits: the session's character set is not the same
 /// in pools and movers.
@@ -14,7 +16,10 @@ pub(super) async fn words_of(
 ) -> Result<String, sqlx::Error> {
     let names = |names: &[String]| {
         let literals = names.iter().map(|name| {
-            let digits: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+            let mut digits = String::new();
+            for byte in name.bytes() {
+                let _ = write!(digits, "{byte:02x}");
+            }
             format!("CONVERT(x'{digits}' USING utf8mb4)")
         });
         literals.collect::<Vec<_>>().join(", ")
