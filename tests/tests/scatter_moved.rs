@@ -1,0 +1,84 @@
+//! Work over all shards after briefcases were moved, or while a move stands still: none is left out.
+
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
+use std::num::NonZeroUsize;
+
+use futures_util::StreamExt as _;
+use mdb_core::error::chain;
+use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection};
+use mdb_core::{Area, Gdid, Mdb, ScatterOptions, ShardHandle};
+use mdb_tests::bank::{Bank, literal};
+use mdb_tests::kit::wait_for;
+use mdb_tests::on_all_engines;
+use mdb_tests::store::{SOON, TestEngine};
+
+on_all_engines!(partitions_from_an_id_on_have_all_that_were_moved_there,);
+
+fn request<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb, ids: &[Gdid], to: usize) -> MoveRequest {
+    let selection = Selection::Briefcases(ids.to_vec());
+    MoveRequest::new("user", selection, bank.shard(mdb, to))
+}
+
+async fn move_to<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb, ids: &[Gdid], to: usize) {
+    let relocator = mdb.relocator();
+    let plan = relocator.plan(&request(bank, mdb, ids, to)).await.unwrap();
+    let (options, progress) = (MoveOptions::new(), MoveProgress::new());
+    let run = relocator.run(&plan, &options, &progress).await;
+    run.unwrap_or_else(|error| panic!("{}", chain(&error)));
+}
+
+/// The customers of a shard that count.
+async fn customers<DB: TestEngine>(shard: ShardHandle<DB>) -> Result<i64, sqlx::Error> {
+    let query = format!(
+        "SELECT count(*) FROM customer WHERE {}",
+        shard.present("g_user")
+    );
+    DB::number(&shard, &query).await
+}
+
+/// How many customers the shards have that are asked from `id` on, one shard after the other.
+async fn counted_from<DB: TestEngine>(area: &Area<DB>, id: Option<Gdid>) -> Vec<i64> {
+    let options = ScatterOptions::new().concurrency(NonZeroUsize::MIN);
+    let scatter = area.each_partition_from(id, options, customers).unwrap();
+    scatter.map(|(_, count)| count.unwrap()).collect().await
+}
+
+/// Waits until no more shards are asked from `id` on than those with these counts: a process that has lost touch with
+/// the catalog asks all.
+async fn are_asked<DB: TestEngine>(area: &Area<DB>, id: Gdid, counts: &[i64]) {
+    let are_asked = async || counted_from(area, Some(id)).await == counts;
+    wait_for(&format!("{counts:?} from {id} on"), SOON, are_asked).await;
+}
+
+async fn partitions_from_an_id_on_have_all_that_were_moved_there<DB: TestEngine>() {
+    let bank = Bank::<DB>::with_third().await;
+    let mdb = bank.open();
+    let older = bank.customers(&mdb, 0, 3).await;
+    let area: Area<DB> = mdb.area("user").unwrap();
+    let newer = Gdid::new(9, 0, 5).unwrap();
+    let insert = format!(
+        "INSERT INTO customer VALUES ({}, 'eve')",
+        literal::<DB>(newer)
+    );
+    DB::run(&area.briefcase(newer).unwrap(), &insert)
+        .await
+        .unwrap();
+
+    let service = bank.open();
+    assert!(service.join().await);
+    let area: Area<DB> = service.area("user").unwrap();
+    assert_eq!(counted_from(&area, Some(older[0])).await, [3, 0, 1]);
+    are_asked(&area, newer, &[1]).await;
+
+    move_to(&bank, &mdb, &older[..1], 2).await;
+    move_to(&bank, &mdb, &[newer], 0).await;
+    for mdb in [service, bank.open()] {
+        assert!(mdb.join().await);
+        let area: Area<DB> = mdb.area("user").unwrap();
+        assert_eq!(counted_from(&area, None).await, [3, 0, 1]);
+        assert_eq!(counted_from(&area, Some(older[0])).await, [3, 0, 1]);
+        are_asked(&area, newer, &[3, 1]).await;
+        are_asked(&area, Gdid::new(9, 0, 6).unwrap(), &[1]).await;
+    }
+}
