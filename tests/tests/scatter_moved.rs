@@ -8,12 +8,15 @@ use futures_util::StreamExt as _;
 use mdb_core::error::chain;
 use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection};
 use mdb_core::{Area, Gdid, Mdb, ScatterOptions, ShardHandle};
-use mdb_tests::bank::{Bank, literal};
+use mdb_tests::bank::{Bank, literal, word};
 use mdb_tests::kit::wait_for;
 use mdb_tests::on_all_engines;
 use mdb_tests::store::{SOON, TestEngine};
 
-on_all_engines!(partitions_from_an_id_on_have_all_that_were_moved_there,);
+on_all_engines!(
+    partitions_from_an_id_on_have_all_that_were_moved_there,
+    rows_without_a_briefcase_count_whatever_moves,
+);
 
 fn request<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb, ids: &[Gdid], to: usize) -> MoveRequest {
     let selection = Selection::Briefcases(ids.to_vec());
@@ -80,5 +83,73 @@ async fn partitions_from_an_id_on_have_all_that_were_moved_there<DB: TestEngine>
         assert_eq!(counted_from(&area, Some(older[0])).await, [3, 0, 1]);
         are_asked(&area, newer, &[3, 1]).await;
         are_asked(&area, Gdid::new(9, 0, 6).unwrap(), &[1]).await;
+    }
+}
+
+async fn rows_without_a_briefcase_count_whatever_moves<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let area: Area<DB> = mdb.area("user").unwrap();
+    let gone = Gdid::new(0, 0, 77).unwrap();
+    let stays = Gdid::new(0, 0, 78).unwrap();
+    let [gone, stays] = [gone, stays].map(literal::<DB>);
+    let (first, second) = (
+        mdb.topology().shard_name(area.shards()[0].id()),
+        mdb.topology().shard_name(area.shards()[1].id()),
+    );
+    let fence = |state: i64| {
+        let target = if state == 3 { &second } else { &first };
+        format!(
+            "INSERT INTO mdb_fence (gdid, move, state, deadline, target, epoch, landed) \
+             VALUES ({gone}, 'a move', {state}, 0, '{target}', 1, 1)"
+        )
+    };
+    // A column may be called as MDB's own is.
+    for key in ["g_user", "gdid"] {
+        let id = word::<DB>(["BLOB", "BYTEA", "BINARY(12)"]);
+        let table = format!("note_about_{key}");
+        let setup = [
+            format!("CREATE TABLE {table} ({key} {id}, n BIGINT NOT NULL PRIMARY KEY)"),
+            format!("INSERT INTO {table} VALUES ({gone}, 1), ({stays}, 2), (NULL, 3)"),
+        ];
+        let counts = async |fence: Option<String>| {
+            let count = format!("SELECT count(*) FROM {table} WHERE n > 0 AND ");
+            let of_alias = format!("SELECT count(*) FROM {table} a WHERE NOT ");
+            let scatter = area.each_shard(ScatterOptions::new(), move |shard| {
+                let (fence, count, of_alias) = (fence.clone(), count.clone(), of_alias.clone());
+                async move {
+                    DB::run(&shard, "DELETE FROM mdb_fence").await?;
+                    if let Some(fence) = fence {
+                        DB::run(&shard, &fence).await?;
+                    }
+                    let count = format!("{count}{}", shard.present(key));
+                    let absent = format!("{of_alias}{}", shard.present_of("a", key));
+                    let counts = (
+                        DB::number(&shard, &count).await?,
+                        DB::number(&shard, &absent).await?,
+                    );
+                    Ok::<_, sqlx::Error>(counts)
+                }
+            });
+            let counts = scatter.all().await.unwrap();
+            counts
+                .into_iter()
+                .map(|(_, counts)| counts)
+                .collect::<Vec<_>>()
+        };
+        let setup = area.each_shard(ScatterOptions::new(), move |shard| {
+            let setup = setup.clone();
+            async move {
+                for statement in setup {
+                    DB::run(&shard, &statement).await?;
+                }
+                Ok::<_, sqlx::Error>(())
+            }
+        });
+        setup.all().await.unwrap();
+        assert_eq!(counts(None).await, [(3, 0); 2], "{key}");
+        for state in [3, 4] {
+            assert_eq!(counts(Some(fence(state))).await, [(2, 1); 2], "{key}");
+        }
     }
 }

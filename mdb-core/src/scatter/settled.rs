@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 impl<DB: Engine> ShardHandle<DB> {
     /// A condition, in this engine's SQL, that rows count here; `key` is the column that holds their
-    /// briefcases' ids.
+    /// briefcases' ids. Rows without one count.
     ///
     /// It has to stand in the statement that reads the rows: `SELECT count(*) FROM account WHERE
     /// {present}`. For several statements begin a transaction that reads one snapshot. Of a table
@@ -52,7 +52,8 @@ impl<DB: Engine> ShardHandle<DB> {
 }
 
 fn present(column: &str) -> String {
-    format!("{column} NOT IN (SELECT gdid FROM mdb_absent)")
+    // Nothing is in a list, or is not, that is NULL.
+    format!("({column} IS NULL OR {column} NOT IN (SELECT gdid FROM mdb_absent))")
 }
 
 /// What every shard answered, and whether briefcases changed their places meanwhile.
