@@ -210,6 +210,11 @@ impl<DB: Engine> Area<DB> {
         self.inner.live.enter(id)
     }
 
+    /// A shard that briefcases of the area are on and that this process' configuration lacks.
+    pub(crate) fn unknown_home(&self) -> Option<String> {
+        self.inner.live.unknown_home()
+    }
+
     /// The area's shard that is called `name` in every process.
     pub(crate) fn shard_named(&self, name: &str) -> Option<ShardId> {
         let topology = self.inner.servers.topology();

@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use futures_util::StreamExt as _;
+use mdb_core::config::Config;
 use mdb_core::error::chain;
 use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection};
 use mdb_core::{Area, Gdid, Mdb, ScatterOptions, ShardHandle};
@@ -16,7 +17,11 @@ use mdb_tests::store::{SOON, TestEngine};
 on_all_engines!(
     partitions_from_an_id_on_have_all_that_were_moved_there,
     rows_without_a_briefcase_count_whatever_moves,
+    who_lacks_a_shard_does_not_count,
 );
+
+/// How often a count is tried again.
+const ATTEMPTS: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
 fn request<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb, ids: &[Gdid], to: usize) -> MoveRequest {
     let selection = Selection::Briefcases(ids.to_vec());
@@ -152,4 +157,53 @@ async fn rows_without_a_briefcase_count_whatever_moves<DB: TestEngine>() {
             assert_eq!(counts(Some(fence(state))).await, [(2, 1); 2], "{key}");
         }
     }
+}
+
+/// A process whose configuration has no third shard.
+fn without_third<DB: TestEngine>(bank: &Bank<DB>) -> Mdb {
+    let mut text = bank.text().to_owned();
+    let third = text.rfind("[[area.partition]]").unwrap();
+    let end = text.find("[[area.briefcase]]").unwrap();
+    text.replace_range(third..end, "");
+    let config = Config::parse("mdb.toml", &text, bank.directory(), &|_| None).unwrap();
+    let mdb = Mdb::from_config(config).unwrap();
+    assert_eq!(mdb.area::<DB>("user").unwrap().shards().len(), 2);
+    mdb
+}
+
+async fn who_lacks_a_shard_does_not_count<DB: TestEngine>() {
+    let bank = Bank::<DB>::with_third().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 3).await;
+    let count = async |mdb: &Mdb| {
+        let area: Area<DB> = mdb.area("user").unwrap();
+        area.each_shard_settled(ScatterOptions::new(), ATTEMPTS, customers)
+            .await
+            .map(|counted| counted.iter().map(|(_, count)| count).sum::<i64>())
+    };
+    let third = mdb.topology().shard_name(bank.shard(&mdb, 2));
+    let old = without_third(&bank);
+    assert!(old.join().await);
+    assert_eq!(count(&old).await.unwrap(), 3);
+    move_to(&bank, &mdb, &ids[..1], 2).await;
+    for old in [old, without_third(&bank)] {
+        assert!(old.join().await);
+        let text = chain(&count(&old).await.unwrap_err());
+        assert!(text.contains(&format!("`{third}`")), "{text}");
+        assert!(text.contains("which this configuration lacks"), "{text}");
+    }
+    assert_eq!(count(&mdb).await.unwrap(), 3);
+
+    // It has left a sign, and the catalog does not tell yet.
+    let old = without_third(&bank);
+    let fence = format!(
+        "INSERT INTO mdb_fence (gdid, move, state, deadline, target, epoch, landed) \
+         VALUES ({}, 'a move', 3, 0, '{third}', 1, 1)",
+        literal::<DB>(Gdid::new(0, 0, 77).unwrap())
+    );
+    DB::run_at(&bank.url(1), &["DELETE FROM mdb_fence".to_owned(), fence])
+        .await
+        .unwrap();
+    let text = chain(&count(&old).await.unwrap_err());
+    assert!(text.contains("which this configuration lacks"), "{text}");
 }

@@ -278,6 +278,14 @@ impl LiveArea {
         Ok(shards)
     }
 
+    /// A shard that briefcases of the area are on and that this process' configuration lacks, as far as
+    /// the process has been told.
+    pub(crate) fn unknown_home(&self) -> Option<String> {
+        self.is_told();
+        let current = self.live.current.load();
+        current.state.unknown_home(self.index).map(str::to_owned)
+    }
+
     /// Whether moves wait until this process knows of them; they begin to when it asks.
     fn is_told(&self) -> bool {
         let is_told = self.live.has_lease();

@@ -226,6 +226,13 @@ impl RelocationState {
         self.router.area_at(area).shards_from(id)
     }
 
+    /// A shard that this process' configuration lacks, and that briefcases of the area are on.
+    pub(super) fn unknown_home(&self, area: AreaIndex) -> Option<&str> {
+        let mut homes = self.unknown_homes.iter();
+        let home = homes.find(|((of, _), _)| *of == area);
+        home.map(|(_, shard)| shard.as_str())
+    }
+
     /// Whether a briefcase of the area from `key` on is in motion.
     pub(super) fn moves_from(&self, area: AreaIndex, key: RangeKey) -> bool {
         let mut in_motion = self.motions.keys();
