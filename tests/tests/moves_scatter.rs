@@ -207,6 +207,9 @@ async fn a_briefcase_on_its_way_is_not_settled<DB: TestEngine>() {
             moved,
             "{fences:?}"
         );
+        // What stood still between two shards was brought to its end.
+        let again = area.each_shard_watched(ScatterOptions::new(), present);
+        assert!(!again.await.unwrap().moved_meanwhile(), "{fences:?}");
     }
 }
 

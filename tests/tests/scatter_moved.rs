@@ -7,7 +7,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use futures_util::StreamExt as _;
 use mdb_core::config::Config;
 use mdb_core::error::chain;
-use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection};
+use mdb_core::failpoint::{Failure, Outcome, fail_at};
+use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection, TakeOver};
 use mdb_core::{Area, Gdid, Mdb, ScatterOptions, ShardHandle};
 use mdb_tests::bank::{Bank, literal, word};
 use mdb_tests::kit::wait_for;
@@ -17,11 +18,15 @@ use mdb_tests::store::{SOON, TestEngine};
 on_all_engines!(
     partitions_from_an_id_on_have_all_that_were_moved_there,
     rows_without_a_briefcase_count_whatever_moves,
+    a_mover_that_died_keeps_nobody_from_counting,
     who_lacks_a_shard_does_not_count,
 );
 
 /// How often a count is tried again.
 const ATTEMPTS: NonZeroU32 = NonZeroU32::new(5).unwrap();
+
+/// A move has a few more steps than this, or a few less.
+const STEPS: usize = 40;
 
 fn request<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb, ids: &[Gdid], to: usize) -> MoveRequest {
     let selection = Selection::Briefcases(ids.to_vec());
@@ -157,6 +162,52 @@ async fn rows_without_a_briefcase_count_whatever_moves<DB: TestEngine>() {
             assert_eq!(counts(Some(fence(state))).await, [(2, 1); 2], "{key}");
         }
     }
+}
+
+async fn a_mover_that_died_keeps_nobody_from_counting<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 3).await;
+    let service = bank.open();
+    let area: Area<DB> = service.area("user").unwrap();
+    let options = MoveOptions::new().take_over(TakeOver::FromAnybody);
+    let relocator = mdb.relocator();
+    let (mut from, mut between) = (0, 0);
+    for at in 1..=STEPS {
+        let request = request(&bank, &mdb, &ids, 1 - from);
+        let plan = relocator.plan(&request).await.unwrap();
+        let progress = MoveProgress::new();
+        let run = relocator.run(&plan, &options, &progress);
+        if let Outcome::NotReached(end) = fail_at(Failure::Death, at, run).await {
+            end.unwrap_or_else(|error| panic!("{}", chain(&error)));
+            break;
+        }
+        let leaving = "SELECT count(*) FROM mdb_fence WHERE state = 3 AND landed = 0";
+        let arriving = "SELECT count(*) FROM mdb_fence WHERE state = 4";
+        if bank.count(from, leaving).await > 0 && bank.count(1 - from, arriving).await > 0 {
+            between += 1;
+        }
+        let counted = area
+            .each_shard_settled(ScatterOptions::new(), ATTEMPTS, customers)
+            .await;
+        let counted = counted.unwrap_or_else(|error| panic!("at {at}: {}", chain(&error)));
+        let total: i64 = counted.iter().map(|(_, count)| count).sum();
+        assert_eq!(total, 3, "at {at}: {counted:?}");
+        for record in relocator.list().await.unwrap() {
+            if !record.phase().is_over() {
+                let progress = MoveProgress::new();
+                let resumed = Box::pin(relocator.resume(record.id(), &options, &progress)).await;
+                resumed.unwrap_or_else(|error| panic!("at {at}: {}", chain(&error)));
+            }
+        }
+        if bank.count(from, "SELECT count(*) FROM customer").await == 0 {
+            from = 1 - from;
+        }
+    }
+    assert!(
+        between > 0,
+        "no mover died between the flip and the landing"
+    );
 }
 
 /// A process whose configuration has no third shard.

@@ -13,7 +13,7 @@ mod reading;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use self::reading::{Reading, has_moved};
+use self::reading::{Reading, has_moved, land};
 use super::{ScatterError, ScatterOptions, ScatterReport, ShardHandle, ShardInfo, scatter};
 use crate::area::Area;
 use crate::config::AreaName;
@@ -143,6 +143,9 @@ impl<DB: Engine> Area<DB> {
     ///
     /// The rows that are copied come after the mark that they don't count, and go before it.
     ///
+    /// What a mover that died has left between a source and a target lands by this, so that asking
+    /// again helps.
+    ///
     /// # Errors
     ///
     /// [`WatchError`]: a shard could not be read, or briefcases are on one that this configuration
@@ -167,6 +170,7 @@ impl<DB: Engine> Area<DB> {
         let ids = shards.iter().map(ShardInfo::id).collect();
         let report = scatter(self, ids, options, work).report().await;
         let after = Reading::of_all(self, &shards, options).await?;
+        land(self, &shards, &after).await;
         Ok(WatchedReport {
             report,
             moved: has_moved(&before, &after),

@@ -6,7 +6,9 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::{ScatterOptions, ShardInfo, WatchError};
 use crate::area::Area;
-use crate::engine::Engine;
+use crate::engine::relocating::COUNT_FLIP;
+use crate::engine::{Engine, Step, Value};
+use crate::error::chain;
 use crate::servers::AnyPool;
 
 /// What a shard says at one moment.
@@ -81,11 +83,36 @@ pub(super) fn has_moved(before: &[Reading], after: &[Reading]) -> bool {
         .any(|(before, after)| before.flips != after.flips);
     // Whether it has landed is asked of the target: its source is told later, or never if the mover
     // has died.
-    flipped
-        || before.iter().any(|source| {
-            let mut targets = after.iter();
-            targets.any(|target| !source.leaving.is_disjoint(&target.arriving))
-        })
+    flipped || between(before, after).next().is_some()
+}
+
+/// The moves that were decided by the time of the first readings and had not landed at that of the
+/// second ones, each with the place of its target among the shards.
+fn between<'r>(
+    first: &'r [Reading],
+    second: &'r [Reading],
+) -> impl Iterator<Item = (usize, &'r String)> {
+    let arriving = second
+        .iter()
+        .enumerate()
+        .flat_map(|(place, target)| target.arriving.iter().map(move |id| (place, id)));
+    arriving.filter(|(_, id)| first.iter().any(|source| source.leaving.contains(*id)))
+}
+
+/// Completes the arrivals that the readings saw outstanding, since their movers may have died: each
+/// source has decided for all briefcases of its move at once.
+pub(super) async fn land<DB: Engine>(area: &Area<DB>, shards: &[ShardInfo], readings: &[Reading]) {
+    for (place, id) in between(readings, readings) {
+        let shard = &shards[place];
+        let arrive = Step::new(
+            "DELETE FROM mdb_fence WHERE move = ? AND state = 4",
+            [Value::from(id.as_str())],
+        );
+        let steps = [arrive, Step::new(COUNT_FLIP, [])];
+        if let Err(error) = area.any_pool(shard.id()).together(&steps).await {
+            tracing::warn!(id, %shard, error = %chain(&error), "could not complete the arrival of briefcases");
+        }
+    }
 }
 
 #[cfg(test)]
