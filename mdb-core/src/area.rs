@@ -132,15 +132,17 @@ impl<DB: Engine> Area<DB> {
         scatter(self, shards, options, work)
     }
 
-    /// As [`each_shard`](Self::each_shard), but only for partitions from `id`'s on; from the first
-    /// one without an id.
+    /// As [`each_shard`](Self::each_shard), but only for partitions from `id`'s on, from the first
+    /// one without an id, and for the shards that briefcases from `id` on were moved to. All shards are
+    /// asked while such a briefcase is being moved, and in a process that moves need not wait for:
+    /// see [`Mdb::join`](crate::Mdb::join).
     ///
-    /// For work that knows that what it looks for is not older than `id`. Partitions come in
-    /// ascending order, the shards of each by position.
+    /// For work that knows that what it looks for is not older than `id`; older briefcases may be met
+    /// as well. Partitions come in ascending order, the shards of each by position.
     ///
     /// # Errors
     ///
-    /// As [`route`](Self::route).
+    /// As [`route`](Self::route), and [`RouteError::UnknownHome`].
     pub fn each_partition_from<T, E, F, Fut>(
         &self,
         id: Option<Gdid>,
@@ -153,19 +155,9 @@ impl<DB: Engine> Area<DB> {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let from = id
-            .map(|id| self.route(id))
-            .transpose()?
-            .map(|route| (route.generation(), route.partition()));
-        let shards = self.topology(|area| {
-            area.effective_ranges()
-                .filter(|(_, generation, partition, _)| {
-                    from.is_none_or(|from| (*generation, *partition) >= from)
-                })
-                .flat_map(|(.., shards)| shards.iter().copied())
-                .collect::<Vec<_>>()
-                .into_iter()
-        });
+        let wanted = self.inner.live.shards_from(id)?;
+        let mut shards = self.topology(AreaTopology::shards);
+        shards.retain(|shard| wanted.contains(shard));
         Ok(scatter(self, shards, options, work))
     }
 
@@ -216,6 +208,11 @@ impl<DB: Engine> Area<DB> {
     /// Begins an operation on the briefcase `id`.
     pub(crate) fn enter(&self, id: Gdid) -> Result<Operation, RouteError> {
         self.inner.live.enter(id)
+    }
+
+    /// A shard that briefcases of the area are on and that this process' configuration lacks.
+    pub(crate) fn unknown_home(&self) -> Option<String> {
+        self.inner.live.unknown_home()
     }
 
     /// The area's shard that is called `name` in every process.

@@ -184,13 +184,19 @@ async fn a_briefcase_on_its_way_is_not_settled<DB: TestEngine>() {
         ([Some(GONE), None], false),
     ];
     let first = area.shards()[0].id();
+    let second = mdb.topology().shard_name(area.shards()[1].id());
     for (fences, moved) in cases {
-        area.each_shard(ScatterOptions::new(), move |shard| async move {
-            DB::run(&shard, "DELETE FROM mdb_fence").await?;
-            if let Some(insert) = fences[usize::from(shard.info().id() != first)] {
-                DB::run(&shard, &insert.replace("{id}", &id::<DB>())).await?;
+        let target = second.clone();
+        area.each_shard(ScatterOptions::new(), move |shard| {
+            let target = target.clone();
+            async move {
+                DB::run(&shard, "DELETE FROM mdb_fence").await?;
+                if let Some(insert) = fences[usize::from(shard.info().id() != first)] {
+                    let insert = insert.replace("{id}", &id::<DB>());
+                    DB::run(&shard, &insert.replace("{target}", &target)).await?;
+                }
+                Ok::<_, sqlx::Error>(())
             }
-            Ok::<_, sqlx::Error>(())
         })
         .all()
         .await
@@ -201,6 +207,9 @@ async fn a_briefcase_on_its_way_is_not_settled<DB: TestEngine>() {
             moved,
             "{fences:?}"
         );
+        // What stood still between two shards was brought to its end.
+        let again = area.each_shard_watched(ScatterOptions::new(), present);
+        assert!(!again.await.unwrap().moved_meanwhile(), "{fences:?}");
     }
 }
 
@@ -209,6 +218,6 @@ fn id<DB: TestEngine>() -> String {
 }
 
 const GONE: &str = "INSERT INTO mdb_fence (gdid, move, state, deadline, target, epoch, landed) \
-     VALUES ({id}, 'a move', 3, 0, 'elsewhere', 1, 0)";
+     VALUES ({id}, 'a move', 3, 0, '{target}', 1, 0)";
 const RECEIVING: &str = "INSERT INTO mdb_fence (gdid, move, state, deadline, target, epoch, landed) \
      VALUES ({id}, 'a move', 4, 0, NULL, 0, 0)";

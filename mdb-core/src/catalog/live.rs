@@ -1,13 +1,13 @@
 //! The router that holds just now, replaced as a whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use mdb_gdid::Gdid;
+use mdb_gdid::{Gdid, RangeKey};
 use tokio::sync::Notify;
 
 use super::operation::{Operation, Path};
@@ -262,6 +262,37 @@ impl LiveArea {
                 return Ok(operation);
             }
         }
+    }
+
+    /// The shards that the area's briefcases from `id` on may be on: all of them while it is not known
+    /// where one goes, or in a process that may not have been told.
+    pub(crate) fn shards_from(&self, id: Option<Gdid>) -> Result<HashSet<ShardId>, RouteError> {
+        let current = self.live.current.load();
+        let state = &current.state;
+        let mut shards = state.shards_from(self.index, id)?;
+        let is_told = self.is_told();
+        let key = id.map_or(RangeKey::MIN, Gdid::range_key);
+        if !is_told || state.moves_from(self.index, key) {
+            shards.extend(state.router.topology().area(self.index).shards());
+        }
+        Ok(shards)
+    }
+
+    /// A shard that briefcases of the area are on and that this process' configuration lacks, as far as
+    /// the process has been told.
+    pub(crate) fn unknown_home(&self) -> Option<String> {
+        self.is_told();
+        let current = self.live.current.load();
+        current.state.unknown_home(self.index).map(str::to_owned)
+    }
+
+    /// Whether moves wait until this process knows of them; they begin to when it asks.
+    fn is_told(&self) -> bool {
+        let is_told = self.live.has_lease();
+        if !is_told {
+            self.live.used.notify_one();
+        }
+        is_told
     }
 
     /// The router of the whole store that holds just now.

@@ -1,10 +1,10 @@
 //! The rows of `mdb_relocation`: at the catalog's home, and in the copies of it.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use mdb_gdid::Gdid;
+use mdb_gdid::{Gdid, RangeKey};
 
 use super::live::{Epoch, Motions};
 use crate::engine::{Step, Value, Values};
@@ -212,10 +212,38 @@ impl RelocationState {
             }),
         }
     }
+
+    /// The shards that briefcases of the area from `id` on are on; see
+    /// [`AreaRouter::shards_from`](crate::routing::AreaRouter::shards_from).
+    pub(super) fn shards_from(
+        &self,
+        area: AreaIndex,
+        id: Option<Gdid>,
+    ) -> Result<HashSet<ShardId>, RouteError> {
+        if let Some(id) = id {
+            self.route(area, id)?;
+        }
+        self.router.area_at(area).shards_from(id)
+    }
+
+    /// A shard that this process' configuration lacks, and that briefcases of the area are on.
+    pub(super) fn unknown_home(&self, area: AreaIndex) -> Option<&str> {
+        let mut homes = self.unknown_homes.iter();
+        let home = homes.find(|((of, _), _)| *of == area);
+        home.map(|(_, shard)| shard.as_str())
+    }
+
+    /// Whether a briefcase of the area from `key` on is in motion.
+    pub(super) fn moves_from(&self, area: AreaIndex, key: RangeKey) -> bool {
+        let mut in_motion = self.motions.keys();
+        in_motion.any(|(of, id)| *of == area && id.range_key() >= key)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
     use crate::catalog::LiveRouter;
 
@@ -232,6 +260,9 @@ mod tests {
         [[area.partition]]
         start = "0:0:1"
         shards = [{ server = "east", database = "user_0" }, { server = "east", database = "user_1" }]
+        [[area.partition]]
+        start = "0:0:100"
+        shards = [{ server = "east", database = "user_2" }]
     "#;
 
     fn topology() -> Arc<Topology> {
@@ -298,5 +329,28 @@ mod tests {
             );
             assert!(users.enter(id(2)).is_ok());
         }
+    }
+
+    #[test]
+    fn while_it_is_not_known_where_a_briefcase_goes_it_may_be_on_every_shard() {
+        let topology = topology();
+        let area = topology.area_index("user").expect("the area");
+        let live = LiveRouter::new(Router::new(Arc::clone(&topology)));
+        let users = live.area(area);
+        let shards_from = |counter| {
+            let shards = users.shards_from(Some(id(counter)));
+            shards.expect("it is above the start").len()
+        };
+        assert_eq!(shards_from(100), 3, "without a lease");
+        live.grant(Some(Instant::now() + Duration::from_hours(1)));
+        assert_eq!(shards_from(100), 1);
+        let in_motion = RelocationRow {
+            in_motion: true,
+            ..row(id(150), None, 1)
+        };
+        let known = KnownRelocations::of(vec![in_motion]);
+        live.change(Epoch::new(1), known.state(&topology));
+        assert_eq!(shards_from(150), 3, "it is in motion");
+        assert_eq!(shards_from(151), 1, "only an older one is");
     }
 }

@@ -141,6 +141,20 @@ impl Relocations {
             .chain(self.spans.iter().map(|(_, to)| *to))
     }
 
+    /// The targets of the relocations that are about briefcases from `key` on.
+    pub(super) fn targets_from(&self, key: RangeKey) -> impl Iterator<Item = ShardId> + '_ {
+        let briefcases = self.briefcases.iter();
+        let spans = self.spans.iter();
+        briefcases
+            .filter(move |(id, _)| id.range_key() >= key)
+            .map(|(_, to)| *to)
+            .chain(
+                spans
+                    .filter(move |(span, _)| span.until > key)
+                    .map(|(_, to)| *to),
+            )
+    }
+
     /// Where `id` lives, if it is relocated.
     #[inline]
     pub fn find(&self, id: Gdid) -> Option<ShardId> {

@@ -1,5 +1,7 @@
 //! The router itself: one immutable topology with its relocations, and the answers it gives.
 
+mod reach;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

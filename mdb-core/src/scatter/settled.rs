@@ -8,23 +8,23 @@
 //!   in which it begins to count at its target. In between it counts nowhere.
 //! - **reading**: what a shard says of its flips and landings at one moment.
 
-use std::collections::BTreeSet;
+mod reading;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt};
-
+use self::reading::{Reading, has_moved, land};
 use super::{ScatterError, ScatterOptions, ScatterReport, ShardHandle, ShardInfo, scatter};
 use crate::area::Area;
+use crate::config::AreaName;
 use crate::engine::Engine;
-use crate::servers::AnyPool;
 
 /// A flip and its landing are milliseconds apart.
 const PAUSE: Duration = Duration::from_millis(5);
 
 impl<DB: Engine> ShardHandle<DB> {
     /// A condition, in this engine's SQL, that rows count here; `key` is the column that holds their
-    /// briefcases' ids.
+    /// briefcases' ids. Rows without one count.
     ///
     /// It has to stand in the statement that reads the rows: `SELECT count(*) FROM account WHERE
     /// {present}`. For several statements begin a transaction that reads one snapshot. Of a table
@@ -52,7 +52,8 @@ impl<DB: Engine> ShardHandle<DB> {
 }
 
 fn present(column: &str) -> String {
-    format!("{column} NOT IN (SELECT gdid FROM mdb_absent)")
+    // Nothing is in a list, or is not, that is NULL.
+    format!("({column} IS NULL OR {column} NOT IN (SELECT gdid FROM mdb_absent))")
 }
 
 /// What every shard answered, and whether briefcases changed their places meanwhile.
@@ -79,20 +80,29 @@ impl<T, E> WatchedReport<T, E> {
     }
 }
 
-/// A shard did not say how often briefcases have come and gone.
+/// Why it is not known whether work over all shards has met every briefcase once.
 #[derive(Debug, thiserror::Error)]
-#[error("{shard} can't be asked whether briefcases have moved")]
-pub struct WatchError {
-    shard: ShardInfo,
-    #[source]
-    source: sqlx::Error,
-}
-
-impl WatchError {
-    /// Which shard it is.
-    pub fn shard(&self) -> &ShardInfo {
-        &self.shard
-    }
+#[non_exhaustive]
+pub enum WatchError {
+    /// A shard did not say how often briefcases have come and gone.
+    #[error("{shard} can't be asked whether briefcases have moved")]
+    Shard {
+        /// Which shard it is.
+        shard: ShardInfo,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Briefcases were moved to a shard that this configuration does not have.
+    #[error(
+        "briefcases of area `{area}` are on shard `{shard}`, which this configuration lacks; update it"
+    )]
+    UnknownHome {
+        /// The area asked.
+        area: AreaName,
+        /// The shard's name.
+        shard: String,
+    },
 }
 
 /// Why there is no answer that holds for all shards together.
@@ -102,8 +112,8 @@ pub enum SettleError<E: std::error::Error + 'static> {
     /// The work failed on a shard.
     #[error("the work over all shards failed")]
     Work(#[source] ScatterError<E>),
-    /// A shard did not say whether briefcases have moved.
-    #[error("it is not known whether briefcases have moved meanwhile")]
+    /// A shard did not say whether briefcases have moved, or is not known.
+    #[error("it is not known whether every briefcase was met once")]
     Watch(#[from] WatchError),
     /// Briefcases changed their places each time.
     #[error("briefcases moved during each of {attempts} attempts; try again when less is moved")]
@@ -133,9 +143,13 @@ impl<DB: Engine> Area<DB> {
     ///
     /// The rows that are copied come after the mark that they don't count, and go before it.
     ///
+    /// What a mover that died has left between a source and a target lands by this, so that asking
+    /// again helps.
+    ///
     /// # Errors
     ///
-    /// [`WatchError`]: a shard could not be read. Failures of the work are in the report.
+    /// [`WatchError`]: a shard could not be read, or briefcases are on one that this configuration
+    /// lacks. Failures of the work are in the report.
     ///
     /// # Cancel safety
     ///
@@ -156,6 +170,7 @@ impl<DB: Engine> Area<DB> {
         let ids = shards.iter().map(ShardInfo::id).collect();
         let report = scatter(self, ids, options, work).report().await;
         let after = Reading::of_all(self, &shards, options).await?;
+        land(self, &shards, &after).await;
         Ok(WatchedReport {
             report,
             moved: has_moved(&before, &after),
@@ -169,7 +184,8 @@ impl<DB: Engine> Area<DB> {
     /// # Errors
     ///
     /// - [`SettleError::Work`]: the first failure of the work.
-    /// - [`SettleError::Watch`]: a shard could not be read.
+    /// - [`SettleError::Watch`]: a shard could not be read, or briefcases are on one that this
+    ///   configuration lacks.
     /// - [`SettleError::Moving`]: briefcases moved during every attempt.
     ///
     /// # Cancel safety
@@ -224,118 +240,5 @@ impl<DB: Engine> Area<DB> {
             }
         }
         Err(SettleError::Moving { attempts })
-    }
-}
-
-/// What a shard says at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Reading {
-    /// How often briefcases have left or landed.
-    flips: i64,
-    /// The moves whose briefcases have left, and may not have landed.
-    leaving: BTreeSet<String>,
-    /// The moves whose briefcases are being received.
-    arriving: BTreeSet<String>,
-}
-
-impl Reading {
-    /// Reads all shards; in their order.
-    async fn of_all<DB: Engine>(
-        area: &Area<DB>,
-        shards: &[ShardInfo],
-        options: ScatterOptions,
-    ) -> Result<Vec<Self>, WatchError> {
-        let reading = |shard: ShardInfo| async move {
-            let read = Self::of(area.any_pool(shard.id())).await;
-            read.map_err(|source| WatchError { shard, source })
-        };
-        futures_util::stream::iter(shards.iter().cloned())
-            .map(reading)
-            .buffered(options.concurrency.get())
-            .try_collect()
-            .await
-    }
-
-    async fn of(pool: &AnyPool) -> Result<Self, sqlx::Error> {
-        // One statement, so that all of it is of the same moment.
-        let query = "SELECT DISTINCT s.flips, f.move, f.state FROM mdb_shard s LEFT JOIN mdb_fence f \
-             ON f.state = 4 OR (f.state = 3 AND f.landed = 0) WHERE s.only_row = 1";
-        let rows = pool.query(query, &[]).await?;
-        let mut reading = Self {
-            flips: rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)?,
-            leaving: BTreeSet::new(),
-            arriving: BTreeSet::new(),
-        };
-        for row in &rows {
-            if let Some(id) = row.optional_text(1)? {
-                let moves = if row.integer(2)? == 3 {
-                    &mut reading.leaving
-                } else {
-                    &mut reading.arriving
-                };
-                moves.insert(id.to_owned());
-            }
-        }
-        Ok(reading)
-    }
-}
-
-/// Whether a briefcase may have been met on two shards or on none between the readings.
-fn has_moved(before: &[Reading], after: &[Reading]) -> bool {
-    let flipped = before
-        .iter()
-        .zip(after)
-        .any(|(before, after)| before.flips != after.flips);
-    // Whether it has landed is asked of the target: its source is told later, or never if the mover
-    // has died.
-    flipped
-        || before.iter().any(|source| {
-            let mut targets = after.iter();
-            targets.any(|target| !source.leaving.is_disjoint(&target.arriving))
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reading(flips: i64, leaving: &[&str], arriving: &[&str]) -> Reading {
-        let set = |moves: &[&str]| moves.iter().map(|id| (*id).to_owned()).collect();
-        Reading {
-            flips,
-            leaving: set(leaving),
-            arriving: set(arriving),
-        }
-    }
-
-    #[test]
-    fn nothing_moves_while_briefcases_are_copied() {
-        let before = [reading(3, &[], &[]), reading(5, &[], &["a"])];
-        assert!(!has_moved(&before, &before));
-    }
-
-    #[test]
-    fn a_flip_or_a_landing_in_between_is_seen() {
-        let before = [reading(3, &[], &[]), reading(5, &[], &["a"])];
-        let flipped = [reading(4, &["a"], &[]), reading(5, &[], &["a"])];
-        let landed = [reading(4, &["a"], &[]), reading(6, &[], &[])];
-        assert!(has_moved(&before, &flipped));
-        assert!(has_moved(&flipped, &landed));
-        assert!(has_moved(&before, &landed));
-    }
-
-    #[test]
-    fn one_that_is_between_two_shards_all_the_time_is_seen() {
-        let flipped = [reading(4, &["a"], &[]), reading(5, &[], &["a"])];
-        assert!(has_moved(&flipped, &flipped));
-        // The target was read before it received, and again while it still did.
-        let earlier = [reading(4, &["a"], &[]), reading(5, &[], &[])];
-        assert!(has_moved(&earlier, &flipped));
-    }
-
-    #[test]
-    fn one_that_has_landed_counts_though_its_source_was_not_told() {
-        let landed = [reading(4, &["a"], &[]), reading(6, &[], &[])];
-        assert!(!has_moved(&landed, &landed));
     }
 }
