@@ -27,7 +27,7 @@ pub(crate) use begin::Writes;
 pub use begin::{Isolation, TransactionOptions};
 pub(crate) use error_class::ErrorClass;
 pub(crate) use own_tables::{ColumnTypes, Indexes, mdb_tables};
-pub(crate) use schema::{Catalogue, Listed, Names, Schema, Shape, TableSize};
+pub(crate) use schema::{Catalogue, Listed, Names, Schema, Shape, TableSize, Words};
 pub use schema::{Column, Table};
 pub(crate) use shared::{bind_values, shared_methods};
 pub(crate) use step::Step;
@@ -345,7 +345,7 @@ pub trait Engine: Database + sealed::Sealed {
     fn words_of<'c>(
         connection: &'c mut Self::Connection,
         listed: &'c Listed,
-    ) -> BoxFuture<'c, Result<String, sqlx::Error>>;
+    ) -> BoxFuture<'c, Result<Words, sqlx::Error>>;
 
     /// The rows of one of the [`CATALOGUE`](Self::CATALOGUE)'s queries.
     #[doc(hidden)]

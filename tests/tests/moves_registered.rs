@@ -49,7 +49,10 @@ async fn who_is_registered_is_listed<DB: TestEngine>() {
     };
     assert_eq!(dead.place(), "process 7 on a machine");
     assert!(dead.lease().is_none() && dead.silent_for().is_some());
-    assert_eq!(dead.acknowledged().map(|epoch| epoch.get()), Some(0));
+    assert_eq!(
+        dead.acknowledged().map(mdb_core::catalog::Epoch::get),
+        Some(0)
+    );
     assert!(alive.lease().is_some() && alive.silent_for().is_none());
     let here = format!("process {} on ", std::process::id());
     assert!(alive.place().starts_with(&here), "{alive:?}");

@@ -12,7 +12,7 @@ use super::begin::Writes;
 use super::{
     Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Isolation, Lanes,
     Listed, Names, ServerSession, Session, Snapshot, Table, TableSize, Target, TimeoutScope,
-    TransactionOptions, Value,
+    TransactionOptions, Value, Words,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -311,7 +311,7 @@ impl Engine for MySql {
     fn words_of<'c>(
         connection: &'c mut MySqlConnection,
         listed: &'c Listed,
-    ) -> BoxFuture<'c, Result<String, sqlx::Error>> {
+    ) -> BoxFuture<'c, Result<Words, sqlx::Error>> {
         Box::pin(shape::words_of(connection, listed))
     }
 

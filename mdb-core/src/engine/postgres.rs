@@ -1,6 +1,6 @@
 //! PostgreSQL, 14 or newer.
 
-mod shape;
+pub(in crate::engine) mod shape;
 mod tables;
 
 use std::fmt::Write;
@@ -18,7 +18,7 @@ use super::begin::Writes;
 use super::{
     Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Listed, Names,
     ServerSession, Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions,
-    Value,
+    Value, Words,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -266,7 +266,7 @@ impl Engine for Postgres {
     fn words_of<'c>(
         connection: &'c mut PgConnection,
         listed: &'c Listed,
-    ) -> BoxFuture<'c, Result<String, sqlx::Error>> {
+    ) -> BoxFuture<'c, Result<Words, sqlx::Error>> {
         Box::pin(shape::words_of(connection, listed))
     }
 

@@ -83,6 +83,9 @@ pub(crate) enum StepError {
     /// Another move relies on triggers and change tables that are not what this one needs.
     #[error("another move relies on other triggers")]
     OtherTables,
+    /// The source's tables, or the triggers on them, are not what they were.
+    #[error("tables or triggers were changed")]
+    Altered,
 }
 
 /// How much was copied or applied.

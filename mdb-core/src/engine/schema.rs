@@ -8,7 +8,7 @@ pub(crate) use facts::{
     Checked, ForeignKey, Names, Obstacle, Schema, Trigger, Unforced, UniqueKey,
 };
 pub(crate) use reading::{Catalogue, foreign_keys, foreign_keys_of, read, unforced};
-pub(crate) use shape::{Listed, Shape};
+pub(crate) use shape::{Listed, Shape, Words};
 
 /// One of the user's tables, as the server's catalogue describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]

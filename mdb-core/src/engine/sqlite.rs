@@ -22,7 +22,7 @@ use super::begin::Writes;
 use super::{
     Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Listed, Names,
     ServerSession, Session, Snapshot, Table, TableSize, Target, TimeoutScope, TransactionOptions,
-    Value,
+    Value, Words,
 };
 use crate::config::{DatabaseName, EngineKind};
 
@@ -186,7 +186,7 @@ impl Engine for Sqlite {
     fn words_of<'c>(
         connection: &'c mut SqliteConnection,
         listed: &'c Listed,
-    ) -> BoxFuture<'c, Result<String, sqlx::Error>> {
+    ) -> BoxFuture<'c, Result<Words, sqlx::Error>> {
         Box::pin(shape::words_of(connection, listed))
     }
 

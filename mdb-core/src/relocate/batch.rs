@@ -14,7 +14,7 @@ use super::side::SideOf;
 use crate::catalog::Home;
 use crate::config::Capture;
 use crate::engine::relocating::{Manifest, OwnerToken, Pair, Relocating, Side, Span, StepError};
-use crate::engine::{Access, ErrorClass, Lanes, Target, Value};
+use crate::engine::{Access, ErrorClass, Lanes, Shape, Target, Value};
 use crate::routing::AreaRouter;
 use crate::servers::{Servers, ShardPool};
 use crate::topology::ShardId;
@@ -38,6 +38,8 @@ pub(super) struct Batch<'m, DB: Relocating> {
     pub(super) verified: Vec<(Span, u64)>,
     pub(super) manifest: &'m Manifest,
     pub(super) capture: Capture,
+    /// The source's tables, with the triggers that capture.
+    pub(super) as_they_were: Option<Shape>,
     pub(super) pair: Pair<DB>,
     pub(super) source: ShardId,
     /// Where briefcases are that were never moved.

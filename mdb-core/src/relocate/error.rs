@@ -189,7 +189,7 @@ pub enum MoveError {
         keys: Vec<String>,
     },
     /// Tables of the source were altered while the move was under way, or MDB's triggers were disabled or removed, so
-    /// that something may not have come along. The fence is lifted; nothing is lost.
+    /// that something may not have come along. Nothing is fenced, and nothing is lost.
     #[error(
         "the source's tables, or the triggers on them, were changed while the move was under way: resume it, and it begins anew"
     )]
@@ -325,6 +325,7 @@ impl Trouble {
             StepError::Busy => Self::Busy,
             StepError::NotOwner => Self::Failed(MoveError::NotOwner),
             StepError::OtherTables => Self::Failed(MoveError::OtherTables),
+            StepError::Altered => Self::Failed(MoveError::Altered),
             // A conflict with another transaction, not a lost connection.
             StepError::Database(error)
                 if is_transient::<DB>(&error)

@@ -18,16 +18,6 @@ const NAMED_DIFFERENCES: u32 = 5;
 /// How often a difference is looked into by copying anew before it is reported.
 const COPIES: u32 = 2;
 
-/// How a fenced window ends.
-enum Window {
-    /// The move has passed its commit point, with these sums.
-    Decided(Vec<TableSum>),
-    /// The two sides differ.
-    Differs,
-    /// The source's tables are no longer what they were.
-    Altered,
-}
-
 impl<DB: Relocating> Batch<'_, DB> {
     /// Fences the briefcases, brings the target to the last change, verifies, and flips. Says for
     /// how long they were fenced, and what was verified.
@@ -47,16 +37,12 @@ impl<DB: Relocating> Batch<'_, DB> {
                 self.keep_going()?;
             };
             match self.in_the_window(fenced_at, &verified).await {
-                Ok(Window::Decided(sums)) => {
+                Ok(Some(sums)) => {
                     let pause = fenced_at.elapsed();
                     let receipt = self.receipt(&sums);
                     return Ok((pause, receipt));
                 }
-                Ok(Window::Altered) => {
-                    self.lift().await?;
-                    return Err(MoveError::Altered);
-                }
-                Ok(Window::Differs) => {
+                Ok(None) => {
                     self.lift().await?;
                     // As it was under the fence: the target is as the last change left it.
                     if let Some(outward) = self.dangling(Span::ALL).await? {
@@ -107,7 +93,15 @@ impl<DB: Relocating> Batch<'_, DB> {
     async fn fence(&mut self) -> Result<(), StepError> {
         let pause = self.options.longest_pause().as_millis();
         let milliseconds = i64::try_from(pause).unwrap_or(i64::MAX);
-        self.take_turn(Turn::Fence { milliseconds }).await
+        let Some(shape) = self.as_they_were.clone() else {
+            return Err(StepError::Altered);
+        };
+        let as_they_were = &shape;
+        self.take_turn(Turn::Fence {
+            milliseconds,
+            as_they_were,
+        })
+        .await
     }
 
     /// A transaction at the source, which waits, not for long, until nobody uses the briefcases.
@@ -129,39 +123,21 @@ impl<DB: Relocating> Batch<'_, DB> {
             .await
     }
 
-    /// What becomes of the move while nobody uses the briefcases.
+    /// What was summed and is moved now; `None` when the two sides differ.
     async fn in_the_window(
         &mut self,
         fenced_at: Instant,
         verified: &[(Span, Vec<TableSum>)],
-    ) -> Result<Window, StepError> {
+    ) -> Result<Option<Vec<TableSum>>, StepError> {
         let until = fenced_at + self.options.longest_pause();
         let Some(sums) = self.drain_and_verify(until, verified).await? else {
-            return Ok(Window::Differs);
+            return Ok(None);
         };
-        if !self.is_as_it_was().await? {
-            return Ok(Window::Altered);
-        }
         if Instant::now() >= until {
             return Err(StepError::Busy);
         }
         self.decide().await?;
-        Ok(Window::Decided(sums))
-    }
-
-    /// Whether the source's tables are defined in another way than when the move was planned.
-    pub(super) async fn is_altered(&mut self) -> Result<bool, sqlx::Error> {
-        match self.manifest.shape() {
-            Some(shape) => Ok(!shape.holds::<DB>(&mut self.pair.source).await?),
-            None => Ok(true),
-        }
-    }
-
-    /// Whether the source has the tables and triggers that it had. What is altered from now on does the fenced briefcases no
-    /// harm: whoever writes them next does so at the target.
-    async fn is_as_it_was(&mut self) -> Result<bool, StepError> {
-        Ok(!self.is_altered().await.map_err(busy::<DB>)?
-            && DB::is_armed(&mut self.pair.source, self.manifest).await?)
+        Ok(Some(sums))
     }
 
     /// The commit point.

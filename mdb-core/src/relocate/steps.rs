@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::batch::Batch;
+use super::batch::{Batch, busy};
 use super::error::MoveError;
 use super::fail::pass;
 use super::pace::BatchPace;
@@ -23,7 +23,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             // What the server says of it need not tell that somebody has changed the tables.
             Err(MoveError::Database(_))
                 if matches!(self.record.phase, MovePhase::Copying | MovePhase::Flipping)
-                    && self.is_altered().await.unwrap_or(false) =>
+                    && self.is_altered().await =>
             {
                 Err(MoveError::Altered)
             }
@@ -131,7 +131,42 @@ impl<DB: Relocating> Batch<'_, DB> {
         // Both to their end: a transaction must not be left halfway.
         let (captured, reserved) = tokio::join!(source.capture(manifest, &ids), reserve);
         reserved?;
-        captured
+        captured?;
+        self.remember_tables().await
+    }
+
+    /// Makes sure that the source's tables are those of the plan, with triggers, and remembers them for the fence.
+    async fn remember_tables(&mut self) -> Result<(), MoveError> {
+        let mut patience = self.patience("look at the tables");
+        let Some(planned) = self.manifest.shape() else {
+            return Err(MoveError::Altered);
+        };
+        loop {
+            let source = &mut self.pair.source;
+            let looked = async {
+                let found = planned.again::<DB>(source).await.map_err(busy::<DB>)?;
+                // Afterwards: what was found then is not of a time without them.
+                let is_armed = DB::is_armed(source, self.manifest).await?;
+                Ok((is_armed && found.words().tables == planned.words().tables).then_some(found))
+            };
+            match looked.await {
+                Ok(Some(found)) => {
+                    self.as_they_were = Some(found);
+                    return Ok(());
+                }
+                Ok(None) => return Err(MoveError::Altered),
+                Err(error) => patience.after::<DB>(error).await?,
+            }
+        }
+    }
+
+    /// Whether the source's tables are defined in another way than when the move was planned.
+    async fn is_altered(&mut self) -> bool {
+        let Some(planned) = self.manifest.shape() else {
+            return true;
+        };
+        let found = planned.again::<DB>(&mut self.pair.source).await;
+        found.is_ok_and(|found| found.words().tables != planned.words().tables)
     }
 
     pub(super) async fn copy(&mut self) -> Result<(), MoveError> {

@@ -224,6 +224,7 @@ impl Relocator {
             verified: Vec::new(),
             manifest: job.manifest,
             capture: job.capture,
+            as_they_were: None,
             pair,
             source,
             rule: job.rule,

@@ -40,6 +40,7 @@ use super::{
     Amount, Installed, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, Span,
     StepError, TableSum, Taken, Turn, joined,
 };
+use crate::engine::postgres::shape;
 use crate::engine::{Engine, ErrorClass};
 use briefcases::Briefcases;
 use names::{columns, keys, list, numbered, quoted};
@@ -61,7 +62,8 @@ impl Relocating for Postgres {
     const CHECKS_OUTWARD: bool = true;
 
     async fn begin_session(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        run(connection, SESSION).await.map(drop)
+        let session = format!("{SESSION}; {}", shape::prepare());
+        run(connection, &session).await.map(drop)
     }
 
     async fn enter_as_mover(

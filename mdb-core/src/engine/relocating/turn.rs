@@ -3,13 +3,17 @@
 use mdb_gdid::Gdid;
 
 use super::{Manifest, MoveId, Relocating, StepError};
-use crate::engine::Value;
+use crate::engine::{Shape, Value};
 
 /// What becomes of all briefcases of a move at the source, while nobody uses them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Turn<'t> {
-    /// Nobody is to use them for so many milliseconds.
-    Fence { milliseconds: i64 },
+    /// Nobody is to use them for so many milliseconds, if the tables and triggers still are what they were. What is altered
+    /// after that look does the briefcases no harm: whoever writes them next does so at the target.
+    Fence {
+        milliseconds: i64,
+        as_they_were: &'t Shape,
+    },
     /// They are at the target, as of that epoch: unless changes are left that the target has not got, or the time is over.
     Flip { target: &'t str, epoch: i64 },
 }
@@ -23,7 +27,10 @@ pub(crate) async fn take<DB: Relocating>(
     turn: Turn<'_>,
 ) -> Result<(), StepError> {
     match turn {
-        Turn::Fence { milliseconds } => {
+        Turn::Fence {
+            milliseconds,
+            as_they_were,
+        } => {
             let fence = format!(
                 "UPDATE mdb_fence SET state = 2, deadline = {} + ? WHERE move = ? AND state IN (1, 2)",
                 DB::now()
@@ -31,6 +38,10 @@ pub(crate) async fn take<DB: Relocating>(
             let values = [Value::Integer(milliseconds), id.into()];
             if DB::execute_own(connection, &fence, &values).await? != ids.len() as u64 {
                 return Err(StepError::NotOwner);
+            }
+            // Last: nobody who writes the briefcases has seen other tables.
+            if as_they_were.again::<DB>(connection).await? != *as_they_were {
+                return Err(StepError::Altered);
             }
         }
         Turn::Flip { target, epoch } => {

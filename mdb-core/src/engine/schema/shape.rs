@@ -10,12 +10,20 @@ pub(crate) struct Listed {
     pub(crate) keys: Vec<String>,
 }
 
-/// How listed tables are defined, in words of the engine's that are there to be compared only: other words, other
-/// definitions. Indexes make no difference, nor do MDB's own triggers.
+/// Words of an engine's that are there to be compared only: other words, other definitions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// How the tables are defined, and what else concerns them. Indexes make no difference.
+    pub(crate) tables: String,
+    /// MDB's own triggers on them.
+    pub(crate) triggers: String,
+}
+
+/// How listed tables are defined at some time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     listed: Listed,
-    words: String,
+    words: Words,
 }
 
 impl Shape {
@@ -28,11 +36,19 @@ impl Shape {
         Ok(Self { listed, words })
     }
 
-    /// Whether they are still the same.
-    pub(crate) async fn holds<DB: Engine>(
+    /// The same tables as they are now.
+    pub(crate) async fn again<DB: Engine>(
         &self,
         connection: &mut DB::Connection,
-    ) -> Result<bool, sqlx::Error> {
-        Ok(DB::words_of(connection, &self.listed).await? == self.words)
+    ) -> Result<Self, sqlx::Error> {
+        Self::read::<DB>(connection, self.listed.clone()).await
+    }
+
+    pub(crate) fn listed(&self) -> &Listed {
+        &self.listed
+    }
+
+    pub(crate) fn words(&self) -> &Words {
+        &self.words
     }
 }

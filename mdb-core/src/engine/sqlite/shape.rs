@@ -2,12 +2,11 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use crate::engine::Listed;
+use crate::engine::{Listed, Words};
 
 /// Tables, and triggers on them; then foreign keys to them.
 const OF_TABLE: &str = "SELECT name, sql FROM main.sqlite_schema \
          WHERE tbl_name = ?1 COLLATE NOCASE AND type IN ('table', 'trigger') \
-         AND name NOT LIKE 'mdb\\_capture\\_%' ESCAPE '\\' \
      UNION ALL SELECT m.name, f.id || ' ' || f.\"from\" FROM main.sqlite_schema m, pragma_foreign_key_list(m.name) f \
          WHERE m.type = 'table' AND f.\"table\" = ?1 COLLATE NOCASE ORDER BY 1, 2";
 
@@ -18,10 +17,10 @@ const OF_KEY: &str = "SELECT m.name, x.name FROM main.sqlite_schema m, pragma_ta
 pub(super) async fn words_of(
     connection: &mut SqliteConnection,
     listed: &Listed,
-) -> Result<String, sqlx::Error> {
+) -> Result<Words, sqlx::Error> {
     let tables = listed.tables.iter().map(|table| (OF_TABLE, table));
     let keys = listed.keys.iter().map(|key| (OF_KEY, key));
-    let mut words = String::new();
+    let mut words = Words::default();
     for (query, name) in tables.chain(keys) {
         let rows: Vec<(String, Option<String>)> = sqlx::query_as(query)
             .bind(name)
@@ -29,6 +28,11 @@ pub(super) async fn words_of(
             .await?;
         for (name, definition) in rows {
             let definition = definition.unwrap_or_default();
+            let words = if name.starts_with("mdb_capture_") {
+                &mut words.triggers
+            } else {
+                &mut words.tables
+            };
             words.extend([name.as_str(), ": ", definition.as_str(), "\n"]);
         }
     }

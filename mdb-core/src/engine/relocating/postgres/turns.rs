@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnection;
 use super::{DIVISION_BY_ZERO, LOCK_LIMIT};
 use super::{busy, ids, is_code, literal, locks, mover_settings, require_owner, rollback, run};
 use crate::engine::Engine;
+use crate::engine::postgres::shape;
 use crate::engine::relocating::{COUNT_FLIP, Manifest, MoveId, OwnerToken, StepError, Turn};
 
 /// What the square root of a negative number fails with: the mark of a turn that can't be taken now.
@@ -33,6 +34,8 @@ pub(super) async fn take(
     rollback(connection).await?;
     Err(if is_code(&error, DIVISION_BY_ZERO) {
         StepError::NotOwner
+    } else if is_code(&error, shape::LOGARITHM_OF_ZERO) {
+        StepError::Altered
     } else if is_code(&error, NEGATIVE_ROOT) {
         StepError::Busy
     } else {
@@ -45,10 +48,14 @@ fn statements(manifest: &Manifest, id: &MoveId, briefcases: usize, turn: Turn<'_
     let mine = literal(id.as_str());
     let now = Postgres::now();
     match turn {
-        Turn::Fence { milliseconds } => format!(
+        Turn::Fence {
+            milliseconds,
+            as_they_were,
+        } => format!(
             "WITH fenced AS (UPDATE mdb_fence SET state = 2, deadline = {now} + {milliseconds} \
              WHERE move = {mine} AND state IN (1, 2) RETURNING 1) \
-             SELECT 1 / (count(*) = {briefcases})::integer FROM fenced"
+             SELECT 1 / (count(*) = {briefcases})::integer FROM fenced; {}",
+            shape::expect(as_they_were.listed(), as_they_were.words())
         ),
         Turn::Flip { target, epoch } => {
             let pending = manifest.tables().iter().map(|table| {
