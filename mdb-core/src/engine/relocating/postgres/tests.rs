@@ -9,6 +9,7 @@ mod ordering;
 mod plans;
 mod racing;
 mod summing;
+mod turns;
 mod unchecked;
 
 use std::fmt::Write;

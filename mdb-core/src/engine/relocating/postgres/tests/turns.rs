@@ -1,0 +1,101 @@
+//! When a move may fence its briefcases, and when it is decided.
+
+use super::*;
+use crate::engine::relocating::Turn;
+use crate::engine::{Listed, Shape};
+
+async fn shape_of(f: &mut Fixture) -> Shape {
+    let tables = f.manifest.tables().iter();
+    let listed = Listed {
+        tables: tables.map(|table| table.name.clone()).collect(),
+        keys: vec!["g_user".to_owned()],
+    };
+    let shape = Shape::read::<Postgres>(&mut f.pair.source, listed).await;
+    shape.unwrap()
+}
+
+#[tokio::test]
+async fn a_turn_is_taken_only_when_all_is_as_it_should_be() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.copy().await;
+    let take = async |f: &mut Fixture, owner, turn| {
+        let ids = [id(1), id(2)];
+        let source = &mut f.pair.source;
+        let taken = Postgres::turn_at_once(source, &f.manifest, &f.id, owner, &ids, turn).await;
+        taken.unwrap()
+    };
+    let (owner, other) = (f.owner, OwnerToken::random());
+    let shape = shape_of(&mut f).await;
+    let fence = |milliseconds| Turn::Fence {
+        milliseconds,
+        as_they_were: &shape,
+    };
+    let flip = Turn::Flip {
+        target: "b's",
+        epoch: 7,
+    };
+    let count = |state: u8| format!("SELECT count(*) FROM mdb_fence WHERE state = {state}");
+    for turn in [fence(60_000), flip] {
+        let refused = take(&mut f, other, turn).await;
+        assert!(matches!(refused, Err(StepError::NotOwner)), "{refused:?}");
+    }
+    // Not fenced; with a change that the target has not got; too late.
+    let busy = async |f: &mut Fixture| {
+        let refused = take(f, owner, flip).await;
+        assert!(matches!(refused, Err(StepError::Busy)), "{refused:?}");
+    };
+    busy(&mut f).await;
+    f.client("UPDATE account SET extra = 3").await.unwrap();
+    take(&mut f, owner, fence(60_000)).await.unwrap();
+    assert_eq!(f.number(&count(2)).await, 2);
+    busy(&mut f).await;
+    assert!(f.catch_up().await > 0);
+    take(&mut f, owner, fence(-1)).await.unwrap();
+    busy(&mut f).await;
+    assert_eq!(f.number(&count(3)).await, 0);
+
+    take(&mut f, owner, fence(60_000)).await.unwrap();
+    take(&mut f, owner, flip).await.unwrap();
+    assert_eq!(f.number(&count(3)).await, 2);
+    busy(&mut f).await;
+}
+
+#[tokio::test]
+async fn nothing_is_fenced_when_tables_or_triggers_are_others() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let shape = shape_of(&mut f).await;
+    let ids = [id(1), id(2)];
+    for (change, back) in [
+        (
+            "ALTER TABLE account ADD COLUMN nick text",
+            "ALTER TABLE account DROP COLUMN nick",
+        ),
+        (
+            "CREATE TABLE unlisted (g_user bytea)",
+            "DROP TABLE unlisted",
+        ),
+        (
+            "ALTER TABLE account DISABLE TRIGGER mdb_capture",
+            "ALTER TABLE account ENABLE ALWAYS TRIGGER mdb_capture",
+        ),
+    ] {
+        for (statement, is_altered) in [(change, true), (back, false)] {
+            f.client(statement).await.unwrap();
+            let turn = Turn::Fence {
+                milliseconds: 60_000,
+                as_they_were: &shape,
+            };
+            let source = &mut f.pair.source;
+            let taken = Postgres::turn_at_once(source, &f.manifest, &f.id, f.owner, &ids, turn);
+            match taken.await.unwrap() {
+                Err(StepError::Altered) => assert!(is_altered, "{statement}"),
+                taken => assert!(taken.is_ok() && !is_altered, "{statement}: {taken:?}"),
+            }
+            let fenced = "SELECT count(*) FROM mdb_fence WHERE state = 2";
+            assert_eq!(f.number(fenced).await > 0, !is_altered, "{statement}");
+            f.client("UPDATE mdb_fence SET state = 1").await.unwrap();
+        }
+    }
+}
