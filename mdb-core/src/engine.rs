@@ -340,12 +340,21 @@ pub trait Engine: Database + sealed::Sealed {
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<Vec<Table>, sqlx::Error>> + Send;
 
-    /// How these tables are defined now, and what else concerns them. Takes far less time than reading it all.
+    /// How these tables are defined now, and what else concerns them. Takes so little time that others may wait for it.
     #[doc(hidden)]
     fn words_of<'c>(
         connection: &'c mut Self::Connection,
         listed: &'c Listed,
     ) -> BoxFuture<'c, Result<Words, sqlx::Error>>;
+
+    /// Which other tables carry a key, where that takes too long for [`words_of`](Self::words_of) to say it too.
+    #[doc(hidden)]
+    fn others_of<'c>(
+        _: &'c mut Self::Connection,
+        _: &'c Listed,
+    ) -> BoxFuture<'c, Result<String, sqlx::Error>> {
+        Box::pin(std::future::ready(Ok(String::new())))
+    }
 
     /// The rows of one of the [`CATALOGUE`](Self::CATALOGUE)'s queries.
     #[doc(hidden)]

@@ -315,6 +315,13 @@ impl Engine for MySql {
         Box::pin(shape::words_of(connection, listed))
     }
 
+    fn others_of<'c>(
+        connection: &'c mut MySqlConnection,
+        listed: &'c Listed,
+    ) -> BoxFuture<'c, Result<String, sqlx::Error>> {
+        Box::pin(shape::others_of(connection, listed))
+    }
+
     fn texts<'c>(
         connection: &'c mut MySqlConnection,
         query: &'static str,

@@ -97,6 +97,10 @@ impl<DB: Relocating> Batch<'_, DB> {
             return Err(StepError::Altered);
         };
         let as_they_were = &shape;
+        let others = as_they_were.has_still_others::<DB>(&mut self.pair.source);
+        if !others.await.map_err(busy::<DB>)? {
+            return Err(StepError::Altered);
+        }
         self.take_turn(Turn::Fence {
             milliseconds,
             as_they_were,

@@ -147,7 +147,7 @@ impl<DB: Relocating> Batch<'_, DB> {
                 let found = planned.again::<DB>(source).await.map_err(busy::<DB>)?;
                 // Afterwards: what was found then is not of a time without them.
                 let is_armed = DB::is_armed(source, self.manifest).await?;
-                Ok((is_armed && found.words().tables == planned.words().tables).then_some(found))
+                Ok((is_armed && found.has_tables_of(planned)).then_some(found))
             };
             match looked.await {
                 Ok(Some(found)) => {
@@ -166,7 +166,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             return true;
         };
         let found = planned.again::<DB>(&mut self.pair.source).await;
-        found.is_ok_and(|found| found.words().tables != planned.words().tables)
+        found.is_ok_and(|found| !found.has_tables_of(planned))
     }
 
     pub(super) async fn copy(&mut self) -> Result<(), MoveError> {

@@ -1,52 +1,85 @@
 //! The words of a [`Shape`](crate::engine::Shape).
+//!
+//! They are digits: the session's character set is not the same in pools and movers. A table that is asked for by a text
+//! in the catalogue's own character set is opened alone; the server looks into all tables of the database otherwise.
 
 use std::fmt::Write;
 
 use sqlx::Row;
 use sqlx::mysql::MySqlConnection;
 
-use super::tables::all_rows;
+use super::tables::{all_rows, rows_in};
 use crate::engine::{Listed, Words};
 
-/// The columns of tables, and those that carry a key in any table; MDB's own triggers. As digits: the session's character set is not the same
-/// in pools and movers.
+/// How often it is asked when tables are being changed at that moment: briefcases may be locked.
+const TRIES: u32 = 4;
+
+/// The columns of the tables, and MDB's own triggers on them.
 pub(super) async fn words_of(
     connection: &mut MySqlConnection,
     listed: &Listed,
 ) -> Result<Words, sqlx::Error> {
-    let names = |names: &[String]| {
-        let literals = names.iter().map(|name| {
-            let mut digits = String::new();
-            for byte in name.bytes() {
-                let _ = write!(digits, "{byte:02x}");
-            }
-            format!("CONVERT(x'{digits}' USING utf8mb4)")
-        });
-        literals.collect::<Vec<_>>().join(", ")
+    let of_each = |query: &dyn Fn(String) -> String| {
+        let queries = listed.tables.iter().map(|table| query(literal(table)));
+        queries.collect::<Vec<_>>().join(" UNION ALL ")
     };
-    if listed.tables.is_empty() || listed.keys.is_empty() {
-        return Ok(Words::default());
-    }
-    let columns = format!(
-        "SELECT HEX(CONCAT_WS(' ', table_name, ordinal_position, column_name, column_type, is_nullable, \
-             IF(extra LIKE '%GENERATED%', extra, ''), COALESCE(character_set_name, ''))) AS word \
-         FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name NOT LIKE 'mdb\\_%' \
-         AND (table_name IN ({}) OR column_name IN ({})) ORDER BY word",
-        names(&listed.tables),
-        names(&listed.keys)
-    );
-    let triggers = "SELECT HEX(CONCAT_WS(' ', event_object_table, trigger_name, event_manipulation)) AS word \
-         FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND event_object_schema = DATABASE() \
-         AND trigger_name LIKE 'mdb\\_capture\\_%' ORDER BY word";
+    let columns = of_each(&|table| {
+        format!(
+            "SELECT HEX(CONCAT_WS(' ', table_name, ordinal_position, column_name, column_type, is_nullable, \
+                 IF(extra LIKE '%GENERATED%', extra, ''), COALESCE(character_set_name, ''))) AS word \
+             FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = {table}"
+        )
+    });
+    let triggers = of_each(&|table| {
+        format!(
+            "SELECT HEX(CONCAT_WS(' ', event_object_table, trigger_name, event_manipulation)) AS word \
+             FROM information_schema.triggers WHERE event_object_schema = DATABASE() \
+             AND event_object_table = {table} AND trigger_name LIKE 'mdb\\_capture\\_%'"
+        )
+    });
     Ok(Words {
-        tables: lines(connection, &columns).await?,
-        triggers: lines(connection, triggers).await?,
+        tables: lines(rows_in(connection, &ordered(columns), TRIES).await?)?,
+        triggers: lines(rows_in(connection, &ordered(triggers), TRIES).await?)?,
     })
 }
 
-async fn lines(connection: &mut MySqlConnection, query: &str) -> Result<String, sqlx::Error> {
+/// All columns of the names of keys. That takes as long as the database has tables.
+pub(super) async fn others_of(
+    connection: &mut MySqlConnection,
+    listed: &Listed,
+) -> Result<String, sqlx::Error> {
+    let keys: Vec<String> = listed.keys.iter().map(|key| literal(key)).collect();
+    if keys.is_empty() {
+        return Ok(String::new());
+    }
+    let query = format!(
+        "SELECT HEX(CONCAT_WS(' ', table_name, column_name)) AS word FROM information_schema.columns \
+         WHERE table_schema = DATABASE() AND table_name NOT LIKE 'mdb\\_%' AND column_name IN ({})",
+        keys.join(", ")
+    );
+    lines(all_rows(connection, &ordered(query)).await?)
+}
+
+fn ordered(query: String) -> String {
+    if query.is_empty() {
+        "DO 0".to_owned()
+    } else {
+        query + " ORDER BY word"
+    }
+}
+
+fn literal(name: &str) -> String {
+    let mut literal = "_utf8 x'".to_owned();
+    for byte in name.bytes() {
+        let _ = write!(literal, "{byte:02x}");
+    }
+    literal.push('\'');
+    literal
+}
+
+fn lines(rows: Vec<sqlx::mysql::MySqlRow>) -> Result<String, sqlx::Error> {
     let mut words = String::new();
-    for row in all_rows(connection, query).await? {
+    for row in rows {
         words.push_str(row.try_get(0)?);
         words.push('\n');
     }

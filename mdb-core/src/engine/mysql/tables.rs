@@ -125,11 +125,20 @@ pub(super) async fn all_rows(
     connection: &mut MySqlConnection,
     query: &str,
 ) -> Result<Vec<MySqlRow>, sqlx::Error> {
+    rows_in(connection, query, TRIES).await
+}
+
+/// As [`all_rows`], asking so many times more at the most.
+pub(super) async fn rows_in(
+    connection: &mut MySqlConnection,
+    query: &str,
+    most: u32,
+) -> Result<Vec<MySqlRow>, sqlx::Error> {
     let mut tries = 0;
     loop {
         // As text: what prepares and closes statements may clear the warnings.
         let rows = connection.fetch_all(query).await?;
-        if tries == TRIES || !left_some_out(connection).await? {
+        if tries == most || !left_some_out(connection).await? {
             return Ok(rows);
         }
         tries += 1;

@@ -40,7 +40,7 @@ pub(crate) async fn take<DB: Relocating>(
                 return Err(StepError::NotOwner);
             }
             // Last: nobody who writes the briefcases has seen other tables.
-            if as_they_were.again::<DB>(connection).await? != *as_they_were {
+            if DB::words_of(connection, as_they_were.listed()).await? != *as_they_were.words() {
                 return Err(StepError::Altered);
             }
         }

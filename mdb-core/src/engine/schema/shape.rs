@@ -24,6 +24,7 @@ pub struct Words {
 pub(crate) struct Shape {
     listed: Listed,
     words: Words,
+    others: String,
 }
 
 impl Shape {
@@ -33,7 +34,25 @@ impl Shape {
         listed: Listed,
     ) -> Result<Self, sqlx::Error> {
         let words = DB::words_of(connection, &listed).await?;
-        Ok(Self { listed, words })
+        let others = DB::others_of(connection, &listed).await?;
+        Ok(Self {
+            listed,
+            words,
+            others,
+        })
+    }
+
+    /// Whether the tables are the same, whatever triggers MDB has on them.
+    pub(crate) fn has_tables_of(&self, other: &Self) -> bool {
+        self.words.tables == other.words.tables && self.others == other.others
+    }
+
+    /// Whether no other tables carry a key now than did then, where [`words`](Self::words) don't say it.
+    pub(crate) async fn has_still_others<DB: Engine>(
+        &self,
+        connection: &mut DB::Connection,
+    ) -> Result<bool, sqlx::Error> {
+        Ok(DB::others_of(connection, &self.listed).await? == self.others)
     }
 
     /// The same tables as they are now.
