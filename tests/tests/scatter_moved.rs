@@ -9,6 +9,7 @@ use mdb_core::config::Config;
 use mdb_core::error::chain;
 use mdb_core::failpoint::{Failure, Outcome, fail_at};
 use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection, TakeOver};
+use mdb_core::routing::RouteError;
 use mdb_core::{Area, Gdid, Mdb, ScatterOptions, ShardHandle};
 use mdb_tests::bank::{Bank, literal, word};
 use mdb_tests::kit::wait_for;
@@ -244,6 +245,16 @@ async fn who_lacks_a_shard_does_not_count<DB: TestEngine>() {
         assert!(text.contains("which this configuration lacks"), "{text}");
     }
     assert_eq!(count(&mdb).await.unwrap(), 3);
+    let old = without_third(&bank);
+    assert!(old.join().await);
+    let area: Area<DB> = old.area("user").unwrap();
+    for from in [None, Some(ids[0])] {
+        let refused = area.each_partition_from(from, ScatterOptions::new(), customers);
+        assert!(
+            matches!(refused, Err(RouteError::UnknownHome { .. })),
+            "{from:?}"
+        );
+    }
 
     // It has left a sign, and the catalog does not tell yet.
     let old = without_third(&bank);

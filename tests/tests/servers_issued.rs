@@ -13,6 +13,7 @@ use sqlx::Sqlite;
 
 on_all_engines!(
     a_lost_shard_is_begun_only_when_a_person_says_so,
+    a_lost_shard_is_not_begun_where_the_counts_are_lost_too,
     partitions_are_added_where_no_ids_were_issued,
     one_sequence_that_is_not_so_far_may_be_the_one,
     an_area_without_sequences_is_not_asked_about,
@@ -111,6 +112,26 @@ async fn a_lost_shard_is_begun_only_when_a_person_says_so<DB: TestEngine>() {
         let report = mdb.init_shard_with(shard, lost).await.unwrap();
         assert_eq!(report.outcome(), outcome);
     }
+}
+
+/// As where one server had CENTRAL too, and that was begun anew.
+async fn a_lost_shard_is_not_begun_where_the_counts_are_lost_too<DB: TestEngine>() {
+    let store = Store::<DB>::start(Limits::ROOMY).await;
+    let lost = unique("lost");
+    let mdb = open(&store, "", |text| {
+        text.replace(&store.database("a0"), &lost)
+    });
+    let used = "UPDATE mdb_shard SET flips = 1".to_owned();
+    DB::run_at(&store.url("b0"), &[used]).await.unwrap();
+    let shard = shard_on(&mdb, &lost);
+    let error = mdb.init_shard(shard).await.unwrap_err();
+    let InitError::ShardLost { in_use, .. } = &error else {
+        panic!("{}", chain(&error));
+    };
+    assert!(in_use.ends_with(&store.database("b0")), "{in_use}");
+    assert!(error.to_string().contains("--new-shard main/"), "{error}");
+    let begun = mdb.init_shard_with(shard, InitLost::Begin).await.unwrap();
+    assert_eq!(begun.outcome(), InitOutcome::Stamped);
 }
 
 async fn partitions_are_added_where_no_ids_were_issued<DB: TestEngine>() {

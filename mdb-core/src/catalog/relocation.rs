@@ -223,6 +223,17 @@ impl RelocationState {
         if let Some(id) = id {
             self.route(area, id)?;
         }
+        let is_asked_for = |other: &Gdid| id.is_none_or(|id| other.range_key() >= id.range_key());
+        let mut unknown = self.unknown_homes.iter();
+        if let Some(((_, id), shard)) =
+            unknown.find(|((of, id), _)| *of == area && is_asked_for(id))
+        {
+            return Err(RouteError::UnknownHome {
+                area: self.router.area_at(area).name().clone(),
+                id: *id,
+                shard: shard.clone(),
+            });
+        }
         self.router.area_at(area).shards_from(id)
     }
 

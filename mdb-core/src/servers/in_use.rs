@@ -39,6 +39,23 @@ pub(crate) async fn is_unused(servers: &Servers, areas: &[AreaConfig], made: Sha
     matches!(usage(servers, areas, made).await, Usage::Unused)
 }
 
+/// A shard of an area, other than the one that is made, that has briefcases' rows, or has taken part in moves. Who can't be
+/// asked is left out.
+pub(crate) async fn in_use_beside(
+    servers: &Servers,
+    areas: &[AreaConfig],
+    area: AreaIndex,
+    made: ShardId,
+) -> Option<ShardId> {
+    let config = areas.get(area.get());
+    for shard in servers.topology().area(area).shards() {
+        if shard != made && asked(servers, shard, config).await.unwrap_or(false) {
+            return Some(shard);
+        }
+    }
+    None
+}
+
 /// What is known of a store.
 enum Usage {
     /// No shard has anything.
@@ -62,12 +79,7 @@ async fn usage(servers: &Servers, areas: &[AreaConfig], made: ShardId) -> Usage 
     });
     let mut silent = None;
     for (shard, config) in areas.chain(others) {
-        let is_used = match servers.config_of(shard).engine() {
-            EngineKind::Sqlite => is_used::<Sqlite>(servers, shard, config).await,
-            EngineKind::Postgres => is_used::<Postgres>(servers, shard, config).await,
-            EngineKind::MySql => is_used::<MySql>(servers, shard, config).await,
-        };
-        match is_used {
+        match asked(servers, shard, config).await {
             Ok(true) => return Usage::Used(shard),
             // A database that is not there has not been used.
             Ok(false) | Err(AcquireError::Missing { .. }) => {}
@@ -77,7 +89,19 @@ async fn usage(servers: &Servers, areas: &[AreaConfig], made: ShardId) -> Usage 
     silent.map_or(Usage::Unused, Usage::Unknown)
 }
 
-/// Of an area with that configuration, or of CENTRAL.
+/// Whether a shard is used: one of an area with that configuration, or of CENTRAL.
+async fn asked(
+    servers: &Servers,
+    shard: ShardId,
+    area: Option<&AreaConfig>,
+) -> Result<bool, AcquireError> {
+    match servers.config_of(shard).engine() {
+        EngineKind::Sqlite => is_used::<Sqlite>(servers, shard, area).await,
+        EngineKind::Postgres => is_used::<Postgres>(servers, shard, area).await,
+        EngineKind::MySql => is_used::<MySql>(servers, shard, area).await,
+    }
+}
+
 async fn is_used<DB: Engine>(
     servers: &Servers,
     shard: ShardId,

@@ -4,13 +4,14 @@ use mdb_gdid::{AuthorityStatus, SequenceState};
 
 use crate::config::{AreaName, Config, DeclaredSequence};
 use crate::sequence::{SequenceError, Sequences};
-use crate::servers::{InitError, Servers, is_unused};
+use crate::servers::{InitError, Servers, in_use_beside, is_unused};
 use crate::topology::ShardId;
 
 /// Refuses to make a database of an area once the area's sequences have come to the start of its partition.
 ///
 /// Of several sequences only one has the ids of briefcases, and which one that is stands nowhere: all that were ever used
-/// have to be beyond the start. An area without any is not asked about.
+/// have to be beyond the start. An area without any is not asked about. Sequences that begin only now beside briefcases
+/// that are there already tell nothing: who counted has been lost too.
 pub(super) async fn refuse_if_issued(
     servers: &Servers,
     config: &Config,
@@ -29,7 +30,7 @@ pub(super) async fn refuse_if_issued(
     };
     let shard = topology.shard(made);
     let (server, database) = (shard.server(), shard.database());
-    let (mut beyond, mut silent) = (None, None);
+    let (mut beyond, mut silent, mut counts) = (None, None, false);
     for declared in config.sequences().declared().iter().filter(is_the_areas) {
         let statuses = match sequences.get(declared.name().as_str()).status().await {
             Ok(statuses) => statuses,
@@ -39,6 +40,7 @@ pub(super) async fn refuse_if_issued(
             }
             Err(SequenceError::Unknown { .. }) => continue,
         };
+        counts = true;
         let furthest = statuses.iter().map(AuthorityStatus::state).max();
         let furthest = furthest.unwrap_or(SequenceState::START);
         if furthest == SequenceState::START {
@@ -62,6 +64,20 @@ pub(super) async fn refuse_if_issued(
         });
     }
     match beyond {
+        None if counts => {
+            let index = topology.area_index(area.name().as_str());
+            let in_use = match index {
+                Some(index) => in_use_beside(servers, config.areas(), index, made).await,
+                None => None,
+            };
+            in_use.map_or(Ok(()), |in_use| {
+                Err(InitError::ShardLost {
+                    server: server.clone(),
+                    database: database.clone(),
+                    in_use: topology.shard_place(in_use),
+                })
+            })
+        }
         None => Ok(()),
         Some((sequence, next)) => Err(InitError::IdsIssued {
             server: server.clone(),

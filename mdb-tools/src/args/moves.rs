@@ -139,7 +139,7 @@ pub(crate) enum MoveCommand {
     /// triggers may stay because of it; `mdb check` says where.
     ///
     /// JSON: {"process","place","state","for_ms","acknowledged","waits_for"}; state is alive, silent, since its lease
-    /// ran out, or forgotten; for_ms is how long its lease still holds, or has run out; acknowledged is null when a move
+    /// ran out, or forgotten; for_ms is how long its lease still holds, or has run out, 0 of one that was forgotten; acknowledged is null when a move
     /// has shut it out.
     Processes {
         /// Forget this one: you know that it is dead. Its sessions are ended where there are such

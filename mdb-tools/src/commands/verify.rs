@@ -259,8 +259,9 @@ fn line<'a>(mdb: &'a Mdb, area: &'a str, misplaced: &'a Misplaced) -> Line<'a> {
 fn advice(fault: &Fault) -> &'static str {
     match fault {
         Fault::Stray { .. } => {
-            "no move brought them here: if they are good, insert them through MDB, which puts them at \
-             home, and delete them here"
+            "no move that the catalog knows brought them here: if they are good, insert them through MDB, which puts \
+             them at home, and delete them here; where services are turned away (`mdb check`), bring them home by hand \
+             before `mdb move raise-epoch`"
         }
         Fault::Split { .. } => {
             "compare them with those at home, keep there what is right, and delete them here"

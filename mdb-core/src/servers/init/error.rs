@@ -6,6 +6,7 @@ use mdb_gdid::{AuthorityError, RangeKey, SequenceName};
 
 use super::super::error::{AcquireError, cause_of};
 use super::super::identity::IdentityError;
+use super::super::transaction::TransactionError;
 use crate::config::{DatabaseName, ServerName};
 
 /// Why a shard's database could not be made ready. Nothing of another shard was touched.
@@ -91,11 +92,26 @@ pub enum InitError {
         #[source]
         source: AcquireError,
     },
+    /// A shard's database is empty or not there, while others of its area are in use and no ids seem to have been issued: who
+    /// counts them was lost as well. It was left as it is.
+    #[error(
+        "database `{database}` on server `{server}` is new or empty, and the area's ids begin only now, but shard {in_use} is in \
+         use: the counts are lost, so raise them first (`mdb gdid floor`), and restore the shard if it was in use; if it is to \
+         begin empty, `mdb init --new-shard {server}/{database}` says so"
+    )]
+    ShardLost {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+        /// A shard of the area that is in use.
+        in_use: String,
+    },
     /// A shard's database is empty or not there, though ids that belong there were issued. It was left as it is.
     #[error(
         "database `{database}` on server `{server}` is new or empty, but ids from {} on belong there, and sequence `{sequence}` \
          is at {}: the configuration names the wrong server or database, or the shard is lost and has to be restored, or its \
-         partition was added with a start that is too low; if it is to begin empty, \
+         partition was added with a start that is too low, or it was never made before ids were taken; if it is to begin empty, \
          `mdb init --new-shard {server}/{database}` says so",
         start.lowest_id(), next.lowest_id()
     )]
@@ -151,6 +167,7 @@ impl InitError {
             | Self::Directory { .. }
             | Self::Statement { .. }
             | Self::CentralLost { .. }
+            | Self::ShardLost { .. }
             | Self::IdsIssued { .. }
             | Self::Identity { .. } => false,
         }
@@ -163,7 +180,10 @@ fn is_authority_unreachable(error: &AuthorityError) -> bool {
         AuthorityError::Unavailable { source, .. } => {
             let by_driver = |error: &sqlx::Error| match cause_of::<AcquireError>(error) {
                 Some(acquire) => acquire.is_unreachable(),
-                None => matches!(error, sqlx::Error::Io(_)),
+                None => {
+                    matches!(error, sqlx::Error::Io(_))
+                        && cause_of::<TransactionError>(error).is_none()
+                }
             };
             source.downcast_ref().is_none_or(by_driver)
         }
