@@ -25,7 +25,7 @@ mod operation;
 mod relocation;
 mod session;
 
-pub(crate) use copies::spread as spread_copies;
+pub(crate) use copies::{forget_all as forget_copies, spread as spread_copies};
 pub(crate) use home::{Home, HomeError};
 pub use live::{Epoch, LiveArea, LiveRouter};
 pub(crate) use operation::{Operation, Path};

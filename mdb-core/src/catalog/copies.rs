@@ -53,9 +53,8 @@ async fn bring_up_to_date(home: Home<'_>, copy: &AnyPool) -> Result<(), HomeErro
         return Ok(());
     }
     if known.is_some_and(|known| known > epoch) {
-        // The home was restored since, and does not know of them. The mark goes with them.
-        let forget = "DELETE FROM mdb_relocation WHERE epoch > ?";
-        copy.execute(forget, &[number(epoch)]).await?;
+        // The home was restored since, and does not know of some.
+        forget(copy).await?;
     }
     let since = known.filter(|known| *known < epoch).unwrap_or(Epoch::START);
     let mut rows = home.relocations_since(since).await?;
@@ -77,6 +76,21 @@ async fn bring_up_to_date(home: Home<'_>, copy: &AnyPool) -> Result<(), HomeErro
     );
     copy.together(&[mark, raise]).await?;
     Ok(())
+}
+
+/// Empties all copies, whose home has forgotten what they have: the next time they are brought up to date they get all.
+pub(crate) async fn forget_all(servers: &Servers) -> Result<(), sqlx::Error> {
+    for place in places(servers) {
+        forget(servers.pool(place)).await?;
+    }
+    Ok(())
+}
+
+/// The mark goes too.
+async fn forget(copy: &AnyPool) -> Result<(), sqlx::Error> {
+    copy.execute("DELETE FROM mdb_relocation", &[])
+        .await
+        .map(drop)
 }
 
 /// The id in the row that says how complete a copy is.

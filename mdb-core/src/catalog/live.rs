@@ -267,10 +267,11 @@ impl LiveArea {
     /// The shards that the area's briefcases from `id` on may be on: all of them while it is not known
     /// where one goes, or in a process that may not have been told.
     pub(crate) fn shards_from(&self, id: Option<Gdid>) -> Result<HashSet<ShardId>, RouteError> {
+        // First: a process is told before it has its lease.
+        let is_told = self.is_told();
         let current = self.live.current.load();
         let state = &current.state;
         let mut shards = state.shards_from(self.index, id)?;
-        let is_told = self.is_told();
         let key = id.map_or(RangeKey::MIN, Gdid::range_key);
         if !is_told || state.moves_from(self.index, key) {
             shards.extend(state.router.topology().area(self.index).shards());

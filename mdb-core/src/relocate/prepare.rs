@@ -142,7 +142,7 @@ impl Relocator {
         area: AreaIndex,
         shard: ShardId,
     ) -> Result<Manifest, MoveError> {
-        let schema = self.servers.pool(shard).schema().await?;
+        let schema = self.servers.pool(shard).schema_of_tables().await?;
         let manifest = manifest_of(&self.config.areas()[area.get()], &schema, &schema);
         self.or_refused(shard, manifest)
     }

@@ -6,7 +6,7 @@
 
 use super::error::MoveError;
 use super::relocator::Relocator;
-use crate::catalog::{Epoch, spread_copies};
+use crate::catalog::{Epoch, forget_copies, spread_copies};
 use crate::engine::{Step, Value};
 use crate::topology::{AreaTopology, ShardId};
 
@@ -93,7 +93,8 @@ impl Relocator {
     ///
     /// # Errors
     ///
-    /// As [`ahead`](Self::ahead), for any shard of any area; then nothing was changed.
+    /// As [`ahead`](Self::ahead), for any shard of any area, and when a copy of the relocations can't be emptied: they have
+    /// forgotten nothing, and it has not been raised.
     ///
     /// # Cancel safety
     ///
@@ -105,8 +106,8 @@ impl Relocator {
         let most = ahead.into_iter().max_by_key(ShardAhead::least);
         let home = self.home();
         if let Some(ShardAhead { least, catalog, .. }) = most {
-            // As long as they are seen to be later than the catalog, they forget what it does not know.
-            spread_copies(&self.servers).await;
+            // Later nothing would tell that they know more than the catalog.
+            forget_copies(&self.servers).await?;
             let after = Epoch::new(least.get().saturating_add(1));
             let raise = "UPDATE mdb_catalog SET epoch = ? WHERE only_row = 1 AND epoch < ?";
             let values = [after, least].map(|epoch| {

@@ -29,7 +29,7 @@ impl Relocator {
         let manifest = match aim {
             // What is left to do is done at the source. Nothing may be in its way: it can't be undone any more.
             Aim::Complete if self.is_decided(source, record).await? => {
-                let here = source_pool.schema().await?;
+                let here = source_pool.schema_of_tables().await?;
                 manifest_of(config, &here, &here)
             }
             Aim::Complete => {
@@ -41,7 +41,7 @@ impl Relocator {
             }
             // What is in the way of a move need not be in the way of undoing it.
             Aim::Abort => {
-                let there = target_pool.schema().await?;
+                let there = target_pool.schema_of_tables().await?;
                 manifest_of(config, &there, &there)
             }
         };

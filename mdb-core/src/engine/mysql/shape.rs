@@ -43,7 +43,7 @@ pub(super) async fn words_of(
     })
 }
 
-/// All columns of the names of keys. That takes as long as the database has tables.
+/// All columns of the names of keys, but those of views. That takes as long as the database has tables.
 pub(super) async fn others_of(
     connection: &mut MySqlConnection,
     listed: &Listed,
@@ -54,7 +54,8 @@ pub(super) async fn others_of(
     }
     let query = format!(
         "SELECT HEX(CONCAT_WS(' ', table_name, column_name)) AS word FROM information_schema.columns \
-         WHERE table_schema = DATABASE() AND table_name NOT LIKE 'mdb\\_%' AND column_name IN ({})",
+         WHERE table_schema = DATABASE() AND table_name NOT LIKE 'mdb\\_%' AND column_name IN ({}) \
+         AND table_name NOT IN (SELECT v.table_name FROM information_schema.views v WHERE v.table_schema = DATABASE())",
         keys.join(", ")
     );
     lines(all_rows(connection, &ordered(query)).await?)

@@ -49,14 +49,15 @@ pub(in crate::engine) fn prepare() -> String {
 /// What the logarithm of zero fails with.
 pub(in crate::engine) const LOGARITHM_OF_ZERO: &str = "2201E";
 
-/// Inside a transaction of such a session: fails where the words are others by now.
+/// Inside a transaction of such a session: fails where the words are others by now. It may take longer than locks are
+/// waited for: with as many tables as make a difference, no move would succeed otherwise.
 pub(in crate::engine) fn expect(listed: &Listed, words: &Words) -> String {
     let texts = |texts: &[String]| {
         let texts: Vec<String> = texts.iter().map(|text| literal(text)).collect();
         format!("ARRAY[{}]::text[]", texts.join(", "))
     };
     format!(
-        "SET LOCAL plan_cache_mode = force_generic_plan; EXECUTE mdb_as_it_was ({}, {}, {}, {})",
+        "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL statement_timeout = 1000; EXECUTE mdb_as_it_was ({}, {}, {}, {})",
         texts(&quoted(listed)),
         texts(&listed.keys),
         literal(&words.tables),

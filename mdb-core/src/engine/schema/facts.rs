@@ -14,6 +14,18 @@ pub(crate) struct Schema {
 }
 
 impl Schema {
+    /// Tables of which nothing else is known.
+    pub(crate) fn of_tables(tables: Vec<Table>, names: Names) -> Self {
+        Self {
+            tables,
+            unique: Vec::new(),
+            foreign_keys: Vec::new(),
+            triggers: Vec::new(),
+            obstacles: Vec::new(),
+            names,
+        }
+    }
+
     /// The table called `name`, as a configuration writes it.
     pub(crate) fn table(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.name() == name)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{AnyPool, on_each};
 use crate::engine::relocating::{Manifest, Reference, Relocating};
 use crate::engine::schema::{self, Unforced};
-use crate::engine::{Engine, Listed, Schema, Shape, Table, TableSize};
+use crate::engine::{Engine, Listed, Names, Schema, Shape, Table, TableSize};
 use crate::servers::pool::{Lane, ShardPool};
 
 impl AnyPool {
@@ -31,6 +31,15 @@ impl AnyPool {
                 .await
         }
         on_each!(AnyPool, self, pool => on(pool).await)
+    }
+
+    /// The user's tables alone, which takes no look at other databases of the server.
+    pub(crate) async fn schema_of_tables(&self) -> Result<Schema, sqlx::Error> {
+        fn names<DB: Engine>(_: &ShardPool<DB>) -> Names {
+            DB::NAMES
+        }
+        let names = on_each!(AnyPool, self, pool => names(pool));
+        Ok(Schema::of_tables(self.tables().await?, names))
     }
 
     /// How tables are defined now.
