@@ -1,14 +1,14 @@
 //! Failing on purpose, so that tests see what a change leaves when it breaks off.
 //!
-//! Built with the cargo feature `failpoints` only. Every statement by which an index changes its
-//! rows, and every step of a move, passes through here. A test says at which of them, counted from 1, one future is to fail,
-//! and how, or where it has to wait; no other future is concerned, also in the same process.
+//! Built with the cargo feature `failpoints` only. Every statement by which an index changes its rows, and every step of
+//! a move, passes through here. A test says at which of them, counted from 1, one future is to fail, and how, or where
+//! it has to wait; no other future is concerned, also in the same process.
 
 use std::future::{Future, pending};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 tokio::task_local! {
     static FAULT: Arc<Fault>;
@@ -78,14 +78,14 @@ pub fn fail_at<T>(
     }
 }
 
-/// A place where a future waits, with its transactions and connections open, until it is let go on.
+/// Where a future waits, with its transactions and connections open, until it is let go on.
 #[derive(Debug)]
 pub struct Halt {
-    at: usize,
+    at: Option<usize>,
     side: HaltSide,
     passed: AtomicUsize,
-    reached: Notify,
-    go_on: Notify,
+    reached: Semaphore,
+    go_on: Semaphore,
 }
 
 /// On which side of a statement a future waits.
@@ -100,12 +100,21 @@ pub enum HaltSide {
 impl Halt {
     /// A place at the statement number `at`.
     pub fn new(at: usize, side: HaltSide) -> Arc<Self> {
+        Self::with(Some(at), side)
+    }
+
+    /// Every statement is such a place, for tests that know what has happened and not how many statements that took.
+    pub fn at_each(side: HaltSide) -> Arc<Self> {
+        Self::with(None, side)
+    }
+
+    fn with(at: Option<usize>, side: HaltSide) -> Arc<Self> {
         Arc::new(Self {
             at,
             side,
             passed: AtomicUsize::new(0),
-            reached: Notify::new(),
-            go_on: Notify::new(),
+            reached: Semaphore::new(0),
+            go_on: Semaphore::new(0),
         })
     }
 
@@ -114,18 +123,24 @@ impl Halt {
         HALT.scope(Arc::clone(self), future)
     }
 
-    /// Waits until the future is here; for ever, if it ends before.
+    /// Waits until the future is here, or here again; for ever, if it ends before.
     pub async fn reached(&self) {
-        self.reached.notified().await;
+        take(&self.reached).await;
     }
 
     /// Lets the future go on.
     pub fn go_on(&self) {
-        self.go_on.notify_one();
+        self.go_on.add_permits(1);
+    }
+
+    /// Lets the future go on to its end.
+    pub fn let_go(&self) {
+        self.go_on.close();
     }
 
     async fn pass<T>(&self, statement: impl Future<Output = T>) -> T {
-        let is_here = 1 + self.passed.fetch_add(1, Ordering::Relaxed) == self.at;
+        let number = 1 + self.passed.fetch_add(1, Ordering::Relaxed);
+        let is_here = self.at.is_none_or(|at| at == number);
         if is_here && self.side == HaltSide::Before {
             self.wait().await;
         }
@@ -137,8 +152,15 @@ impl Halt {
     }
 
     async fn wait(&self) {
-        self.reached.notify_one();
-        self.go_on.notified().await;
+        self.reached.add_permits(1);
+        take(&self.go_on).await;
+    }
+}
+
+/// Takes a permit away; none are needed any more once they are closed.
+async fn take(permits: &Semaphore) {
+    if let Ok(permit) = permits.acquire().await {
+        permit.forget();
     }
 }
 

@@ -63,6 +63,7 @@ pub use scatter::{
 pub use sequence::{SequenceError, StoreSequence};
 pub use servers::{
     AcquireError, Identity, IdentityError, InitError, InitLost, InitOutcome, InitReport,
-    PoolStatus, Servers, Transaction, TransactionError, cause_of, is_transient,
+    PoolStatus, Servers, Transaction, TransactionError, cause_of, is_authority_unreachable,
+    is_transient, is_unreachable,
 };
 pub use store::{AreaError, Mdb, OpenError};

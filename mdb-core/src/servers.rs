@@ -37,7 +37,7 @@ mod transaction;
 pub(crate) use any::AnyPool;
 pub(crate) use connection::Lease;
 pub(crate) use error::is_outcome_unknown;
-pub use error::{AcquireError, cause_of, is_transient};
+pub use error::{AcquireError, cause_of, is_authority_unreachable, is_transient, is_unreachable};
 pub use identity::{Identity, IdentityError};
 pub(crate) use in_use::{in_use_beside, is_unused, refuse_if_in_use};
 pub(crate) use init::init_shard;

@@ -274,6 +274,9 @@ impl Mdb {
     /// The same, which may begin with an empty database where the old one is lost for good, with no backup, or where one
     /// is replaced on purpose.
     ///
+    /// Of an empty shard of an area: the rows that it had are gone, and relocations to it lead to none; ids that were issued
+    /// are not issued again.
+    ///
     /// Of an empty CENTRAL: nothing is known then of ids that were issued, of addresses, and of briefcases that were moved.
     /// Before anybody takes ids again, counts have to be raised above all that were issued: `mdb gdid floor`. Rows that are
     /// not where the rule has them are found by [`Relocator::verify`](crate::relocate::Relocator::verify); until

@@ -7,10 +7,10 @@ use mdb_core::error::chain;
 use mdb_core::relocate::{ForgetError, MoveError, PlanError, VerifyError};
 use mdb_core::routing::RouteError;
 use mdb_core::{
-    AcquireError, AreaError, IndexError, InitError, OpenError, SequenceError, TransactError,
-    TransactionError, cause_of,
+    AreaError, IndexError, InitError, OpenError, SequenceError, TransactError,
+    is_authority_unreachable, is_unreachable,
 };
-use mdb_gdid::{AuthorityError, DiskOpenError};
+use mdb_gdid::DiskOpenError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -92,30 +92,6 @@ fn driver_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e 
             error.downcast_ref().or_else(shared)
         })
         .last()
-}
-
-/// Whether no server was there to answer.
-fn is_unreachable(error: &sqlx::Error) -> bool {
-    match cause_of::<AcquireError>(error) {
-        Some(acquire) => acquire.is_unreachable(),
-        // What else MDB has to say travels like that as well.
-        None => {
-            matches!(error, sqlx::Error::Io(_))
-                && cause_of::<TransactionError>(error).is_none()
-                && cause_of::<RouteError>(error).is_none()
-        }
-    }
-}
-
-/// Whether an authority, or where it keeps its count, was not there to answer.
-pub(crate) fn is_authority_unreachable(error: &AuthorityError) -> bool {
-    match error {
-        AuthorityError::Unavailable { source, .. } => {
-            driver_error(&**source).is_none_or(is_unreachable)
-        }
-        AuthorityError::AllFailed { failures, .. } => failures.iter().any(is_authority_unreachable),
-        _ => false,
-    }
 }
 
 impl From<OpenError> for Failure {
@@ -257,7 +233,7 @@ mod tests {
     #[test]
     fn a_server_that_is_there_but_slow_is_not_unreachable() {
         let limit = Duration::from_secs(1);
-        let slow = TransactionError::OutOfTime { limit };
+        let slow = mdb_core::TransactionError::OutOfTime { limit };
         let area = "user".parse().unwrap();
         let no_id = RouteError::ZeroId { area };
         for inner in [io::Error::other(slow), io::Error::other(no_id)] {

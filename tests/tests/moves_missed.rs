@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use mdb_core::config::{Config, EngineKind};
-use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection};
 use mdb_core::{
     AcquireError, Gdid, Isolation, Mdb, TransactError, TransactionError, TransactionOptions,
     cause_of, is_transient,
@@ -28,7 +27,6 @@ on_engines_with_servers!(
     a_snapshot_from_before_a_missed_move_is_not_committed,
     a_commit_that_was_not_sent_leaves_nothing_open,
     a_statement_that_was_executed_is_not_one_to_run_again,
-    who_has_died_is_forgotten_after_a_day,
 );
 
 /// Until a wait is taken for one that never ends.
@@ -326,43 +324,6 @@ async fn a_statement_that_was_executed_is_not_one_to_run_again<DB: TestEngine>()
         assert_eq!(cause_of(&error), Some(&unconfirmed), "{error:?}");
         let done = "SELECT count(*) FROM customer WHERE name = 'bob'";
         assert_eq!(bank.count(number, done).await, 1);
-    }
-}
-
-async fn who_has_died_is_forgotten_after_a_day<DB: TestEngine>() {
-    let bank = Bank::<DB>::start().await;
-    let mdb = bank.open();
-    let ids = bank.customers(&mdb, 0, 1).await;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let dead = |name: &str, ago: Duration| {
-        let lease = now.saturating_sub(ago).as_millis();
-        format!(
-            "INSERT INTO mdb_router (router, acknowledged, lease_until, waits_for, place) \
-             VALUES ('{name}', 0, {lease}, '', 'nowhere')"
-        )
-    };
-    let routers = [
-        dead("mdb-long-dead", Duration::from_hours(25)),
-        dead("mdb-dead", Duration::from_hours(23)),
-    ];
-    let catalog = bank.catalog_url();
-    DB::run_at(&catalog, &routers).await.unwrap();
-
-    let relocator = mdb.relocator();
-    let request = MoveRequest::new("user", Selection::Briefcases(ids), bank.shard(&mdb, 1));
-    let plan = relocator.plan(&request).await.unwrap();
-    let (options, progress) = (MoveOptions::new(), MoveProgress::new());
-    relocator.run(&plan, &options, &progress).await.unwrap();
-    for (condition, rows) in [
-        ("router = 'mdb-long-dead'", 0),
-        ("router = 'mdb-dead' AND acknowledged = -1", 1),
-    ] {
-        let count = format!("SELECT count(*) FROM mdb_router WHERE {condition}");
-        assert_eq!(
-            DB::number_at(&catalog, &count).await.unwrap(),
-            rows,
-            "{condition}"
-        );
     }
 }
 

@@ -9,23 +9,25 @@ use mdb_core::error::chain;
 use mdb_core::relocate::{ForgetError, LeftoverState, Process};
 use mdb_core::{Briefcase, Mdb};
 use mdb_tests::bank::{Place, SUM, Teller, sum_of};
-use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
+use mdb_tests::{on_all_engines, on_engines_with_servers};
 
 on_all_engines!(
     who_is_registered_is_listed,
     what_was_kept_because_of_the_dead_can_go,
 );
+on_engines_with_servers!(who_has_died_is_forgotten_after_a_day);
 
-/// The name of a process that died an hour ago.
+/// The name of a process that has died.
 const DEAD: &str = "mdb-dead";
 
-async fn register_dead<DB: TestEngine>(place: &Place<DB>) {
+/// Registers a process whose lease ran out so long ago.
+async fn register_dead<DB: TestEngine>(place: &Place<DB>, name: &str, ago: Duration) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let ended = now.saturating_sub(Duration::from_hours(1)).as_millis();
+    let ended = now.saturating_sub(ago).as_millis();
     let dead = format!(
         "INSERT INTO mdb_router (router, acknowledged, lease_until, waits_for, place) \
-         VALUES ('{DEAD}', 0, {ended}, NULL, 'process 7 on a machine')"
+         VALUES ('{name}', 0, {ended}, NULL, 'process 7 on a machine')"
     );
     let catalog = place.bank.catalog_url();
     DB::run_at(&catalog, &[dead]).await.unwrap();
@@ -37,7 +39,7 @@ async fn processes(mdb: &Mdb) -> Vec<Process> {
 
 async fn who_is_registered_is_listed<DB: TestEngine>() {
     let place = Place::<DB>::new().await;
-    register_dead(&place).await;
+    register_dead(&place, DEAD, Duration::from_hours(1)).await;
     let service = place.bank.open();
     assert!(service.join().await);
 
@@ -81,7 +83,7 @@ async fn who_is_registered_is_listed<DB: TestEngine>() {
 
 async fn what_was_kept_because_of_the_dead_can_go<DB: TestEngine>() {
     let place = Place::<DB>::new().await;
-    register_dead(&place).await;
+    register_dead(&place, DEAD, Duration::from_hours(1)).await;
     place.carry_to(1).await;
     let relocator = place.mdb.relocator();
     let found = processes(&place.mdb).await;
@@ -99,4 +101,20 @@ async fn what_was_kept_because_of_the_dead_can_go<DB: TestEngine>() {
     relocator.clean().await.unwrap();
     let left = relocator.clean().await.unwrap();
     assert!(left.is_empty(), "{left:?}");
+}
+
+async fn who_has_died_is_forgotten_after_a_day<DB: TestEngine>() {
+    let place = Place::<DB>::new().await;
+    register_dead(&place, "mdb-long-dead", Duration::from_hours(25)).await;
+    register_dead(&place, DEAD, Duration::from_hours(23)).await;
+    place.carry_to(1).await;
+    let found = processes(&place.mdb).await;
+    let [dead] = &found
+        .iter()
+        .filter(|process| process.lease().is_none())
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("{found:?}");
+    };
+    assert_eq!((dead.id(), dead.acknowledged()), (DEAD, None));
 }

@@ -44,21 +44,15 @@ impl Process {
 
     /// For how long its lease holds; `None` when it has run out.
     pub fn lease(&self) -> Option<Duration> {
-        duration(self.lease_ms)
+        let left = u64::try_from(self.lease_ms).ok();
+        left.filter(|left| *left > 0).map(Duration::from_millis)
     }
 
     /// For how long its lease has run out; `None` while it holds.
     pub fn silent_for(&self) -> Option<Duration> {
-        match self.lease() {
-            Some(_) => None,
-            None => Some(Duration::from_millis(self.lease_ms.unsigned_abs())),
-        }
+        let ago = self.lease_ms.unsigned_abs();
+        (self.lease_ms <= 0).then(|| Duration::from_millis(ago))
     }
-}
-
-fn duration(milliseconds: i64) -> Option<Duration> {
-    let milliseconds = u64::try_from(milliseconds).ok()?;
-    (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
 }
 
 /// Why a process was not forgotten.

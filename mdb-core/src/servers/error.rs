@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use mdb_gdid::AuthorityError;
+
 use super::identity::IdentityError;
 use super::transaction::TransactionError;
 use crate::config::{DatabaseName, EngineKind, ServerName};
@@ -246,6 +248,38 @@ pub fn is_transient<DB: Engine>(error: &sqlx::Error) -> bool {
         return false;
     }
     DB::error_class(error).is_transient()
+}
+
+/// Whether no server was there to answer: it can't be reached, or has been lost.
+///
+/// What MDB itself refuses was never sent.
+///
+/// ```
+/// assert!(!mdb_core::is_unreachable(&sqlx::Error::RowNotFound));
+/// ```
+pub fn is_unreachable(error: &sqlx::Error) -> bool {
+    match cause_of::<AcquireError>(error) {
+        Some(acquire) => acquire.is_unreachable(),
+        None => {
+            matches!(error, sqlx::Error::Io(_))
+                && cause_of::<TransactionError>(error).is_none()
+                && cause_of::<RouteError>(error).is_none()
+        }
+    }
+}
+
+/// Whether an authority, or where it keeps its count, was not there to answer.
+///
+/// Of several authorities, whether one was not.
+pub fn is_authority_unreachable(error: &AuthorityError) -> bool {
+    match error {
+        // Without a database there is a disk, or a server of ids, that is away.
+        AuthorityError::Unavailable { source, .. } => {
+            source.downcast_ref().is_none_or(is_unreachable)
+        }
+        AuthorityError::AllFailed { failures, .. } => failures.iter().any(is_authority_unreachable),
+        _ => false,
+    }
 }
 
 /// Whether the connection that `error` came from is of no more use.

@@ -162,27 +162,13 @@ fn processes_at_once_never_issue_the_same_id() {
 
 #[test]
 fn a_reader_that_goes_away_ends_it_quietly() {
-    use std::io::{BufRead, BufReader};
-    use std::process::{Command, Stdio};
-
     let store = sample();
     store.run(["init"]).ends_with(status::DONE);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_mdb"))
-        .args(["gdid", "next", "user", "--count", "100000"])
-        .current_dir(store.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut first = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut first)
-        .unwrap();
+    let mut many = store.command(["gdid", "next", "user", "--count", "100000"]);
+    let (first, ended) = Ended::of_reader_who_goes(&mut many);
     assert!(
         first.trim_end().parse::<mdb_gdid::Gdid>().is_ok(),
         "{first}"
     );
-    let ended = child.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
-    assert_eq!(ended.status.code(), Some(141));
+    assert_eq!(ended.ends_with(status::READER_GONE).err(), "");
 }

@@ -4,9 +4,9 @@ mod briefcases;
 mod serving;
 
 use std::ffi::OsStr;
-use std::io::{Seek as _, Write as _};
+use std::io::{BufRead as _, BufReader, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use tempfile::TempDir;
 
-pub(crate) use briefcases::{SHARDS, id, masked};
+pub(crate) use briefcases::{MANY, MANY_MOVES, SHARDS, id, masked};
 pub(crate) use serving::Serving;
 
 /// The password of all configurations here: no output may hold it.
@@ -31,6 +31,7 @@ pub(crate) mod status {
     pub(crate) const BAD_INPUT: i32 = 2;
     pub(crate) const UNREACHABLE: i32 = 3;
     pub(crate) const INTERRUPTED: i32 = 130;
+    pub(crate) const READER_GONE: i32 = 141;
 }
 
 /// A directory with a configuration in it.
@@ -165,23 +166,41 @@ pub(crate) struct Ended {
 impl Ended {
     /// Runs the command, and checks what holds for every run.
     pub(crate) fn of(command: &mut Command) -> Self {
+        let (out, mut ended) = Self::with_reader(command, read);
+        ended.out = out.join().unwrap();
+        ended.check();
+        ended
+    }
+
+    /// Runs the command with a reader who takes one line of its data and goes away; the line, and the end.
+    pub(crate) fn of_reader_who_goes(command: &mut Command) -> (String, Self) {
+        let (line, ended) = Self::with_reader(command, |out| {
+            let mut line = String::new();
+            BufReader::new(out).read_line(&mut line).unwrap();
+            line
+        });
+        ended.check();
+        (line, ended)
+    }
+
+    /// Runs the command; what `reader` makes of its data, and the end without them.
+    fn with_reader<T>(command: &mut Command, reader: impl FnOnce(ChildStdout) -> T) -> (T, Self) {
         let started = Instant::now();
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let out = read(child.stdout.take().unwrap());
         let err = read(child.stderr.take().unwrap());
+        let read = reader(child.stdout.take().unwrap());
         let status = wait_for_end(&mut child, started);
         let ended = Self {
             status: status.code(),
             took: started.elapsed(),
-            out: out.join().unwrap(),
+            out: String::new(),
             err: err.join().unwrap(),
         };
-        ended.check();
-        ended
+        (read, ended)
     }
 
     #[track_caller]

@@ -2,40 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::kit::{Ended, Serving, Store, status, text};
-
-/// How many briefcases are moved, each by a move of its own.
-const BRIEFCASES: u64 = 10;
-
-/// So slow that it never comes to its end while a test runs.
-const RUN: [&str; 12] = [
-    "move",
-    "run",
-    "user",
-    "--to",
-    "local/user_b0",
-    "--range",
-    "0:0:100..0:0:200",
-    "--batch",
-    "1",
-    "--max-rows-per-second",
-    "1",
-    "--json",
-];
-
-fn store() -> Store {
-    let store = Store::with_briefcases();
-    for user in 100..100 + BRIEFCASES {
-        let id = format!("0:0:{user}");
-        let route = store.run(["route", "user", &id, "--json"]).objects();
-        store.add_briefcase(text(&route[0], "database"), user);
-    }
-    store
-}
+use crate::kit::{Ended, MANY, MANY_MOVES, Serving, Store, status, text};
 
 /// Runs the move until its first batch is done, and the others can't go on; then sends the signal.
 fn interrupted(store: &Store, signal: &str) -> Ended {
-    let run = Serving::start(&mut store.command(RUN));
+    let run = Serving::start(&mut store.command(MANY_MOVES));
     store.fall_asleep();
     run.stop(signal)
 }
@@ -49,7 +20,7 @@ fn moves(store: &Store, are_over: &[&str]) -> BTreeSet<String> {
 
 #[track_caller]
 fn stops_in_order(signal: &str) {
-    let store = store();
+    let store = Store::with_many();
     let ended = interrupted(&store, signal).ends_with(status::INTERRUPTED);
     store.wake_up();
     let reported: BTreeSet<String> = ended
@@ -66,22 +37,19 @@ fn stops_in_order(signal: &str) {
         assert!(ended.err().contains(&resume), "{ended:?}");
     }
     let begun = u64::try_from(store.journal().len()).unwrap();
-    assert!(begun < BRIEFCASES, "{ended:?}");
-    let left = format!("{} briefcases were not begun", BRIEFCASES - begun);
+    assert!(begun < MANY, "{ended:?}");
+    let left = format!("{} briefcases were not begun", MANY - begun);
     assert!(ended.err().contains(&left), "{ended:?}");
 
     // As it was said.
     for id in &stopped {
         store.run(["move", "resume", id]).ends_with(status::DONE);
     }
-    let again = RUN
+    let again = MANY_MOVES
         .iter()
         .filter(|word| !["--max-rows-per-second", "1", "--batch"].contains(word));
     store.run(again).ends_with(status::DONE);
-    assert_eq!(
-        store.accounts("user_b0"),
-        i64::try_from(BRIEFCASES).unwrap()
-    );
+    assert_eq!(store.accounts("user_b0"), i64::try_from(MANY).unwrap());
 }
 
 #[test]
@@ -96,8 +64,8 @@ fn a_service_manager_stops_it_likewise() {
 
 #[test]
 fn a_batch_is_reported_in_words_as_it_ends() {
-    let store = store();
-    let words = RUN.iter().filter(|word| **word != "--json");
+    let store = Store::with_many();
+    let words = MANY_MOVES.iter().filter(|word| **word != "--json");
     let run = Serving::start_in_words(&mut store.command(words));
     store.fall_asleep();
     let ended = run.stop("-INT").ends_with(status::INTERRUPTED);

@@ -1,42 +1,9 @@
 //! Data that can't be written: to a disk that is full, or to a reader that has gone.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::kit::{Store, status, text};
-
-/// How many briefcases are moved, each by a move of its own.
-const BRIEFCASES: u64 = 10;
-
-/// The status that a shell gives to programs that the signal ends.
-const CLOSED: i32 = 141;
-
-/// So slow that it never comes to its end while a test runs.
-const RUN: [&str; 12] = [
-    "move",
-    "run",
-    "user",
-    "--to",
-    "local/user_b0",
-    "--range",
-    "0:0:100..0:0:200",
-    "--batch",
-    "1",
-    "--max-rows-per-second",
-    "1",
-    "--json",
-];
-
-fn store() -> Store {
-    let store = Store::with_briefcases();
-    for user in 100..100 + BRIEFCASES {
-        let id = format!("0:0:{user}");
-        let route = store.run(["route", "user", &id, "--json"]).objects();
-        store.add_briefcase(text(&route[0], "database"), user);
-    }
-    store
-}
+use crate::kit::{Ended, MANY, MANY_MOVES, Store, status};
 
 /// Has the command write to a disk that has no room; says how it ends, and what it says of that.
 fn on_a_full_disk(command: &mut Command) -> (Option<i32>, String) {
@@ -50,7 +17,7 @@ fn on_a_full_disk(command: &mut Command) -> (Option<i32>, String) {
 #[track_caller]
 fn told(store: &Store, said: &str) {
     let journal = store.journal();
-    assert!((journal.len() as u64) < BRIEFCASES, "{said}");
+    assert!((journal.len() as u64) < MANY, "{said}");
     let mut done = 0;
     for (id, phase) in &journal {
         if phase == "done" {
@@ -60,7 +27,7 @@ fn told(store: &Store, said: &str) {
         }
     }
     assert!(done > 0, "{said}");
-    let left = BRIEFCASES - journal.len() as u64;
+    let left = MANY - journal.len() as u64;
     let left = format!("{left} briefcases were not begun");
     assert!(said.contains(&left), "{said}");
 }
@@ -85,8 +52,8 @@ fn a_full_disk_is_told() {
 
 #[test]
 fn moves_stop_in_order_when_a_disk_is_full() {
-    let store = store();
-    let (code, said) = on_a_full_disk(&mut store.command(RUN));
+    let store = Store::with_many();
+    let (code, said) = on_a_full_disk(&mut store.command(MANY_MOVES));
     assert_eq!(code, Some(status::FAILED), "{said}");
     assert!(said.contains("No space left on device"), "{said}");
     told(&store, &said);
@@ -100,25 +67,9 @@ fn moves_stop_in_order_when_a_disk_is_full() {
 
 #[test]
 fn moves_stop_in_order_when_their_reader_has_gone() {
-    let store = store();
-    let mut child = store
-        .command(RUN)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut first = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut first)
-        .unwrap();
-    let mut said = String::new();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(CLOSED), "{said}");
+    let store = Store::with_many();
+    let (_, ended) = Ended::of_reader_who_goes(&mut store.command(MANY_MOVES));
+    let said = ended.ends_with(status::READER_GONE).err().to_owned();
     assert!(!said.contains("error: "), "{said}");
     told(&store, &said);
 }

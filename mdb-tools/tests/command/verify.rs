@@ -124,10 +124,10 @@ fn keys_that_are_no_ids() {
     let store = Store::with_briefcases();
     store.execute(
         "user_b0",
-        "INSERT INTO balance VALUES (x'00', 1), (x'0102', 1)",
+        "INSERT INTO balance VALUES (x'00', 1), (x'0102', 1), ('0:0:2', 1)",
     );
     let found = finds(&store, "no_ids", "balance");
-    assert_eq!(found["rows"], 2);
+    assert_eq!(found["rows"], 3);
 }
 
 #[test]

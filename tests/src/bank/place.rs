@@ -2,11 +2,12 @@
 
 use mdb_core::error::chain;
 use mdb_core::relocate::{
-    MoveError, MoveOptions, MovePlan, MoveProgress, MoveRequest, PlanError, Selection,
+    MoveError, MoveOptions, MovePlan, MoveProgress, MoveRecord, MoveReport, MoveRequest, PlanError,
+    Selection, TakeOver,
 };
 use mdb_core::{Gdid, Mdb};
 
-use super::Bank;
+use super::{Audit, Bank, SUM, Teller};
 use crate::kit::Kind;
 use crate::store::TestEngine;
 
@@ -75,13 +76,72 @@ impl<DB: TestEngine> Place<DB> {
     ///
     /// As [`Relocator::plan`](mdb_core::relocate::Relocator::plan).
     pub async fn plan(&self) -> Result<MovePlan, PlanError> {
-        self.plan_to(1).await
+        self.try_plan_to(1).await
     }
 
-    async fn plan_to(&self, number: usize) -> Result<MovePlan, PlanError> {
+    async fn try_plan_to(&self, number: usize) -> Result<MovePlan, PlanError> {
         let selection = Selection::Briefcases(self.ids.clone());
         let request = MoveRequest::new("user", selection, self.bank.shard(&self.mdb, number));
         self.mdb.relocator().plan(&request).await
+    }
+
+    /// Plans to move the customer to the shard of that number.
+    ///
+    /// # Panics
+    ///
+    /// When that fails.
+    pub async fn plan_to(&self, number: usize) -> MovePlan {
+        let plan = self.try_plan_to(number).await;
+        plan.unwrap_or_else(|error| panic!("{}", chain(&error)))
+    }
+
+    /// Runs a plan.
+    ///
+    /// # Errors
+    ///
+    /// As [`Relocator::run`](mdb_core::relocate::Relocator::run).
+    pub async fn run(&self, plan: &MovePlan) -> Result<Vec<MoveReport>, MoveError> {
+        let (options, progress) = (MoveOptions::new(), MoveProgress::new());
+        self.mdb.relocator().run(plan, &options, &progress).await
+    }
+
+    /// The moves in the journal.
+    ///
+    /// # Panics
+    ///
+    /// When it can't be read.
+    pub async fn moves(&self) -> Vec<MoveRecord> {
+        let listed = self.mdb.relocator().list().await;
+        listed.unwrap_or_else(|error| panic!("{}", chain(&error)))
+    }
+
+    /// Takes a move over at once, and brings it to its end.
+    ///
+    /// # Panics
+    ///
+    /// When that fails.
+    pub async fn resume(&self, id: &str) {
+        let options = MoveOptions::new().take_over(TakeOver::FromAnybody);
+        let (relocator, progress) = (self.mdb.relocator(), MoveProgress::new());
+        let resumed = Box::pin(relocator.resume(id, &options, &progress)).await;
+        resumed.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    }
+
+    /// All of the customer's rows are on the shard of that number, and nothing is left of any move.
+    ///
+    /// # Panics
+    ///
+    /// When it is otherwise.
+    pub async fn is_whole(&self, number: usize) {
+        let mut audit = Audit::open(&self.bank, "at the end").await;
+        audit.at_rest().await;
+        audit.balances().await;
+        assert_eq!(audit.home(&self.ids).await, number);
+        let teller = Teller::<DB>::new(&self.mdb);
+        match teller.sum(self.ids[0]).await {
+            Ok(sum) => assert_eq!(sum, SUM),
+            Err(error) => panic!("{}", chain(&error)),
+        }
     }
 
     /// Moves the customer to the shard of that number.
@@ -90,13 +150,8 @@ impl<DB: TestEngine> Place<DB> {
     ///
     /// As [`Relocator::run`](mdb_core::relocate::Relocator::run).
     pub async fn try_carry_to(&self, number: usize) -> Result<(), MoveError> {
-        let plan = self.plan_to(number).await?;
-        let (options, progress) = (MoveOptions::new(), MoveProgress::new());
-        self.mdb
-            .relocator()
-            .run(&plan, &options, &progress)
-            .await
-            .map(drop)
+        let plan = self.try_plan_to(number).await?;
+        self.run(&plan).await.map(drop)
     }
 
     /// Moves the customer to the shard of that number.

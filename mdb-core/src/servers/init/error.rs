@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use mdb_gdid::{AuthorityError, RangeKey, SequenceName};
 
-use super::super::error::{AcquireError, cause_of};
+use super::super::error::{AcquireError, is_authority_unreachable};
 use super::super::identity::IdentityError;
-use super::super::transaction::TransactionError;
 use crate::config::{DatabaseName, ServerName};
 
 /// Why a shard's database could not be made ready. Nothing of another shard was touched.
@@ -171,23 +170,5 @@ impl InitError {
             | Self::IdsIssued { .. }
             | Self::Identity { .. } => false,
         }
-    }
-}
-
-/// Whether an authority, or where it keeps its count, was not there to answer.
-fn is_authority_unreachable(error: &AuthorityError) -> bool {
-    match error {
-        AuthorityError::Unavailable { source, .. } => {
-            let by_driver = |error: &sqlx::Error| match cause_of::<AcquireError>(error) {
-                Some(acquire) => acquire.is_unreachable(),
-                None => {
-                    matches!(error, sqlx::Error::Io(_))
-                        && cause_of::<TransactionError>(error).is_none()
-                }
-            };
-            source.downcast_ref().is_none_or(by_driver)
-        }
-        AuthorityError::AllFailed { failures, .. } => failures.iter().any(is_authority_unreachable),
-        _ => false,
     }
 }

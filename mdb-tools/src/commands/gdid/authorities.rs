@@ -12,7 +12,7 @@ use mdb_gdid::{
     SequenceState,
 };
 
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 
 /// A place of the configuration where authorities count: an `[[authority]]`.
 #[derive(Clone, Copy)]
@@ -50,7 +50,7 @@ impl From<&AuthorityError> for Trouble {
     fn from(error: &AuthorityError) -> Self {
         Self {
             message: chain(error),
-            is_unreachable: failure::is_authority_unreachable(error),
+            is_unreachable: mdb_core::is_authority_unreachable(error),
         }
     }
 }

@@ -23,7 +23,37 @@ pub(crate) fn id(counter: u64) -> String {
     format!("x'{counter:024X}'")
 }
 
+/// How many briefcases [`Store::with_many`] has besides.
+pub(crate) const MANY: u64 = 10;
+
+/// Moves them, each by a move of its own; so slowly that it never comes to its end while a test runs.
+pub(crate) const MANY_MOVES: [&str; 12] = [
+    "move",
+    "run",
+    "user",
+    "--to",
+    "local/user_b0",
+    "--range",
+    "0:0:100..0:0:200",
+    "--batch",
+    "1",
+    "--max-rows-per-second",
+    "1",
+    "--json",
+];
+
 impl Store {
+    /// As [`with_briefcases`](Self::with_briefcases), and [`MANY`] more from `0:0:100` on, where the rule has them.
+    pub(crate) fn with_many() -> Self {
+        let store = Self::with_briefcases();
+        for user in 100..100 + MANY {
+            let id = format!("0:0:{user}");
+            let route = store.run(["route", "user", &id, "--json"]).objects();
+            store.add_briefcase(text(&route[0], "database"), user);
+        }
+        store
+    }
+
     /// The briefcases `0:0:2` and `0:0:4` on `user_a0`, and `0:0:3` on `user_a1`, of six rows each.
     pub(crate) fn with_briefcases() -> Self {
         let store = Self::with(SAMPLE);

@@ -26,18 +26,10 @@ async fn caught_up(f: &mut Fixture) -> u64 {
     rows.0.into_inner()
 }
 
-async fn number(f: &mut Fixture, query: &str) -> i64 {
-    let found = sqlx::query_scalar(query).fetch_one(&mut f.pair.target);
-    found.await.unwrap()
-}
-
 #[tokio::test]
 async fn a_row_that_stays_what_it_is_comes_alone() {
     let mut f = Fixture::new().await;
-    let unique = "CREATE UNIQUE INDEX only_total ON orders (g_user, total)";
-    f.client("UPDATE orders SET total = rowid").await.unwrap();
-    f.client(unique).await.unwrap();
-    f.pair.target.execute(unique).await.unwrap();
+    f.make_totals_unique().await;
     f.capture().await;
     f.copy().await;
     let set = |order: u64, total: u64| {
@@ -90,10 +82,7 @@ async fn a_row_that_is_missing_comes_with_those_below_it() {
 #[tokio::test]
 async fn a_row_that_was_changed_and_then_replaced_goes_with_those_below_it() {
     let mut f = Fixture::new().await;
-    let unique = "CREATE UNIQUE INDEX only_total ON orders (g_user, total)";
-    f.client("UPDATE orders SET total = rowid").await.unwrap();
-    f.client(unique).await.unwrap();
-    f.pair.target.execute(unique).await.unwrap();
+    f.make_totals_unique().await;
     f.capture().await;
     f.copy().await;
     f.client("PRAGMA foreign_keys = OFF").await.unwrap();
@@ -107,7 +96,7 @@ async fn a_row_that_was_changed_and_then_replaced_goes_with_those_below_it() {
     assert_eq!(caught_up(&mut f).await, 1);
     for table in ["orders", "item", "note"] {
         let left = format!("SELECT count(*) FROM {table} WHERE g_order = {gone}");
-        assert_eq!(number(&mut f, &left).await, 0, "{table}");
+        assert_eq!(f.at_target(&left).await, 0, "{table}");
     }
 }
 

@@ -6,18 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 use crate::engine::relocating::Pace;
 
-async fn at_target(f: &mut Fixture, query: &str) -> i64 {
-    let found = sqlx::query_scalar(query).fetch_one(&mut f.pair.target);
-    found.await.unwrap()
-}
-
 #[tokio::test]
 async fn what_a_row_replaced_without_a_record_goes_with_all_below_it() {
     let mut f = Fixture::new().await;
-    let unique = "CREATE UNIQUE INDEX only_total ON orders (g_user, total)";
-    f.client("UPDATE orders SET total = rowid").await.unwrap();
-    f.client(unique).await.unwrap();
-    f.pair.target.execute(unique).await.unwrap();
+    f.make_totals_unique().await;
     f.capture().await;
     f.copy().await;
     f.client("PRAGMA foreign_keys = ON").await.unwrap();
@@ -31,7 +23,7 @@ async fn what_a_row_replaced_without_a_record_goes_with_all_below_it() {
     assert_eq!(f.catch_up().await, 1);
     f.assert_equal().await;
     let gone = format!("SELECT count(*) FROM item WHERE g_order = {}", hex(200));
-    assert_eq!(at_target(&mut f, &gone).await, 0);
+    assert_eq!(f.at_target(&gone).await, 0);
 }
 
 /// Has a name change places once the first chunk was copied.
@@ -69,7 +61,7 @@ async fn a_value_may_change_places_between_two_chunks() {
         Sqlite::copy(&mut f.pair, &f.manifest, &f.id, f.owner, &pace)
             .await
             .unwrap();
-        let kept = at_target(&mut f, "SELECT count(*) FROM account").await;
+        let kept = f.at_target("SELECT count(*) FROM account").await;
         assert_eq!(kept, 1, "user 2's row in the place of user 1's");
         assert_eq!(f.catch_up().await, 2);
         f.assert_equal().await;

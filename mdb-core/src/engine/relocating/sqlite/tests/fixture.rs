@@ -120,6 +120,22 @@ pub(super) fn manifest() -> Manifest {
 }
 
 impl Fixture {
+    /// A number that the target has.
+    pub(super) async fn at_target(&mut self, query: &str) -> i64 {
+        let found = sqlx::query_scalar(query).fetch_one(&mut self.pair.target);
+        found.await.unwrap()
+    }
+
+    /// Has both sides allow each total once a user.
+    pub(super) async fn make_totals_unique(&mut self) {
+        let unique = "CREATE UNIQUE INDEX only_total ON orders (g_user, total)";
+        self.client("UPDATE orders SET total = rowid")
+            .await
+            .unwrap();
+        self.client(unique).await.unwrap();
+        self.pair.target.execute(unique).await.unwrap();
+    }
+
     /// Five users with orders at the source; users 1 and 2 are to move.
     pub(super) async fn new() -> Self {
         let files = tempfile::tempdir().unwrap();
