@@ -103,6 +103,7 @@ mod batch;
 mod cleaning;
 mod comparing;
 mod dangling;
+mod details;
 mod error;
 mod fail;
 mod fencing;

@@ -192,7 +192,7 @@ async fn a_pause_that_is_too_short_is_called_that() {
         .patience(Duration::ZERO);
     let key = literal::<Postgres>(place.ids[0]);
     let write = format!("UPDATE customer SET name = 'Bo' WHERE g_user = {key}");
-    let about_to_fence = async || place.moves().await[0].phase() == MovePhase::Flipping;
+    let about_to_fence = async || place.is_in(MovePhase::Flipping).await;
     let moved = while_halted(&place, &options, about_to_fence, async || {
         place.at(0, &write).await;
     });

@@ -95,30 +95,10 @@ async fn a_shard_that_is_still_being_emptied_is_no_target<DB: TestEngine>() {
     place.is_whole(0).await;
 }
 
-/// Dies after its decision, before that is published. Says which move it was.
-async fn died_decided<DB: TestEngine>(place: &Place<DB>, to: usize) -> String {
-    let there = place.plan_to(to).await;
-    let fenced = "SELECT count(*) FROM mdb_fence WHERE state = 3";
-    let mut step = COPIED;
-    loop {
-        let died = fail_at(Failure::Death, step, place.run(&there)).await;
-        assert!(matches!(died, Outcome::Died), "none died decided: {died:?}");
-        let records = place.moves().await;
-        let record = records.iter().find(|record| !record.phase().is_over());
-        let record = record.unwrap();
-        if record.phase() == MovePhase::Flipping && place.bank.count(1 - to, fenced).await > 0 {
-            return record.id().to_owned();
-        }
-        let undone = place.mdb.relocator().abort(record.id(), &at_once()).await;
-        undone.unwrap_or_else(|error| panic!("{}", chain(&error)));
-        step += 1;
-    }
-}
-
 /// Whoever comes after the decision finds nothing in the way of bringing it to its end.
 async fn a_decided_move_ends_whatever_became_of_the_schemas<DB: TestEngine>() {
     let place = Place::<DB>::new().await;
-    let decided = died_decided(&place, 1).await;
+    let decided = place.killed_decided(1).await;
     place.at(0, "CREATE TABLE later (g_user INTEGER)").await;
     place
         .at(0, "ALTER TABLE customer ADD COLUMN nick VARCHAR(20)")
@@ -151,8 +131,7 @@ async fn tables_in_any_order_are_deleted_by_whoever_comes_next<DB: TestEngine>()
         .map(|table| format!("[[area.briefcase.table]]\nname = \"{table}\"\nkey = \"g_user\"\n"));
     place.mdb = place.bank.open_with(&listed.concat());
 
-    // Movers are undone on the way there.
-    let decided = died_decided(&place, 1).await;
+    let decided = place.killed_decided(1).await;
     place.resume(&decided).await;
     place.is_whole(1).await;
     for (number, rows) in [(0, 0), (1, 1)] {

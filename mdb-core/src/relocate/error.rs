@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mdb_gdid::Gdid;
 
+use crate::catalog::Epoch;
 use crate::engine::relocating::{Relocating, StepError};
 use crate::servers::{AcquireError, is_transient};
 
@@ -177,6 +178,44 @@ pub enum MoveError {
          let it end as it began, or abort it"
     )]
     OtherTables,
+    /// The configuration lists other tables than when the move began, or reaches them in another way.
+    #[error(
+        "the configuration does not list {} as it did when the move began: put that back, end the move, then change it",
+        tables.join(", ")
+    )]
+    Relisted {
+        /// The tables, each as people write it.
+        tables: Vec<String>,
+    },
+    /// A shard asks for an epoch that the catalog has not come to, so the catalog was restored from a backup, or begun anew:
+    /// what it says of moves is not to be relied on.
+    #[error(
+        "shard {shard} asks for epoch {least}, and the catalog has come to {catalog} only: it was restored from a backup, or begun anew"
+    )]
+    CatalogBehind {
+        /// The shard, as SERVER/DATABASE.
+        shard: String,
+        /// The least epoch that it asks for.
+        least: Epoch,
+        /// The catalog's.
+        catalog: Epoch,
+    },
+    /// A shard has not the fences of the move that it must have: it, or the catalog, was restored from a backup, or begun
+    /// anew. The move may have ended since.
+    #[error(
+        "shard {shard} has lost the move's fences: it, or CENTRAL, was restored from a backup or begun anew. The target may \
+         have the only copy: save what is needed there, abort the move, and look with `mdb verify`"
+    )]
+    FencesLost {
+        /// The shard, as SERVER/DATABASE.
+        shard: String,
+    },
+    /// Moves are under way.
+    #[error("by the catalog, moves are under way: {}", moves.join(", "))]
+    UnderWay {
+        /// Their ids.
+        moves: Vec<String>,
+    },
     /// The plan could not be made again.
     #[error("the move can't be planned again")]
     Plan(#[from] PlanError),
@@ -290,6 +329,10 @@ impl MoveError {
             | Self::OtherTables
             | Self::Mismatch { .. }
             | Self::Dangling { .. }
+            | Self::Relisted { .. }
+            | Self::CatalogBehind { .. }
+            | Self::FencesLost { .. }
+            | Self::UnderWay { .. }
             | Self::WrongPhase { .. } => false,
         }
     }

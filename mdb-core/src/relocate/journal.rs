@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mdb_gdid::Gdid;
 
+use super::details::Details;
 use super::error::MoveError;
 use super::fail::pass;
 use super::record::{MovePhase, MoveRecord};
@@ -49,7 +50,7 @@ impl<'s> Journal<'s> {
         let now = self.home.pool().now();
         let insert = format!(
             "INSERT INTO mdb_move (move, area, source, target, phase, owner, lease_until, announced, published, \
-             created_ms, changed_ms, detail) VALUES (?, ?, ?, ?, 0, ?, {now} + ?, 0, 0, {now}, {now}, '')"
+             created_ms, changed_ms, detail) VALUES (?, ?, ?, ?, 0, ?, {now} + ?, 0, 0, {now}, {now}, ?)"
         );
         let values = [
             Value::from(&record.id),
@@ -58,6 +59,7 @@ impl<'s> Journal<'s> {
             Value::from(record.target.as_str()),
             Value::Integer(owner.get()),
             Self::lease(),
+            Value::from(record.details.to_text().as_str()),
         ];
         let mut steps = vec![Step::new(insert, values)];
         steps.extend(ids.chunks(NAMED_AT_ONCE).map(|ids| {
@@ -87,7 +89,9 @@ impl<'s> Journal<'s> {
     pub(super) fn phase_step(self, id: &MoveId, owner: OwnerToken, phase: MovePhase) -> Step {
         let now = self.home.pool().now();
         let update = format!(
-            "UPDATE mdb_move SET phase = ?, lease_until = {now} + ?, changed_ms = {now} WHERE move = ? AND owner = ?{}",
+            "UPDATE mdb_move SET phase = ?, lease_until = {now} + ?, changed_ms = {now} \
+             WHERE move = ? AND owner = ? AND phase IN ({}){}",
+            numbers(phase.comes_after()),
             self.home.pool().durably()
         );
         let values = [
@@ -119,16 +123,16 @@ impl<'s> Journal<'s> {
         self.owned(&[self.renewal(id, owner).expecting(1)]).await
     }
 
-    /// Keeps the receipt.
-    pub(super) async fn receipt(
+    /// Keeps what is known of the tables.
+    pub(super) async fn keep_details(
         self,
         id: &MoveId,
         owner: OwnerToken,
-        text: &str,
+        details: &Details,
     ) -> Result<(), MoveError> {
         let update = "UPDATE mdb_move SET detail = ? WHERE move = ? AND owner = ?";
         let values = [
-            Value::from(text),
+            Value::from(details.to_text().as_str()),
             Value::from(id),
             Value::Integer(owner.get()),
         ];
@@ -200,10 +204,9 @@ impl<'s> Journal<'s> {
             TakeOver::FromDead => format!(" AND lease_until <= {now}"),
             TakeOver::FromAnybody => String::new(),
         };
-        let never: Vec<String> = never.iter().map(|p| (*p as i64).to_string()).collect();
         let update = format!(
             "UPDATE mdb_move SET owner = ?, lease_until = {now} + ? WHERE move = ?{only_dead} AND phase NOT IN ({})",
-            never.join(", ")
+            numbers(never)
         );
         let values = [Value::Integer(owner.get()), Self::lease(), Value::from(id)];
         self.owned(&[Step::new(update, values).expecting(1)]).await
@@ -271,6 +274,12 @@ pub(super) fn repeated(part: &str, times: usize) -> String {
     vec![part; times].join(", ")
 }
 
+/// The phases as the journal has them, separated by commas.
+fn numbers(phases: &[MovePhase]) -> String {
+    let numbers: Vec<String> = phases.iter().map(|p| (*p as i64).to_string()).collect();
+    numbers.join(", ")
+}
+
 fn read(row: &Values) -> Result<MoveRecord, sqlx::Error> {
     let epoch = |place| Ok::<_, sqlx::Error>(Epoch::new(row.integer(place)?.unsigned_abs()));
     let left = row.integer(10)?;
@@ -284,7 +293,7 @@ fn read(row: &Values) -> Result<MoveRecord, sqlx::Error> {
         published: epoch(6)?,
         created_ms: row.integer(7)?,
         changed_ms: row.integer(8)?,
-        detail: row.text(9)?.to_owned(),
+        details: Details::read(row.text(9)?),
         runs_for: u64::try_from(left)
             .ok()
             .filter(|left| *left > 0)

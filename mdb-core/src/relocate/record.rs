@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::details::Details;
 use super::report::TableReceipt;
 use crate::catalog::Epoch;
 use crate::engine::relocating::MoveId;
@@ -60,6 +61,28 @@ impl MovePhase {
         }
     }
 
+    /// The phases from which a move comes to this one. A mover that finds another one has been asleep, or the catalog was
+    /// restored from a backup under its hands.
+    pub(super) fn comes_after(self) -> &'static [Self] {
+        match self {
+            Self::Planned => &[],
+            Self::Announced => &[Self::Planned],
+            // A move that is resumed copies anew; one whose window was too short tries again.
+            Self::Copying => &[Self::Announced, Self::Copying, Self::Flipping],
+            Self::Flipping => &[Self::Copying, Self::Flipping],
+            Self::Purging => &[Self::Flipping, Self::Purging],
+            Self::Done => &[Self::Purging],
+            Self::Aborting => &[
+                Self::Planned,
+                Self::Announced,
+                Self::Copying,
+                Self::Flipping,
+                Self::Aborting,
+            ],
+            Self::Aborted => &[Self::Aborting],
+        }
+    }
+
     /// Whether nothing is left to do.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Done | Self::Aborted)
@@ -85,7 +108,7 @@ pub struct MoveRecord {
     pub(super) created_ms: i64,
     pub(super) changed_ms: i64,
     pub(super) runs_for: Option<Duration>,
-    pub(super) detail: String,
+    pub(super) details: Details,
 }
 
 impl MoveRecord {
@@ -142,6 +165,6 @@ impl MoveRecord {
 
     /// What was verified, table by table; empty before.
     pub fn receipt(&self) -> Vec<TableReceipt> {
-        serde_json::from_str(&self.detail).unwrap_or_default()
+        self.details.receipt().to_vec()
     }
 }

@@ -123,6 +123,9 @@ impl Relocator {
             // As many again are beyond copying.
             .buffer_unordered(2 * options.batches_at_once());
         let all = async {
+            let shards: Vec<ShardId> = sources().map(|(source, _)| *source).collect();
+            self.refuse_behind(&[&shards[..], &[plan.target]].concat())
+                .await?;
             let (mut reports, mut failure) = (Vec::new(), None);
             while let Some(end) = running.next().await {
                 match end {
@@ -166,6 +169,8 @@ impl Relocator {
     /// - [`MoveError::Unknown`]: there is no such move.
     /// - [`MoveError::Running`]: it has not stopped; its mover's lease runs out 15 s after its death.
     /// - [`MoveError::WrongPhase`]: it is over, or is being undone: abort it again.
+    /// - [`MoveError::Relisted`]: the configuration is not that of the move.
+    /// - [`MoveError::CatalogBehind`], [`MoveError::FencesLost`]: the catalog, or a shard, was restored from a backup.
     /// - Any other [`MoveError`], as [`run`](Self::run).
     ///
     /// # Cancel safety

@@ -5,6 +5,7 @@
 //! raised above all that shards ask for.
 
 use super::error::MoveError;
+use super::record::MovePhase;
 use super::relocator::Relocator;
 use crate::catalog::{Epoch, forget_copies, spread_copies};
 use crate::engine::{Step, Value};
@@ -85,6 +86,18 @@ impl Relocator {
         Ok(ahead.collect())
     }
 
+    /// Makes sure that the catalog has come as far as the shards ask for.
+    pub(super) async fn refuse_behind(&self, shards: &[ShardId]) -> Result<(), MoveError> {
+        match self.ahead(shards).await?.first() {
+            None => Ok(()),
+            Some(ahead) => Err(MoveError::CatalogBehind {
+                shard: self.servers.topology().shard_place(ahead.shard),
+                least: ahead.least,
+                catalog: ahead.catalog,
+            }),
+        }
+    }
+
     /// Has every shard let in again who knows the catalog, after that was restored from a backup or made anew: raises its
     /// epoch above the greatest that a shard asks for. Doing it again changes nothing.
     ///
@@ -93,8 +106,13 @@ impl Relocator {
     ///
     /// # Errors
     ///
-    /// As [`ahead`](Self::ahead), for any shard of any area, and when a copy of the relocations can't be emptied: they have
-    /// forgotten nothing, and it has not been raised.
+    /// - As [`ahead`](Self::ahead), for any shard of any area.
+    /// - [`MoveError::UnderWay`]: by the catalog, moves are. They ended otherwise since, perhaps; [`verify`](Self::verify)
+    ///   can't tell what it finds of their briefcases from half copies until they are aborted, or resumed where that can
+    ///   be done.
+    /// - [`MoveError::Database`] also when a copy of the relocations can't be emptied.
+    ///
+    /// It has not been raised then.
     ///
     /// # Cancel safety
     ///
@@ -106,6 +124,14 @@ impl Relocator {
         let most = ahead.into_iter().max_by_key(ShardAhead::least);
         let home = self.home();
         if let Some(ShardAhead { least, catalog, .. }) = most {
+            let moves = self.list().await?;
+            let moves = moves
+                .iter()
+                .filter(|record| record.phase() > MovePhase::Planned && !record.phase().is_over());
+            let moves: Vec<String> = moves.map(|record| record.id().to_owned()).collect();
+            if !moves.is_empty() {
+                return Err(MoveError::UnderWay { moves });
+            }
             // Later nothing would tell that they know more than the catalog.
             forget_copies(&self.servers).await?;
             let after = Epoch::new(least.get().saturating_add(1));

@@ -15,24 +15,73 @@ use crate::engine::relocating::{FenceState, Manifest, OwnerToken};
 use crate::routing::Router;
 use crate::topology::{AreaIndex, ShardId};
 
+/// What is left to do for a move that is taken up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// All of it, from copying on.
+    Moving,
+    /// It is decided: deleting the briefcases where they were.
+    Ending,
+    /// Deleting the half copy.
+    Undoing,
+}
+
 impl Relocator {
+    /// What is left to do for a move.
+    async fn left_of(
+        &self,
+        source: ShardId,
+        record: &MoveRecord,
+        aim: Aim,
+    ) -> Result<Left, PlanError> {
+        Ok(match aim {
+            Aim::Abort => Left::Undoing,
+            Aim::Complete if self.is_decided(source, record).await? => Left::Ending,
+            Aim::Complete => Left::Moving,
+        })
+    }
+
+    /// Makes sure that the catalog and the configuration are not of another time than the move.
+    async fn refuse_others(
+        &self,
+        area: AreaIndex,
+        shards: &[ShardId],
+        record: &MoveRecord,
+        left: Left,
+    ) -> Result<(), MoveError> {
+        let config = &self.config.areas()[area.get()];
+        let mut tables = record.details.listed_since(config);
+        if left == Left::Moving {
+            self.refuse_behind(shards).await?;
+            tables.extend(record.details.listed_before(config));
+        }
+        if tables.is_empty() {
+            return Ok(());
+        }
+        tables.sort_unstable();
+        tables.dedup();
+        let tables = tables.iter().map(|table| format!("table `{table}`"));
+        Err(MoveError::Relisted {
+            tables: tables.collect(),
+        })
+    }
+
     /// The tables of a move, as they are on both of its shards now.
     async fn tables_of(
         &self,
         area: AreaIndex,
         [source, target]: [ShardId; 2],
-        record: &MoveRecord,
-        aim: Aim,
+        left: Left,
     ) -> Result<Manifest, PlanError> {
         let config = &self.config.areas()[area.get()];
         let (source_pool, target_pool) = (self.servers.pool(source), self.servers.pool(target));
-        let manifest = match aim {
-            // What is left to do is done at the source. Nothing may be in its way: it can't be undone any more.
-            Aim::Complete if self.is_decided(source, record).await? => {
+        let manifest = match left {
+            // It is done at the source. Nothing may be in its way: it can't be undone any more.
+            Left::Ending => {
                 let here = source_pool.schema_of_tables().await?;
                 manifest_of(config, &here, &here)
             }
-            Aim::Complete => {
+            Left::Moving => {
                 // First: what is altered meanwhile is noticed later.
                 let shape = source_pool.shape(listed(config)).await?;
                 let (here, there) = (source_pool.schema().await?, target_pool.schema().await?);
@@ -40,7 +89,7 @@ impl Relocator {
                 examined.map(|(manifest, _)| manifest.with_shape(shape))
             }
             // What is in the way of a move need not be in the way of undoing it.
-            Aim::Abort => {
+            Left::Undoing => {
                 let there = target_pool.schema_of_tables().await?;
                 manifest_of(config, &there, &there)
             }
@@ -74,7 +123,10 @@ impl Relocator {
         let area = self.area(&record)?;
         let source = self.shard(&record, area, record.source())?;
         let target = self.shard(&record, area, record.target())?;
-        let manifest = self.tables_of(area, [source, target], &record, aim).await?;
+        let left = self.left_of(source, &record, aim).await?;
+        self.refuse_others(area, &[source, target], &record, left)
+            .await?;
+        let manifest = self.tables_of(area, [source, target], left).await?;
         let owner = OwnerToken::random();
         let never: Vec<MovePhase> = aim.never().iter().map(|(phase, _)| *phase).collect();
         let taken = self

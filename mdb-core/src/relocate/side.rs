@@ -196,6 +196,24 @@ impl<DB: Relocating> SideOf<'_, DB> {
         self.arm(manifest).await
     }
 
+    /// At the target, where no row of the briefcases may be: the same.
+    pub(super) async fn reserve_blank(
+        &mut self,
+        manifest: &Manifest,
+        ids: &[Gdid],
+    ) -> Result<(), MoveError> {
+        let reserved = async {
+            self.reserve(manifest, ids).await?;
+            self.refuse_strays(manifest).await
+        };
+        let reserved = reserved.await;
+        if let Err(MoveError::Strays { .. } | MoveError::Conflict) = reserved {
+            // Whose rows they are is for others to find out, and to mend.
+            self.free().await?;
+        }
+        reserved
+    }
+
     /// At the target: takes that back.
     pub(super) async fn free(&mut self) -> Result<(), MoveError> {
         let id = Value::from(self.id);
@@ -209,7 +227,7 @@ impl<DB: Relocating> SideOf<'_, DB> {
 
     /// At the target: rows of the briefcases that are there before anything was copied are nobody's to
     /// delete.
-    pub(super) async fn refuse_strays(&mut self, manifest: &Manifest) -> Result<(), MoveError> {
+    async fn refuse_strays(&mut self, manifest: &Manifest) -> Result<(), MoveError> {
         let queries: Vec<String> = manifest
             .tables()
             .iter()

@@ -69,15 +69,14 @@ impl<DB: Relocating> Batch<'_, DB> {
         } else {
             DB::spare_checks(&mut self.pair, self.manifest).await?;
             self.acknowledged_for_flip().await?;
-            let is_first = self.record.phase < MovePhase::Copying;
-            self.capture(is_first).await?;
+            self.capture().await?;
             self.enter(MovePhase::Copying).await?;
             self.copy().await?;
             self.turn = None;
             (pause, receipt) = self.flip().await?;
-            let text = serde_json::to_string(&receipt).expect("texts and numbers");
+            let details = self.record.details.with_receipt(&receipt);
             let (journal, id) = (self.journal(), self.record.id.clone());
-            let keep = journal.receipt(&id, self.owner, &text);
+            let keep = journal.keep_details(&id, self.owner, &details);
             let (kept, landed) = tokio::join!(keep, self.land());
             landed?;
             kept?;
@@ -110,29 +109,51 @@ impl<DB: Relocating> Batch<'_, DB> {
 
     /// Has the source record every change of the briefcases from now on, and lets nobody but this move write
     /// them at the target.
-    async fn capture(&mut self, is_first: bool) -> Result<(), MoveError> {
+    async fn capture(&mut self) -> Result<(), MoveError> {
         let (manifest, ids) = (self.manifest, self.ids.clone());
+        let is_first = self.record.phase < MovePhase::Copying;
+        if !is_first {
+            self.still_has_fences().await?;
+        }
         let [mut source, mut target] = self.sides();
         let reserve = async {
-            let reserved = async {
-                target.reserve(manifest, &ids).await?;
-                if is_first {
-                    target.refuse_strays(manifest).await?;
-                }
-                Ok(())
-            };
-            let reserved = reserved.await;
-            if let Err(MoveError::Strays { .. } | MoveError::Conflict) = reserved {
-                // Whose rows they are is for others to find out, and to mend.
-                target.free().await?;
+            if is_first {
+                target.reserve_blank(manifest, &ids).await
+            } else {
+                target.reserve(manifest, &ids).await
             }
-            reserved
         };
         // Both to their end: a transaction must not be left halfway.
         let (captured, reserved) = tokio::join!(source.capture(manifest, &ids), reserve);
         reserved?;
         captured?;
         self.remember_tables().await
+    }
+
+    /// Makes sure that both sides have the fences that every move has which has come as far as copying, and is not decided.
+    ///
+    /// Otherwise one of them, or the catalog, is as it was earlier. The move may have ended since, and the briefcases may be
+    /// nowhere but at the target.
+    async fn still_has_fences(&mut self) -> Result<(), MoveError> {
+        let mut patience = self.patience("read its fences");
+        for (side, states) in [(Side::Source, "1, 2"), (Side::Target, "4")] {
+            let found = loop {
+                match self.fences(side, states).await {
+                    Ok(found) => break found,
+                    Err(error) => patience.after::<DB>(error).await?,
+                }
+            };
+            if found < self.ids.len() {
+                let shard = match side {
+                    Side::Source => self.record.source(),
+                    Side::Target => self.record.target(),
+                };
+                return Err(MoveError::FencesLost {
+                    shard: shard.to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Makes sure that the source's tables are those of the plan, with triggers, and remembers them for the fence.

@@ -8,6 +8,7 @@ use sqlx::{MySql, Postgres, Sqlite};
 use tokio::sync::SemaphorePermit;
 
 use super::batch::{Batch, open_pair};
+use super::details::Details;
 use super::error::MoveError;
 use super::plan::MovePlan;
 use super::record::{MovePhase, MoveRecord};
@@ -94,7 +95,7 @@ impl Relocator {
             created_ms: 0,
             changed_ms: 0,
             runs_for: None,
-            detail: String::new(),
+            details: Details::beginning(&self.config.areas()[plan.area.get()]),
         };
         let (id, owner) = (record.id.clone(), OwnerToken::random());
         self.journal().begin(&record, owner, ids).await?;
@@ -159,6 +160,9 @@ impl Relocator {
                 id,
                 home: place(home),
                 planned: place(planned),
+            },
+            MoveError::FencesLost { shard } => MoveError::FencesLost {
+                shard: place(shard),
             },
             error => error,
         }

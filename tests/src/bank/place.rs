@@ -1,9 +1,10 @@
 //! A customer who is to move, between schemas that tests change.
 
 use mdb_core::error::chain;
+use mdb_core::failpoint::{Halt, HaltSide};
 use mdb_core::relocate::{
-    MoveError, MoveOptions, MovePlan, MoveProgress, MoveRecord, MoveReport, MoveRequest, PlanError,
-    Selection, TakeOver,
+    MoveError, MoveOptions, MovePhase, MovePlan, MoveProgress, MoveRecord, MoveReport, MoveRequest,
+    PlanError, Selection, TakeOver,
 };
 use mdb_core::{Gdid, Mdb};
 
@@ -103,6 +104,56 @@ impl<DB: TestEngine> Place<DB> {
     pub async fn run(&self, plan: &MovePlan) -> Result<Vec<MoveReport>, MoveError> {
         let (options, progress) = (MoveOptions::new(), MoveProgress::new());
         self.mdb.relocator().run(plan, &options, &progress).await
+    }
+
+    /// Begins to move the customer to the shard of that number, and stops as a mover does that is killed, right after the
+    /// step after which `has_come` is true. The move's id.
+    ///
+    /// # Panics
+    ///
+    /// When the move ends before.
+    pub async fn killed_when(&self, number: usize, has_come: impl AsyncFn() -> bool) -> String {
+        let plan = self.plan_to(number).await;
+        let halt = Halt::at_each(HaltSide::After);
+        let mut run = Box::pin(halt.scope(self.run(&plan)));
+        loop {
+            tokio::select! {
+                end = &mut run => panic!("it has ended: {end:?}"),
+                () = halt.reached() => {}
+            }
+            if has_come().await {
+                break;
+            }
+            halt.go_on();
+        }
+        drop(run);
+        let moves = self.moves().await;
+        let left = moves.iter().find(|record| !record.phase().is_over());
+        let Some(left) = left else {
+            panic!("{moves:?}");
+        };
+        left.id().to_owned()
+    }
+
+    /// The same, right after the move is decided.
+    ///
+    /// # Panics
+    ///
+    /// When the move ends before.
+    pub async fn killed_decided(&self, number: usize) -> String {
+        let moved = "SELECT count(*) FROM mdb_fence WHERE state = 3";
+        let decided = async || self.bank.count(1 - number, moved).await > 0;
+        self.killed_when(number, decided).await
+    }
+
+    /// Whether a move is in that phase.
+    ///
+    /// # Panics
+    ///
+    /// When the journal can't be read.
+    pub async fn is_in(&self, phase: MovePhase) -> bool {
+        let moves = self.moves().await;
+        moves.iter().any(|record| record.phase() == phase)
     }
 
     /// The moves in the journal.
