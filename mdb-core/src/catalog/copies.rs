@@ -56,26 +56,35 @@ async fn bring_up_to_date(home: Home<'_>, copy: &AnyPool) -> Result<(), HomeErro
         // The home was restored since, and does not know of some.
         forget(copy).await?;
     }
-    let since = known.filter(|known| *known < epoch).unwrap_or(Epoch::START);
+    let since = known.filter(|known| *known < epoch);
+    if since.is_none() {
+        let begin = "INSERT INTO mdb_relocation (area, gdid, move, state, home, source, epoch) \
+             VALUES ('', ?, '', 0, '', '', ?)";
+        let begin = copy.insert_if_absent(begin, "area");
+        copy.execute(&begin, &[nobody(), number(Epoch::START)])
+            .await?;
+    }
+    let since = since.unwrap_or(Epoch::START);
     let mut rows = home.relocations_since(since).await?;
     rows.sort_by(RelocationRow::by_place);
     for rows in rows.chunk_by(|one, other| one.by_place(other).is_eq()) {
         for rows in rows.chunks(WRITTEN_AT_ONCE) {
-            copy.together(&RelocationRow::steps(rows, copy)).await?;
+            let mut steps = vec![mark(since, since)];
+            steps.extend(RelocationRow::steps(rows, copy));
+            if !copy.together(&steps).await? {
+                return Ok(());
+            }
         }
     }
-    let mark = "INSERT INTO mdb_relocation (area, gdid, move, state, home, source, epoch) \
-         VALUES ('', ?, '', 0, '', '', ?)";
-    let mark = Step::new(
-        copy.insert_if_absent(mark, "area"),
-        [nobody(), number(epoch)],
-    );
-    let raise = Step::new(
-        "UPDATE mdb_relocation SET epoch = ? WHERE area = '' AND gdid = ? AND epoch <> ?",
-        [number(epoch), nobody(), number(epoch)],
-    );
-    copy.together(&[mark, raise]).await?;
+    copy.together(&[mark(since, epoch)]).await?;
     Ok(())
+}
+
+/// Raises what a copy says of its completeness, which nobody else changes until that is committed. Not if it has been raised,
+/// or emptied, since it was read: what is to be written then may be less than others have written.
+fn mark(known: Epoch, epoch: Epoch) -> Step {
+    let update = "UPDATE mdb_relocation SET epoch = ? WHERE area = '' AND gdid = ? AND epoch = ?";
+    Step::new(update, [number(epoch), nobody(), number(known)]).expecting(1)
 }
 
 /// Empties all copies, whose home has forgotten what they have: the next time they are brought up to date they get all.
@@ -98,12 +107,13 @@ fn nobody() -> Value {
     Value::from(Gdid::new(0, 0, 0).expect("the least id"))
 }
 
-/// Up to which epoch a copy has everything.
+/// Up to which epoch a copy has everything; nothing is known of one that was only begun.
 async fn completeness(copy: &AnyPool) -> Result<Option<Epoch>, sqlx::Error> {
     let query = "SELECT epoch FROM mdb_relocation WHERE area = '' AND gdid = ?";
     let rows = copy.query(query, &[nobody()]).await?;
     let number = rows.first().map(|row| row.integer(0)).transpose()?;
-    Ok(number.map(|number| Epoch::new(number.unsigned_abs())))
+    let epoch = number.map(|number| Epoch::new(number.unsigned_abs()));
+    Ok(epoch.filter(|epoch| *epoch > Epoch::START))
 }
 
 /// The relocations of the latest copy that can be read.
