@@ -13,13 +13,14 @@ use mdb_core::relocate::{
 };
 use mdb_core::topology::ShardId;
 use mdb_core::{AcquireError, Gdid, InitLost, Mdb, cause_of};
-use mdb_tests::bank::{Bank, literal, sum_of};
+use mdb_tests::bank::{Bank, SUM, literal, sum_of};
 use mdb_tests::kit::wait_for;
 use mdb_tests::store::TestEngine;
 use mdb_tests::{on_all_engines, on_engines_with_servers};
 
 on_all_engines!(
     services_are_let_in_again_when_a_person_says_so,
+    services_that_go_on_are_turned_away_too,
     copies_forget_what_a_restored_catalog_does_not_know,
 );
 on_engines_with_servers!(a_shard_that_cant_be_asked_keeps_the_epoch_as_it_is);
@@ -118,6 +119,54 @@ async fn services_are_let_in_again_when_a_person_says_so<DB: TestEngine>() {
     move_west(&bank, &mdb, &[stayed]).await;
     assert_eq!(ahead(&bank, &mdb).await, []);
     bank_has::<DB>(&mdb, stayed).await;
+}
+
+/// They have connections to the shard from before a briefcase has left it.
+async fn services_that_go_on_are_turned_away_too<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 1).await;
+    let service = bank.open();
+    let briefcase = service
+        .area::<DB>("user")
+        .unwrap()
+        .briefcase(ids[0])
+        .unwrap();
+    let sum = sum_of::<DB>(ids[0]);
+    assert_eq!(DB::number(&briefcase, &sum).await.unwrap(), SUM);
+    assert!(service.join().await);
+    let catalog = bank.catalog_url();
+    let backed_up = "SELECT epoch FROM mdb_catalog";
+    let backed_up = DB::number_at(&catalog, backed_up).await.unwrap();
+    move_west(&bank, &mdb, &ids).await;
+    mdb.leave().await;
+    assert_eq!(DB::number(&briefcase, &sum).await.unwrap(), SUM);
+
+    let restore = [
+        format!("UPDATE mdb_catalog SET epoch = {backed_up}"),
+        "DELETE FROM mdb_relocation".to_owned(),
+        "DELETE FROM mdb_move".to_owned(),
+    ];
+    DB::run_at(&catalog, &restore).await.unwrap();
+    wait_for(
+        "the service is turned away",
+        LIMIT,
+        async || match DB::number(&briefcase, &sum).await {
+            Ok(found) => {
+                assert_eq!(found, SUM, "it looks where the briefcase is no more");
+                false
+            }
+            Err(error) => {
+                let cause = cause_of(&error);
+                assert!(
+                    matches!(cause, Some(AcquireError::Outdated { .. })),
+                    "{error:?}"
+                );
+                true
+            }
+        },
+    )
+    .await;
 }
 
 /// A process that has just begun finds the briefcase.

@@ -245,6 +245,10 @@ impl Keeper {
         // A catalog that was restored from a backup has an earlier epoch.
         let is_restored = epoch < known;
         let is_anew = self.renewed.is_none() || is_restored;
+        if is_restored && let Some(servers) = self.servers.upgrade() {
+            // What shards ask for was read when connections were opened, and nobody asked for more than was known then.
+            servers.distrust_connections();
+        }
         let rows = if is_anew {
             home.relocations().await?
         } else {

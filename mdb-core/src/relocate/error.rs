@@ -190,7 +190,8 @@ pub enum MoveError {
     /// A shard asks for an epoch that the catalog has not come to, so the catalog was restored from a backup, or begun anew:
     /// what it says of moves is not to be relied on.
     #[error(
-        "shard {shard} asks for epoch {least}, and the catalog has come to {catalog} only: it was restored from a backup, or begun anew"
+        "shard {shard} asks for epoch {least}, and the catalog has come to {catalog} only: it was restored from a backup, \
+         or begun anew; see `mdb move raise-epoch --help`"
     )]
     CatalogBehind {
         /// The shard, as SERVER/DATABASE.
@@ -211,7 +212,10 @@ pub enum MoveError {
         shard: String,
     },
     /// Moves are under way.
-    #[error("by the catalog, moves are under way: {}", moves.join(", "))]
+    #[error(
+        "by the catalog, moves are under way: {}; abort them first, or resume those that were decided",
+        moves.join(", ")
+    )]
     UnderWay {
         /// Their ids.
         moves: Vec<String>,

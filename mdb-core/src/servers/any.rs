@@ -57,6 +57,10 @@ impl AnyPool {
         on_each!(AnyPool, self, pool => pool.sweep());
     }
 
+    pub(crate) fn distrust_connections(&self) {
+        on_each!(AnyPool, self, pool => pool.source().distrust_connections());
+    }
+
     pub(crate) fn close(&self) {
         on_each!(AnyPool, self, pool => pool.close());
     }

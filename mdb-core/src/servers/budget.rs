@@ -52,13 +52,13 @@ impl Budget {
         (self.limit as usize).saturating_sub(self.permits.available_permits())
     }
 
-    /// How often a connection of the server was found dead.
+    /// How often connections of the server were found not to be what they were taken for.
     pub(crate) fn discoveries(&self) -> u64 {
         self.discoveries.load(Ordering::Relaxed)
     }
 
-    /// A connection was found dead: idle ones from before, of all databases, are not trusted any more.
-    pub(crate) fn found_dead(&self) {
+    /// One was found dead, or is of before the catalog was restored: those that are open, of all databases, are not used again.
+    pub(crate) fn distrust_connections(&self) {
         self.discoveries.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -99,7 +99,7 @@ impl<DB: Engine> Lease<DB> {
                 State::Running
             }
             Err(error) if loses_connection::<DB>(error) => {
-                self.source.found_dead();
+                self.source.distrust_connections();
                 State::Dead
             }
             Err(error) if DB::error_class(error) == ErrorClass::StalePlan => {

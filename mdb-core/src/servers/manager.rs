@@ -114,8 +114,8 @@ impl Source {
         }
     }
 
-    pub(crate) fn found_dead(&self) {
-        self.budget.found_dead();
+    pub(crate) fn distrust_connections(&self) {
+        self.budget.distrust_connections();
     }
 
     /// A connection that has seen as many alterations has statements prepared that are of before another one: idle ones
@@ -202,7 +202,7 @@ impl<DB: Engine> managed::Manager for Manager<DB> {
                 tokio::time::timeout(self.source.limits.connect_timeout(), ping).await,
                 Ok(Ok(()))
             ) {
-                self.source.found_dead();
+                self.source.distrust_connections();
                 return Err(RecycleError::message("found dead"));
             }
         }

@@ -182,6 +182,17 @@ impl Servers {
         self.pool(shard).probe().await
     }
 
+    /// Has connections that are open now not be used again.
+    pub(crate) fn distrust_connections(&self) {
+        for pools in &self.inner.shards {
+            pools.primary.distrust_connections();
+            pools
+                .replicas
+                .iter()
+                .for_each(AnyPool::distrust_connections);
+        }
+    }
+
     /// Closes all pools. Connections in use are closed when they are given back.
     pub fn close(&self) {
         for pools in &self.inner.shards {
