@@ -237,7 +237,8 @@ impl Mdb {
     ///
     /// A database that the store has been using is not made anew. So a CENTRAL that is not there is only made where no
     /// other shard is in use, and all can be asked; a shard of an area only while the area's sequences have not come to the
-    /// start of its partition. In a store that is in use they have to answer.
+    /// start of its partition, and no briefcases were moved there. In a store that is in use, sequences and CENTRAL have to
+    /// answer.
     ///
     /// Doing it again changes nothing. Tables of your own are yours to create.
     ///
@@ -304,6 +305,7 @@ impl Mdb {
                     refuse_if_in_use(servers, config.areas(), shard).await
                 }
                 (InitLost::Refuse, Home::Partition { .. }) => {
+                    issued::refuse_if_moved_to(servers, config.areas(), shard).await?;
                     issued::refuse_if_issued(servers, config, sequences, shard).await
                 }
             }

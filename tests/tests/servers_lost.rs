@@ -1,8 +1,7 @@
-//! A CENTRAL that is not there: it is made anew only where the whole store says that it is new.
+//! A CENTRAL that is not there, or a shard: they are made anew only where the whole store says that it is new.
 
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
-use mdb_core::config::Config;
 use mdb_core::error::chain;
 use mdb_core::topology::ShardId;
 use mdb_core::{AcquireError, InitError, InitOutcome, Mdb};
@@ -15,14 +14,8 @@ use sqlx::{MySql, Postgres};
 on_engines_with_servers!(
     a_shard_that_is_silent_may_be_in_use,
     a_shard_that_refuses_the_log_in_may_be_in_use,
+    a_silent_catalog_may_know_of_moves,
 );
-
-/// The bank with another configuration.
-fn open_changed<DB: TestEngine>(bank: &Bank<DB>, change: impl Fn(String) -> String) -> Mdb {
-    let text = change(bank.text().to_owned());
-    let config = Config::parse("mdb.toml", &text, bank.directory(), &|_| None).unwrap();
-    Mdb::from_config(config).unwrap()
-}
 
 /// A bank with customers on its second shard alone.
 async fn in_use_in_the_west<DB: TestEngine>() -> Bank<DB> {
@@ -33,7 +26,7 @@ async fn in_use_in_the_west<DB: TestEngine>() -> Bank<DB> {
 
 /// The bank, of which CENTRAL and the first shard are lost, with blank servers in their place.
 fn half_lost<DB: TestEngine>(bank: &Bank<DB>, change: impl Fn(String) -> String) -> Mdb {
-    open_changed(bank, |text| {
+    bank.open_changed(|text| {
         let text = text.replace("_central\"", "_blank\"");
         change(text.replace("_0\"", "_blank\""))
     })
@@ -79,6 +72,19 @@ async fn a_shard_that_refuses_the_log_in_may_be_in_use<DB: TestEngine>() {
     assert!(!error.is_unreachable());
 }
 
+async fn a_silent_catalog_may_know_of_moves<DB: TestEngine>() {
+    let bank = in_use_in_the_west::<DB>().await;
+    bank.server(2).kill().await;
+    let mdb = bank.open_changed(|text| text.replace("_0\"", "_blank\""));
+    let error = mdb.init_shard(bank.shard(&mdb, 0)).await.unwrap_err();
+    let InitError::MovesUncertain { source, .. } = &error else {
+        panic!("{}", chain(&error));
+    };
+    assert!(error.is_unreachable());
+    assert!(error.to_string().contains("--new-shard east/"), "{error}");
+    assert!(chain(source).contains("`catalog`"), "{}", chain(source));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_must_not_be_connected_to_may_be_in_use() {
     let bank = in_use_in_the_west::<Postgres>().await;
@@ -105,7 +111,7 @@ async fn a_database_that_is_hidden_from_the_user_is_not_there() {
     let url = bank.server(2).url(USER);
     MySql::run_at(&url, &made).await.unwrap();
 
-    let mdb = open_changed(&bank, |text| {
+    let mdb = bank.open_changed(|text| {
         let text = text.replace(&format!("{USER}:{PASSWORD}@"), "guest:guest@");
         let (_, after) = text.split_once("[central]").unwrap();
         let (list, _) = after.split_once(']').unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mdb_gdid::{AuthorityError, RangeKey, SequenceName};
 
-use super::super::error::{AcquireError, is_authority_unreachable};
+use super::super::error::{AcquireError, is_authority_unreachable, is_unreachable};
 use super::super::identity::IdentityError;
 use crate::config::{DatabaseName, ServerName};
 
@@ -106,6 +106,34 @@ pub enum InitError {
         /// A shard of the area that is in use.
         in_use: String,
     },
+    /// A shard's database is empty or not there, though briefcases were moved there. It was left as it is.
+    #[error(
+        "database `{database}` on server `{server}` is new or empty, but briefcases were moved there: the configuration names the \
+         wrong server or database, or the shard is lost and has to be restored; if it is to begin empty, without them, \
+         `mdb init --new-shard {server}/{database}` says so"
+    )]
+    BriefcasesMoved {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+    },
+    /// A shard's database is empty or not there, and the catalog could not be asked whether briefcases were moved there. It
+    /// was left as it is.
+    #[error(
+        "database `{database}` on server `{server}` is new or empty, and CENTRAL can't be asked whether briefcases were moved \
+         there: try again when it answers; if it is to begin empty whatever CENTRAL says, \
+         `mdb init --new-shard {server}/{database}` says so"
+    )]
+    MovesUncertain {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+        /// Why it could not be asked.
+        #[source]
+        source: sqlx::Error,
+    },
     /// A shard's database is empty or not there, though ids that belong there were issued. It was left as it is.
     #[error(
         "database `{database}` on server `{server}` is new or empty, but ids from {} on belong there, and sequence `{sequence}` \
@@ -160,6 +188,7 @@ impl InitError {
             Self::Acquire(error) | Self::CentralUncertain { source: error, .. } => {
                 error.is_unreachable()
             }
+            Self::MovesUncertain { source, .. } => is_unreachable(source),
             Self::IdsUncertain { source, .. } => is_authority_unreachable(source),
             Self::TimedOut { .. } => true,
             Self::MayNotCreate { .. }
@@ -167,6 +196,7 @@ impl InitError {
             | Self::Statement { .. }
             | Self::CentralLost { .. }
             | Self::ShardLost { .. }
+            | Self::BriefcasesMoved { .. }
             | Self::IdsIssued { .. }
             | Self::Identity { .. } => false,
         }
