@@ -96,15 +96,22 @@ pub(super) async fn refuse_if_issued(
             let index = topology.area_index(area.name().as_str());
             let in_use = match index {
                 Some(index) => in_use_beside(servers, config.areas(), index, made).await,
-                None => None,
+                None => Ok(None),
             };
-            in_use.map_or(Ok(()), |in_use| {
-                Err(InitError::ShardLost {
-                    server: server.clone(),
-                    database: database.clone(),
+            let (server, database) = (server.clone(), database.clone());
+            match in_use {
+                Ok(None) => Ok(()),
+                Ok(Some(in_use)) => Err(InitError::ShardLost {
+                    server,
+                    database,
                     in_use: topology.shard_place(in_use),
-                })
-            })
+                }),
+                Err(source) => Err(InitError::ShardUncertain {
+                    server,
+                    database,
+                    source,
+                }),
+            }
         }
         None => Ok(()),
         Some((sequence, next)) => Err(InitError::IdsIssued {

@@ -106,6 +106,22 @@ pub enum InitError {
         /// A shard of the area that is in use.
         in_use: String,
     },
+    /// A shard's database is empty or not there, the area's ids begin only now, and a shard of the area that may be in use
+    /// could not be asked. It was left as it is.
+    #[error(
+        "database `{database}` on server `{server}` is new or empty, the area's ids begin only now, and a shard that may be in \
+         use can't be asked: try again when all servers answer; if it is to begin empty, \
+         `mdb init --new-shard {server}/{database}` says so"
+    )]
+    ShardUncertain {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+        /// Why it could not be asked.
+        #[source]
+        source: AcquireError,
+    },
     /// A shard's database is empty or not there, though briefcases were moved there. It was left as it is.
     #[error(
         "database `{database}` on server `{server}` is new or empty, but briefcases were moved there: the configuration names the \
@@ -185,9 +201,9 @@ impl InitError {
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         match self {
-            Self::Acquire(error) | Self::CentralUncertain { source: error, .. } => {
-                error.is_unreachable()
-            }
+            Self::Acquire(error)
+            | Self::CentralUncertain { source: error, .. }
+            | Self::ShardUncertain { source: error, .. } => error.is_unreachable(),
             Self::MovesUncertain { source, .. } => is_unreachable(source),
             Self::IdsUncertain { source, .. } => is_authority_unreachable(source),
             Self::TimedOut { .. } => true,
