@@ -17,7 +17,7 @@ use crate::relocate::Relocator;
 use crate::routing::Router;
 use crate::sequence::{Sequences, StoreSequence};
 use crate::servers::{
-    AcquireError, InitError, InitLost, InitReport, Servers, init_shard, refuse_if_in_use,
+    AcquireError, InitError, InitLost, InitReport, Servers, in_use, init_shard, refuse_if_in_use,
 };
 use crate::topology::{Home, ShardId, Topology, TopologyError};
 
@@ -311,6 +311,23 @@ impl Mdb {
             }
         };
         init_shard(servers, shard, unstamped).await
+    }
+
+    /// A shard that shows that the store is in use: it has briefcases' rows or keys of indexes, or has taken part in moves.
+    /// `None` where every shard says that nobody has used it yet, or its database is not there.
+    ///
+    /// Ids that were issued leave no trace on shards before they are used.
+    ///
+    /// # Errors
+    ///
+    /// [`AcquireError`]: no shard that could be asked is in use, and not all could be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed.
+    pub async fn shard_in_use(&self) -> Result<Option<ShardId>, AcquireError> {
+        let areas = self.inner.config.areas();
+        in_use(&self.inner.servers, areas, None).await
     }
 
     /// The topology.
