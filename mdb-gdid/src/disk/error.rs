@@ -81,7 +81,7 @@ pub enum LocationError {
         configured: String,
     },
     /// Another process counts in it.
-    #[error("{} is in use by {holder}; one process at a time can count there", path.display())]
+    #[error("{} is in use by {holder}; one process at a time can count there, and others ask it over HTTP (`mdb gdid serve`)", path.display())]
     InUse {
         /// The location.
         path: PathBuf,

@@ -3,8 +3,9 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
-use crate::ids_serve::{counted_on_disk, next, serve, uninitialised};
+use crate::ids_serve::{TOKEN, counted_on_disk, next, serve, uninitialised};
 use crate::kit::{Store, status, text};
+use crate::lost::lose;
 
 const SAMPLE: &str = include_str!("../../../config/quickstart.toml");
 
@@ -161,4 +162,34 @@ fn one_process_counts_on_disks() {
         .says(&["can't reach authority `here`"]);
     serving.stop("-TERM").ends_with(status::DONE);
     assert_eq!(next(&store, 1).len(), 1);
+}
+
+#[test]
+fn shards_are_made_ready_by_asking_whoever_holds_the_disks() {
+    let store = in_use();
+    store
+        .run(["gdid", "init-disks", "--new-authority"])
+        .ends_with(status::DONE);
+    next(&store, 1);
+    let serving = serve(&store, &["127.0.0.1:0"]);
+    lose(&store, "user_a1");
+    store.run(["init"]).ends_with(status::UNREACHABLE).says(&[
+        "`user_a1`",
+        "in use by",
+        "ask it over HTTP",
+    ]);
+
+    let url = text(serving.said(), "url");
+    let asking = format!(
+        "{SAMPLE}\n[[authority]]\nname = \"there\"\nkind = \"http\"\nids = [5]\n\
+         urls = [\"{url}\"]\ntoken = \"{TOKEN}\"\n"
+    );
+    std::fs::write(store.configuration(), asking).unwrap();
+    store
+        .run(["init"])
+        .ends_with(status::FAILED)
+        .says(&["`user_a1`", "sequence `user` is at 0:0:"]);
+    store
+        .run(["init", "--new-shard", "local/user_a1"])
+        .ends_with(status::DONE);
 }

@@ -173,7 +173,8 @@ pub enum InitError {
     /// A shard's database is empty or not there, and it could not be asked whether ids that belong there were issued.
     #[error(
         "database `{database}` on server `{server}` is new or empty, and it can't be asked whether ids that belong there were \
-         issued; if it is to begin empty whatever they say, `mdb init --new-shard {server}/{database}` says so"
+         issued: try again when all who count them answer; if it is to begin empty whatever they say, \
+         `mdb init --new-shard {server}/{database}` says so"
     )]
     IdsUncertain {
         /// The server.
