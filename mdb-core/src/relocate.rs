@@ -99,6 +99,7 @@
 //! ```
 
 mod announce;
+mod arrivals;
 mod batch;
 mod cleaning;
 mod comparing;
@@ -136,6 +137,7 @@ mod work;
 /// What [`Selection::Range`] is about.
 pub use mdb_gdid::RangeKey;
 
+pub(crate) use arrivals::has_arrivals;
 pub use cleaning::{Leftover, LeftoverState};
 pub use error::{MoveError, PlanError, Refusal};
 pub use journal::TakeOver;

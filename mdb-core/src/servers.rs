@@ -39,7 +39,7 @@ pub(crate) use connection::Lease;
 pub(crate) use error::is_outcome_unknown;
 pub use error::{AcquireError, cause_of, is_authority_unreachable, is_transient, is_unreachable};
 pub use identity::{Identity, IdentityError};
-pub(crate) use in_use::{in_use_beside, is_unused, refuse_if_in_use};
+pub(crate) use in_use::{in_use, in_use_beside, is_unused, refuse_if_in_use};
 pub(crate) use init::init_shard;
 pub use init::{InitError, InitLost, InitOutcome, InitReport};
 pub use pool::PoolStatus;

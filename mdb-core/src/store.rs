@@ -17,7 +17,7 @@ use crate::relocate::Relocator;
 use crate::routing::Router;
 use crate::sequence::{Sequences, StoreSequence};
 use crate::servers::{
-    AcquireError, InitError, InitLost, InitReport, Servers, init_shard, refuse_if_in_use,
+    AcquireError, InitError, InitLost, InitReport, Servers, in_use, init_shard, refuse_if_in_use,
 };
 use crate::topology::{Home, ShardId, Topology, TopologyError};
 
@@ -237,7 +237,8 @@ impl Mdb {
     ///
     /// A database that the store has been using is not made anew. So a CENTRAL that is not there is only made where no
     /// other shard is in use, and all can be asked; a shard of an area only while the area's sequences have not come to the
-    /// start of its partition. In a store that is in use they have to answer.
+    /// start of its partition, and no briefcases were moved there. In a store that is in use, sequences and CENTRAL have to
+    /// answer.
     ///
     /// Doing it again changes nothing. Tables of your own are yours to create.
     ///
@@ -304,11 +305,29 @@ impl Mdb {
                     refuse_if_in_use(servers, config.areas(), shard).await
                 }
                 (InitLost::Refuse, Home::Partition { .. }) => {
+                    issued::refuse_if_moved_to(servers, config.areas(), shard).await?;
                     issued::refuse_if_issued(servers, config, sequences, shard).await
                 }
             }
         };
         init_shard(servers, shard, unstamped).await
+    }
+
+    /// A shard that shows that the store is in use: it has briefcases' rows or keys of indexes, or has taken part in moves.
+    /// `None` where every shard says that nobody has used it yet, or its database is not there.
+    ///
+    /// Ids that were issued leave no trace on shards before they are used.
+    ///
+    /// # Errors
+    ///
+    /// [`AcquireError`]: no shard that could be asked is in use, and not all could be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed.
+    pub async fn shard_in_use(&self) -> Result<Option<ShardId>, AcquireError> {
+        let areas = self.inner.config.areas();
+        in_use(&self.inner.servers, areas, None).await
     }
 
     /// The topology.

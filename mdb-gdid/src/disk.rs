@@ -147,6 +147,16 @@ impl DiskAuthority {
         initialise::initialise(options, || Self::settle_all(options))
     }
 
+    /// Whether one of the directories counts in a set already, so that [`initialise`](Self::initialise) begins none.
+    /// Blocks while it waits for the disks.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskOpenError`]: one of them can't be read, or belongs elsewhere.
+    pub fn is_initialised(options: &DiskOptions) -> Result<bool, DiskOpenError> {
+        initialise::is_initialised(options)
+    }
+
     /// Makes the empty directory `path`, which stands among the configured locations, the one that
     /// was lost there, and copies all counts to it. All others have to be available, and no process
     /// may be counting. Blocks while it waits for the disks.
@@ -208,7 +218,8 @@ impl DiskAuthority {
         let is_missing =
             |error: &LocationError| matches!(error, LocationError::NotInitialised { .. });
         if !ready && away.iter().all(is_missing) {
-            return Err(DiskOpenError::not_initialised(&paths[0]));
+            let authorities = options.ids.as_slice();
+            return Err(DiskOpenError::not_initialised(&paths[0], authorities));
         }
         let quorum = options.quorum();
         let needed = quorum.to_write();

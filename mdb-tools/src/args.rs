@@ -14,7 +14,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub(crate) use gdid::{FloorArguments, GdidCommand, ServeArguments, StatusArguments};
+pub(crate) use gdid::{
+    FloorArguments, GdidCommand, InitDisksArguments, ServeArguments, StatusArguments,
+};
 pub(crate) use init::InitArguments;
 pub(crate) use moves::{
     ListArguments, MoveCommand, Pacing, PlanArguments, Portions, ResumeArguments, ResumeOne,

@@ -213,6 +213,15 @@ impl<DB: TestEngine> Bank<DB> {
         self.open_text(&format!("{}{tables}", self.text))
     }
 
+    /// Opens the store as a process does whose configuration is what `change` makes of the bank's.
+    ///
+    /// # Panics
+    ///
+    /// When the configuration has a fault.
+    pub fn open_changed(&self, change: impl FnOnce(String) -> String) -> Mdb {
+        self.open_text(&change(self.text.clone()))
+    }
+
     fn open_text(&self, text: &str) -> Mdb {
         let config = Config::parse("mdb.toml", text, self.directory.path(), &|_| None);
         let config = config.unwrap_or_else(|faults| panic!("{faults}:\n{faults:?}"));

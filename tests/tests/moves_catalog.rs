@@ -4,10 +4,9 @@
 
 use std::time::Duration;
 
-use mdb_core::config::Config;
 use mdb_core::error::chain;
 use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection};
-use mdb_core::{Gdid, Mdb, ScatterOptions};
+use mdb_core::{Gdid, InitLost, Mdb, ScatterOptions};
 use mdb_tests::bank::{Bank, SUM, Teller};
 use mdb_tests::kit::wait_for;
 use mdb_tests::store::TestEngine;
@@ -54,13 +53,6 @@ async fn who_starts_while_the_catalog_is_away_finds_what_was_moved<DB: TestEngin
     assert_eq!(transfers, 3);
 }
 
-/// The bank with another configuration.
-fn open_changed<DB: TestEngine>(bank: &Bank<DB>, change: impl Fn(String) -> String) -> Mdb {
-    let text = change(bank.text().to_owned());
-    let config = Config::parse("mdb.toml", &text, bank.directory(), &|_| None).unwrap();
-    Mdb::from_config(config).unwrap()
-}
-
 async fn what_was_moved_is_not_read_from_replicas<DB: TestEngine>() {
     let bank = Bank::<DB>::alone().await;
     let mdb = bank.open();
@@ -70,10 +62,10 @@ async fn what_was_moved_is_not_read_from_replicas<DB: TestEngine>() {
     drop(mdb);
     // It follows nobody: it has neither customer's rows.
     let [west, replica] = [1, 2].map(|number| bank.server(number).url_template());
-    let elsewhere = open_changed(&bank, |text| text.replace(&west, &replica));
-    for (_, report) in elsewhere.init().await {
-        report.unwrap();
-    }
+    let elsewhere = bank.open_changed(|text| text.replace(&west, &replica));
+    let begun = bank.shard(&elsewhere, 1);
+    let begun = elsewhere.init_shard_with(begun, InitLost::Begin).await;
+    begun.unwrap_or_else(|error| panic!("{}", chain(&error)));
     let empty = elsewhere.area::<DB>("user").unwrap();
     let empty = empty.each_shard(ScatterOptions::new(), |shard| async move {
         let create = "CREATE TABLE IF NOT EXISTS account (g_user INTEGER, cents BIGINT)";
@@ -82,9 +74,8 @@ async fn what_was_moved_is_not_read_from_replicas<DB: TestEngine>() {
     empty.all().await.unwrap();
 
     let url = format!("url = \"{west}\"");
-    let mdb = open_changed(&bank, |text| {
-        text.replace(&url, &format!("{url}\nreplicas = [\"{replica}\"]"))
-    });
+    let mdb =
+        bank.open_changed(|text| text.replace(&url, &format!("{url}\nreplicas = [\"{replica}\"]")));
     assert!(mdb.join().await);
     let accounts = "SELECT count(*) FROM account";
     let area = mdb.area::<DB>("user").unwrap();

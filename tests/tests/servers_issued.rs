@@ -1,11 +1,16 @@
-//! A shard's database that is not there: it is made only while no ids were issued that belong there.
+//! A shard's database that is not there: it is made only while no ids were issued that belong there, and no briefcases moved
+//! there.
 
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
+use std::time::Duration;
+
 use mdb_core::error::chain;
+use mdb_core::relocate::{MoveError, MoveOptions, MoveProgress, MoveRequest, Selection};
 use mdb_core::topology::ShardId;
-use mdb_core::{AcquireError, IdentityError, InitError, InitLost, InitOutcome, Mdb};
+use mdb_core::{AcquireError, Gdid, IdentityError, InitError, InitLost, InitOutcome, Mdb};
 use mdb_gdid::RangeKey;
+use mdb_tests::bank::Bank;
 use mdb_tests::kit::{free_port, unique};
 use mdb_tests::on_all_engines;
 use mdb_tests::store::{Limits, Store, TestEngine};
@@ -17,6 +22,8 @@ on_all_engines!(
     partitions_are_added_where_no_ids_were_issued,
     one_sequence_that_is_not_so_far_may_be_the_one,
     an_area_without_sequences_is_not_asked_about,
+    a_lost_shard_that_briefcases_were_moved_to_is_not_begun,
+    a_lost_shard_that_a_move_goes_to_is_not_begun,
 );
 
 /// A sequence for ids of the area.
@@ -176,6 +183,90 @@ async fn an_area_without_sequences_is_not_asked_about<DB: TestEngine>() {
     made(&mdb, &added).await;
 }
 
+/// The bank whose third shard, which no id belongs to yet, has a blank database. Nobody has made it ready.
+async fn with_lost_third<DB: TestEngine>(bank: &Bank<DB>) -> (Mdb, ShardId) {
+    let mdb = bank.open_changed(|text| text.replace("_2\"", "_blank\"") + &sequence("user"));
+    let lost = bank.shard(&mdb, 2);
+    floor(&mdb, "user", 500_000).await;
+    (mdb, lost)
+}
+
+/// Moves a briefcase of the bank.
+async fn take<DB: TestEngine>(
+    bank: &Bank<DB>,
+    mdb: &Mdb,
+    id: Gdid,
+    to: usize,
+    options: &MoveOptions,
+) -> Result<(), MoveError> {
+    let selection = Selection::Briefcases(vec![id]);
+    let request = MoveRequest::new("user", selection, bank.shard(mdb, to));
+    let relocator = mdb.relocator();
+    let plan = relocator.plan(&request).await.unwrap();
+    let run = relocator.run(&plan, options, &MoveProgress::new()).await;
+    run.map(drop)
+}
+
+async fn refused_for_moves(mdb: &Mdb, lost: ShardId) {
+    let error = mdb.init_shard(lost).await.unwrap_err();
+    assert!(
+        matches!(error, InitError::BriefcasesMoved { .. }),
+        "{}",
+        chain(&error)
+    );
+    assert!(!error.is_unreachable());
+    assert!(error.to_string().contains("--new-shard west/"), "{error}");
+    let unstamped = mdb.servers().probe(lost).await.unwrap_err();
+    assert!(
+        matches!(
+            &unstamped,
+            AcquireError::Identity {
+                source: IdentityError::Missing { .. },
+                ..
+            }
+        ),
+        "{unstamped:?}"
+    );
+}
+
+async fn a_lost_shard_that_briefcases_were_moved_to_is_not_begun<DB: TestEngine>() {
+    let bank = Bank::<DB>::with_third().await;
+    let mdb = bank.open();
+    let ann = bank.customers(&mdb, 0, 1).await[0];
+    let options = MoveOptions::new();
+    take(&bank, &mdb, ann, 2, &options).await.unwrap();
+    let (without, lost) = with_lost_third(&bank).await;
+    refused_for_moves(&without, lost).await;
+
+    take(&bank, &mdb, ann, 0, &options).await.unwrap();
+    let begun = without.init_shard(lost).await;
+    assert_eq!(begun.unwrap().outcome(), InitOutcome::Stamped);
+}
+
+async fn a_lost_shard_that_a_move_goes_to_is_not_begun<DB: TestEngine>() {
+    let bank = Bank::<DB>::with_third().await;
+    let mdb = bank.open();
+    let ann = bank.customers(&mdb, 0, 1).await[0];
+    let asleep = "INSERT INTO mdb_router (router, acknowledged, lease_until, waits_for, place) \
+                  VALUES ('sleeper', 0, 9000000000000000, '', 'elsewhere')";
+    let catalog = bank.catalog_url();
+    DB::run_at(&catalog, &[asleep.to_owned()]).await.unwrap();
+    let hurried = MoveOptions::new().patience(Duration::from_millis(300));
+    let stopped = take(&bank, &mdb, ann, 2, &hurried).await;
+    assert!(stopped.is_err(), "{stopped:?}");
+    let (without, lost) = with_lost_third(&bank).await;
+    refused_for_moves(&without, lost).await;
+
+    let relocator = mdb.relocator();
+    let stopped = relocator.list().await.unwrap();
+    let awake = "DELETE FROM mdb_router WHERE router = 'sleeper'".to_owned();
+    DB::run_at(&catalog, &[awake]).await.unwrap();
+    let undone = relocator.abort(stopped[0].id(), &MoveOptions::new()).await;
+    undone.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let begun = without.init_shard(lost).await;
+    assert_eq!(begun.unwrap().outcome(), InitOutcome::Stamped);
+}
+
 #[tokio::test]
 async fn earlier_generations_have_what_is_below_the_breakpoint() {
     let store = Store::<Sqlite>::start(Limits::ROOMY).await;
@@ -230,9 +321,15 @@ async fn who_counts_has_to_answer_once_the_store_is_in_use() {
         text.replace(&old, &new)
             .replace("database = \"central\"", "database = \"other\"")
     });
-    let (said, is_unreachable) = uncertain(&central_lost, &new).await;
-    assert!(said.contains("`other`"), "{said}");
-    assert!(!is_unreachable);
+    let lost = shard_on(&central_lost, &new);
+    let error = central_lost.init_shard(lost).await.unwrap_err();
+    assert!(
+        matches!(error, InitError::MovesUncertain { .. }),
+        "{}",
+        chain(&error)
+    );
+    assert!(chain(&error).contains("`other`"), "{}", chain(&error));
+    assert!(!error.is_unreachable());
 
     let shard = shard_on(&away, &new);
     let begun = away.init_shard_with(shard, InitLost::Begin).await;

@@ -1,11 +1,11 @@
-//! A CENTRAL that is not there: it is made anew only where the whole store says that it is new.
+//! A CENTRAL that is not there, or a shard together with it: they are made anew only where the whole store says that it is
+//! new.
 
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
-use mdb_core::config::Config;
 use mdb_core::error::chain;
 use mdb_core::topology::ShardId;
-use mdb_core::{AcquireError, InitError, InitOutcome, Mdb};
+use mdb_core::{AcquireError, InitError, InitLost, InitOutcome, Mdb};
 use mdb_tests::bank::Bank;
 use mdb_tests::kit::{PASSWORD, USER};
 use mdb_tests::on_engines_with_servers;
@@ -15,14 +15,12 @@ use sqlx::{MySql, Postgres};
 on_engines_with_servers!(
     a_shard_that_is_silent_may_be_in_use,
     a_shard_that_refuses_the_log_in_may_be_in_use,
+    a_shard_is_not_begun_beside_one_that_is_silent,
+    a_silent_catalog_may_know_of_moves,
 );
 
-/// The bank with another configuration.
-fn open_changed<DB: TestEngine>(bank: &Bank<DB>, change: impl Fn(String) -> String) -> Mdb {
-    let text = change(bank.text().to_owned());
-    let config = Config::parse("mdb.toml", &text, bank.directory(), &|_| None).unwrap();
-    Mdb::from_config(config).unwrap()
-}
+/// A sequence for the ids of the area.
+const SEQUENCE: &str = "[[sequence]]\nname = \"user\"\narea = \"user\"\n";
 
 /// A bank with customers on its second shard alone.
 async fn in_use_in_the_west<DB: TestEngine>() -> Bank<DB> {
@@ -33,7 +31,7 @@ async fn in_use_in_the_west<DB: TestEngine>() -> Bank<DB> {
 
 /// The bank, of which CENTRAL and the first shard are lost, with blank servers in their place.
 fn half_lost<DB: TestEngine>(bank: &Bank<DB>, change: impl Fn(String) -> String) -> Mdb {
-    open_changed(bank, |text| {
+    bank.open_changed(|text| {
         let text = text.replace("_central\"", "_blank\"");
         change(text.replace("_0\"", "_blank\""))
     })
@@ -79,6 +77,44 @@ async fn a_shard_that_refuses_the_log_in_may_be_in_use<DB: TestEngine>() {
     assert!(!error.is_unreachable());
 }
 
+/// As where one server had CENTRAL too, and that was begun anew before the others were back.
+async fn a_shard_is_not_begun_beside_one_that_is_silent<DB: TestEngine>() {
+    let bank = in_use_in_the_west::<DB>().await;
+    bank.server(1).kill().await;
+    let mdb = half_lost(&bank, |text| text + SEQUENCE);
+    let begun = mdb.init_shard_with(central(&mdb), InitLost::Begin).await;
+    begun.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let lost = bank.shard(&mdb, 0);
+    let error = mdb.init_shard(lost).await.unwrap_err();
+    let InitError::ShardUncertain { source, .. } = &error else {
+        panic!("{}", chain(&error));
+    };
+    assert!(error.is_unreachable());
+    assert!(error.to_string().contains("--new-shard east/"), "{error}");
+    assert!(chain(source).contains("`west`"), "{}", chain(source));
+
+    bank.server(1).restart().await.unwrap();
+    let error = mdb.init_shard(lost).await.unwrap_err();
+    assert!(
+        matches!(error, InitError::ShardLost { .. }),
+        "{}",
+        chain(&error)
+    );
+}
+
+async fn a_silent_catalog_may_know_of_moves<DB: TestEngine>() {
+    let bank = in_use_in_the_west::<DB>().await;
+    bank.server(2).kill().await;
+    let mdb = bank.open_changed(|text| text.replace("_0\"", "_blank\""));
+    let error = mdb.init_shard(bank.shard(&mdb, 0)).await.unwrap_err();
+    let InitError::MovesUncertain { source, .. } = &error else {
+        panic!("{}", chain(&error));
+    };
+    assert!(error.is_unreachable());
+    assert!(error.to_string().contains("--new-shard east/"), "{error}");
+    assert!(chain(source).contains("`catalog`"), "{}", chain(source));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_must_not_be_connected_to_may_be_in_use() {
     let bank = in_use_in_the_west::<Postgres>().await;
@@ -105,7 +141,7 @@ async fn a_database_that_is_hidden_from_the_user_is_not_there() {
     let url = bank.server(2).url(USER);
     MySql::run_at(&url, &made).await.unwrap();
 
-    let mdb = open_changed(&bank, |text| {
+    let mdb = bank.open_changed(|text| {
         let text = text.replace(&format!("{USER}:{PASSWORD}@"), "guest:guest@");
         let (_, after) = text.split_once("[central]").unwrap();
         let (list, _) = after.split_once(']').unwrap();

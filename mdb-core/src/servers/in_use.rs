@@ -19,14 +19,14 @@ pub(crate) async fn refuse_if_in_use(
     let topology = servers.topology();
     let shard = topology.shard(made);
     let (server, database) = (shard.server().clone(), shard.database().clone());
-    match usage(servers, areas, made).await {
-        Usage::Unused => Ok(()),
-        Usage::Used(shard) => Err(InitError::CentralLost {
+    match in_use(servers, areas, Some(made)).await {
+        Ok(None) => Ok(()),
+        Ok(Some(shard)) => Err(InitError::CentralLost {
             server,
             database,
-            in_use: topology.shard_name(shard),
+            in_use: topology.shard_place(shard),
         }),
-        Usage::Unknown(source) => Err(InitError::CentralUncertain {
+        Err(source) => Err(InitError::CentralUncertain {
             server,
             database,
             source,
@@ -36,57 +36,56 @@ pub(crate) async fn refuse_if_in_use(
 
 /// Whether all shards say that nobody has used the store yet.
 pub(crate) async fn is_unused(servers: &Servers, areas: &[AreaConfig], made: ShardId) -> bool {
-    matches!(usage(servers, areas, made).await, Usage::Unused)
+    matches!(in_use(servers, areas, Some(made)).await, Ok(None))
 }
 
-/// A shard of an area, other than the one that is made, that has briefcases' rows, or has taken part in moves. Who can't be
-/// asked is left out.
+/// A shard of the store that has briefcases' rows or keys, or has taken part in moves, other than one that is made.
+///
+/// An error means that no shard that could be asked has anything, and not all could be asked; it is the first one's.
+pub(crate) async fn in_use(
+    servers: &Servers,
+    areas: &[AreaConfig],
+    made: Option<ShardId>,
+) -> Result<Option<ShardId>, AcquireError> {
+    let topology = servers.topology();
+    let central = topology.central().shards().iter();
+    let central = central.map(|shard| (*shard, None));
+    let areas = areas.iter().zip(0..).flat_map(|(config, index)| {
+        let shards = topology.area(AreaIndex::new(index)).shards();
+        shards.map(move |shard| (shard, Some(config)))
+    });
+    let all = areas.chain(central);
+    first_used(servers, all.filter(|(shard, _)| Some(*shard) != made)).await
+}
+
+/// The same of the shards of one area.
 pub(crate) async fn in_use_beside(
     servers: &Servers,
     areas: &[AreaConfig],
     area: AreaIndex,
     made: ShardId,
-) -> Option<ShardId> {
+) -> Result<Option<ShardId>, AcquireError> {
     let config = areas.get(area.get());
-    for shard in servers.topology().area(area).shards() {
-        if shard != made && asked(servers, shard, config).await.unwrap_or(false) {
-            return Some(shard);
-        }
-    }
-    None
+    let shards = servers.topology().area(area).shards();
+    let others = shards.filter(|shard| *shard != made);
+    first_used(servers, others.map(|shard| (shard, config))).await
 }
 
-/// What is known of a store.
-enum Usage {
-    /// No shard has anything.
-    Unused,
-    /// This shard has briefcases' rows or keys, or has taken part in moves.
-    Used(ShardId),
-    /// No shard that could be asked has anything, and not all could be asked; the first one's error.
-    Unknown(AcquireError),
-}
-
-/// Asks the areas' shards, and CENTRAL's but for one that is being made.
-async fn usage(servers: &Servers, areas: &[AreaConfig], made: ShardId) -> Usage {
-    let topology = servers.topology();
-    let central = topology.central().shards().iter().copied();
-    let others = central
-        .filter(|shard| *shard != made)
-        .map(|shard| (shard, None));
-    let areas = areas.iter().zip(0..).flat_map(|(config, index)| {
-        let shards = topology.area(AreaIndex::new(index)).shards();
-        shards.map(move |shard| (shard, Some(config)))
-    });
+/// The first of these shards that is used. Those of an area come with its configuration.
+async fn first_used(
+    servers: &Servers,
+    shards: impl Iterator<Item = (ShardId, Option<&AreaConfig>)>,
+) -> Result<Option<ShardId>, AcquireError> {
     let mut silent = None;
-    for (shard, config) in areas.chain(others) {
+    for (shard, config) in shards {
         match asked(servers, shard, config).await {
-            Ok(true) => return Usage::Used(shard),
+            Ok(true) => return Ok(Some(shard)),
             // A database that is not there has not been used.
             Ok(false) | Err(AcquireError::Missing { .. }) => {}
             Err(error) => silent = silent.or(Some(error)),
         }
     }
-    silent.map_or(Usage::Unused, Usage::Unknown)
+    silent.map_or(Ok(None), Err)
 }
 
 /// Whether a shard is used: one of an area with that configuration, or of CENTRAL.

@@ -1,11 +1,39 @@
-//! Whether ids that belong on a shard were issued before its database was made: then that one is lost, or the wrong one.
+//! Whether ids that belong on a shard were issued, or briefcases moved there, before its database was made: then that one is
+//! lost, or the wrong one.
 
 use mdb_gdid::{AuthorityStatus, SequenceState};
 
-use crate::config::{AreaName, Config, DeclaredSequence};
+use crate::config::{AreaConfig, AreaName, Config, DeclaredSequence};
+use crate::relocate::has_arrivals;
 use crate::sequence::{SequenceError, Sequences};
 use crate::servers::{InitError, Servers, in_use_beside, is_unused};
 use crate::topology::ShardId;
+
+/// Refuses to make a database of an area to which briefcases were moved, which need not be one that ids were issued for: they
+/// are moved to any shard of the area.
+pub(super) async fn refuse_if_moved_to(
+    servers: &Servers,
+    areas: &[AreaConfig],
+    made: ShardId,
+) -> Result<(), InitError> {
+    let source = match has_arrivals(servers, made).await {
+        Ok(false) => return Ok(()),
+        Ok(true) => None,
+        // CENTRAL may be made ready after the shards.
+        Err(_) if is_unused(servers, areas, made).await => return Ok(()),
+        Err(error) => Some(error),
+    };
+    let shard = servers.topology().shard(made);
+    let (server, database) = (shard.server().clone(), shard.database().clone());
+    Err(match source {
+        None => InitError::BriefcasesMoved { server, database },
+        Some(source) => InitError::MovesUncertain {
+            server,
+            database,
+            source,
+        },
+    })
+}
 
 /// Refuses to make a database of an area once the area's sequences have come to the start of its partition.
 ///
@@ -68,15 +96,22 @@ pub(super) async fn refuse_if_issued(
             let index = topology.area_index(area.name().as_str());
             let in_use = match index {
                 Some(index) => in_use_beside(servers, config.areas(), index, made).await,
-                None => None,
+                None => Ok(None),
             };
-            in_use.map_or(Ok(()), |in_use| {
-                Err(InitError::ShardLost {
-                    server: server.clone(),
-                    database: database.clone(),
+            let (server, database) = (server.clone(), database.clone());
+            match in_use {
+                Ok(None) => Ok(()),
+                Ok(Some(in_use)) => Err(InitError::ShardLost {
+                    server,
+                    database,
                     in_use: topology.shard_place(in_use),
-                })
-            })
+                }),
+                Err(source) => Err(InitError::ShardUncertain {
+                    server,
+                    database,
+                    source,
+                }),
+            }
         }
         None => Ok(()),
         Some((sequence, next)) => Err(InitError::IdsIssued {

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::files::FileError;
-use super::record::RecordError;
+use super::record::{RecordError, authority_list};
+use crate::authority::AuthorityId;
 use crate::range_key::RangeKey;
 
 /// Why a location did not do its part.
@@ -80,7 +81,7 @@ pub enum LocationError {
         configured: String,
     },
     /// Another process counts in it.
-    #[error("{} is in use by {holder}; one process at a time can count there", path.display())]
+    #[error("{} is in use by {holder}; one process at a time can count there, and others ask it over HTTP (`mdb gdid serve`)", path.display())]
     InUse {
         /// The location.
         path: PathBuf,
@@ -194,9 +195,31 @@ pub enum DiskOpenError {
     },
     /// No location is initialised. It is never done by itself: directories are empty also because
     /// no disk is mounted there.
-    #[error("{} and the other locations are not initialised; run `mdb gdid init-disks` once, when all disks are mounted", path.display())]
+    #[error(
+        "{} and the other locations are not initialised: is a disk not mounted? Only for a new authority: \
+         `mdb gdid init-disks` begins at 1, and would issue ids of authority {authorities} again",
+        path.display()
+    )]
     NotInitialised {
         /// The first location.
+        path: PathBuf,
+        /// The numbers of those that count there.
+        authorities: String,
+    },
+    /// A location is to be replaced that no other one could bring its counts to.
+    #[error(
+        "{} can't be replaced, for there is no other location to take the counts from: is its disk not mounted? If it is lost, \
+         restore it, or begin anew and raise all sequences above the ids that were issued (`mdb gdid init-disks --help`)",
+        path.display()
+    )]
+    OnlyOne {
+        /// The location.
+        path: PathBuf,
+    },
+    /// A location is to be replaced that is not configured.
+    #[error("{} is none of the configured locations", path.display())]
+    NotConfigured {
+        /// The path.
         path: PathBuf,
     },
     /// A location must not be used.
@@ -240,9 +263,10 @@ pub enum DiskOpenError {
 }
 
 impl DiskOpenError {
-    pub(super) fn not_initialised(path: &Path) -> Self {
+    pub(super) fn not_initialised(path: &Path, authorities: &[AuthorityId]) -> Self {
         Self::NotInitialised {
             path: path.to_owned(),
+            authorities: authority_list(authorities),
         }
     }
 
@@ -259,6 +283,8 @@ impl DiskOpenError {
             | Self::Path { .. }
             | Self::Twice { .. }
             | Self::NotInitialised { .. }
+            | Self::OnlyOne { .. }
+            | Self::NotConfigured { .. }
             | Self::NotEmpty { .. } => false,
         }
     }

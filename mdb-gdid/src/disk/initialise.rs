@@ -30,12 +30,8 @@ pub(super) fn initialise(
 ) -> Result<(), DiskOpenError> {
     let paths = options.paths()?;
     let locations = Location::all(&paths, options.ids.as_slice(), &options.files);
-    let mut identities = Vec::new();
-    for location in &locations {
-        identities.push(location.read_identity().map_err(failed)?);
-    }
-    let is_ready = |identity: &&Identity| identity.state == IdentityState::Ready;
-    if let Some(ready) = identities.iter().flatten().find(is_ready) {
+    let identities = identities(&locations)?;
+    if let Some(ready) = ready(&identities) {
         return finish(&locations, &identities, ready.set, copy);
     }
     for location in &locations {
@@ -50,6 +46,23 @@ pub(super) fn initialise(
         }
     }
     Ok(())
+}
+
+/// Whether one of the locations is in a set, and ready.
+pub(super) fn is_initialised(options: &DiskOptions) -> Result<bool, DiskOpenError> {
+    let paths = options.paths()?;
+    let locations = Location::all(&paths, options.ids.as_slice(), &options.files);
+    Ok(ready(&identities(&locations)?).is_some())
+}
+
+fn identities(locations: &[Location]) -> Result<Vec<Option<Identity>>, DiskOpenError> {
+    let read = |location: &Location| location.read_identity().map_err(failed);
+    locations.iter().map(read).collect()
+}
+
+fn ready(identities: &[Option<Identity>]) -> Option<&Identity> {
+    let mut said = identities.iter().flatten();
+    said.find(|identity| identity.state == IdentityState::Ready)
 }
 
 /// Sees to it that all locations are in the set, and ready. If they are, a process may be counting there.
@@ -98,12 +111,16 @@ pub(super) fn replace(
     let is_lost = |location: &Location| location.path() == path;
     let set = {
         let (lost, others): (Vec<_>, Vec<_>) = all().into_iter().partition(is_lost);
+        let path = || path.to_owned();
+        let [lost] = lost.as_slice() else {
+            return Err(DiskOpenError::NotConfigured { path: path() });
+        };
         let mut set = None;
         for location in &others {
             set = Some(location.attach().map_err(failed)?.set);
         }
-        let (Some(set), [lost]) = (set, lost.as_slice()) else {
-            return Err(DiskOpenError::not_initialised(path));
+        let Some(set) = set else {
+            return Err(DiskOpenError::OnlyOne { path: path() });
         };
         create(lost)?;
         let begun = lost.read_identity().map_err(failed)?;

@@ -33,8 +33,13 @@ fn nothing_is_initialised_by_itself() {
         "{error:?}"
     );
     assert_eq!(fs::read_dir(disks.location(0)).unwrap().count(), 0);
+    for warning in ["is a disk not mounted?", "issue ids of authority 11 again"] {
+        assert!(error.to_string().contains(warning), "{error}");
+    }
 
+    assert!(!DiskAuthority::is_initialised(&disks.options()).unwrap());
     DiskAuthority::initialise(&disks.options()).unwrap();
+    assert!(DiskAuthority::is_initialised(&disks.options()).unwrap());
     let identity = fs::read(disks.location(1).join("location")).unwrap();
     let source = disks.open();
     assert_eq!(allocate(&source, 5).unwrap().first().counter(), 1);
@@ -292,6 +297,23 @@ fn a_lost_disk_is_replaced() {
     let error = DiskAuthority::replace_location(&disks.options(), &disks.location(1)).unwrap_err();
     assert!(
         in_full(&error).contains("is its disk mounted?"),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn an_only_disk_has_no_other_to_be_replaced_from() {
+    let disks = Disks::new(1);
+    fs::remove_dir_all(disks.location(0)).unwrap();
+    let replace = |disk| {
+        DiskAuthority::replace_location(&disks.options(), &disks.location(disk)).unwrap_err()
+    };
+    let error = replace(0);
+    assert!(matches!(error, DiskOpenError::OnlyOne { .. }), "{error:?}");
+    assert!(!disks.location(0).exists());
+    let error = replace(1);
+    assert!(
+        matches!(error, DiskOpenError::NotConfigured { .. }),
         "{error:?}"
     );
 }

@@ -71,14 +71,11 @@ pub(crate) enum GdidCommand {
     ///
     /// Once, by hand, when all disks are mounted: an empty directory can be a disk that is not, so
     /// nothing else ever begins to count in one. Directories are created where they are missing.
-    /// Repeating it changes nothing. The authority counts from 1 on: where ids with its number were
-    /// issued before, raise its sequences above them first (`mdb gdid floor`).
+    /// Repeating it changes nothing. The authority counts from 1 on, so none is begun while the store
+    /// is in use, or a shard can't be asked whether it is.
     ///
     /// JSON: {"authority","path"}, a line a directory.
-    InitDisks {
-        /// The authority's name in the configuration; the only one of kind disk without it
-        authority: Option<String>,
-    },
+    InitDisks(InitDisksArguments),
     /// Have a new, empty disk take the place of a lost one, with all counts
     ///
     /// It has to be mounted where the lost one was; the other disks have to be there, and no process
@@ -106,6 +103,20 @@ The other machines' configuration:
   urls = [\"https://ids-1.example.org:7443\"]
   token = \"${MDB_GDID_TOKEN}\"
   ids = [0]";
+
+#[derive(Debug, Args)]
+pub(crate) struct InitDisksArguments {
+    /// The authority's name in the configuration; the only one of kind disk without it
+    pub(crate) authority: Option<String>,
+
+    /// Begin to count although the store is in use: the authority is new, or its disks are lost and have no backup
+    ///
+    /// Where ids with its number were issued before, they would be issued again: raise its sequences above all of
+    /// them (`mdb gdid floor`) before anybody takes new ones. It also begins where a server can't be asked whether
+    /// the store is in use.
+    #[arg(long)]
+    pub(crate) new_authority: bool,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArguments {

@@ -15,11 +15,12 @@ pub(crate) struct InitArguments {
     #[arg(long)]
     pub(crate) new_central: bool,
 
-    /// Begin with that shard empty although ids that belong there were issued: SERVER/DATABASE
+    /// Begin with that shard empty although ids that belong there were issued, or briefcases moved there: SERVER/DATABASE
     ///
     /// Such a shard is refused otherwise, since its briefcases are on another database, or lost: the host or the
     /// name of the database is wrong, its backup has to be restored, or its partition begins below ids that
-    /// are in use. In a store that is in use it is refused also while it can't be asked how far the area's sequences are.
+    /// are in use. In a store that is in use it is refused also while it can't be asked how far the area's sequences are,
+    /// or which briefcases were moved.
     #[arg(long, value_name = "SHARD")]
     pub(crate) new_shard: Vec<String>,
 }

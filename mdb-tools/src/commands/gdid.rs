@@ -53,7 +53,7 @@ pub(crate) async fn run(arguments: &Arguments, command: &GdidCommand) -> Result<
         GdidCommand::Status(asked) => status::run(arguments, asked).await,
         GdidCommand::Floor(asked) => floor::run(arguments, asked).await,
         GdidCommand::Serve(asked) => serve::run(arguments, asked).await,
-        GdidCommand::InitDisks { authority } => disks::initialise(arguments, authority.as_deref()),
+        GdidCommand::InitDisks(asked) => disks::initialise(arguments, asked).await,
         GdidCommand::ReplaceDisk { path } => disks::replace(arguments, path),
     }
 }

@@ -1,7 +1,29 @@
 //! `mdb gdid init-disks` and `replace-disk`: authorities that count in files.
 
-use crate::ids_serve::{counted_on_disk, next, serve, uninitialised};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+
+use crate::ids_serve::{TOKEN, counted_on_disk, next, serve, uninitialised};
 use crate::kit::{Store, status, text};
+use crate::lost::lose;
+
+const SAMPLE: &str = include_str!("../../../config/quickstart.toml");
+
+/// An authority for a configuration that has none.
+const DISKS: &str = "
+[[authority]]
+name = \"here\"
+kind = \"disk\"
+paths = [\"a\", \"b\"]
+ids = [5]
+";
+
+/// A store with briefcases, of which that authority issues the next ids.
+fn in_use() -> Store {
+    let store = Store::with_briefcases();
+    std::fs::write(store.configuration(), format!("{SAMPLE}{DISKS}")).unwrap();
+    store
+}
 
 #[test]
 fn nothing_begins_to_count_by_itself() {
@@ -28,6 +50,63 @@ fn nothing_begins_to_count_by_itself() {
         .ends_with(status::DONE);
     assert_eq!(again.out(), first.out());
     assert_ne!(next(&store, 1), ["0:5:1"], "it goes on where it was");
+}
+
+#[test]
+fn disks_that_are_not_mounted_are_not_begun_anew() {
+    let store = in_use();
+    let begin = ["gdid", "init-disks", "--new-authority"];
+    store.run(begin).ends_with(status::DONE);
+    assert_eq!(next(&store, 1), ["0:5:1"]);
+
+    let away = |name: &str| {
+        (
+            store.path().join(name),
+            store.path().join("away").join(name),
+        )
+    };
+    let disks: [(PathBuf, PathBuf); 2] = ["a", "b"].map(away);
+    std::fs::create_dir(store.path().join("away")).unwrap();
+    for (mounted, unmounted) in &disks {
+        std::fs::rename(mounted, unmounted).unwrap();
+    }
+    store
+        .run(["gdid", "next", "user"])
+        .ends_with(status::FAILED)
+        .says(&["is a disk not mounted?", "issue ids of authority 5 again"]);
+    for _ in 0..2 {
+        store.run(["gdid", "init-disks"]).refuses(
+            status::FAILED,
+            &[
+                "shard local/user_a0 of the store is in use",
+                "is a disk not mounted?",
+                "`mdb gdid init-disks here --new-authority`",
+            ],
+        );
+    }
+    for (mounted, unmounted) in &disks {
+        assert!(!mounted.exists(), "{}", mounted.display());
+        std::fs::rename(unmounted, mounted).unwrap();
+    }
+    store.run(["gdid", "init-disks"]).ends_with(status::DONE);
+    assert_ne!(next(&store, 1), ["0:5:1"], "it goes on where it was");
+}
+
+#[test]
+fn a_store_that_cant_be_asked_may_be_in_use() {
+    // A port that was free a moment ago: nobody listens there.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("mysql://{}/{{database}}", listener.local_addr().unwrap());
+    drop(listener);
+    let store = Store::with(SAMPLE.replace("sqlite:data", &url) + DISKS);
+    store.run(["gdid", "init-disks"]).refuses(
+        status::UNREACHABLE,
+        &["can't be asked", "`local`", "--new-authority`"],
+    );
+    assert!(!store.path().join("a").exists());
+    store
+        .run(["gdid", "init-disks", "--new-authority"])
+        .ends_with(status::DONE);
 }
 
 #[test]
@@ -83,4 +162,34 @@ fn one_process_counts_on_disks() {
         .says(&["can't reach authority `here`"]);
     serving.stop("-TERM").ends_with(status::DONE);
     assert_eq!(next(&store, 1).len(), 1);
+}
+
+#[test]
+fn shards_are_made_ready_by_asking_whoever_holds_the_disks() {
+    let store = in_use();
+    store
+        .run(["gdid", "init-disks", "--new-authority"])
+        .ends_with(status::DONE);
+    next(&store, 1);
+    let serving = serve(&store, &["127.0.0.1:0"]);
+    lose(&store, "user_a1");
+    store.run(["init"]).ends_with(status::UNREACHABLE).says(&[
+        "`user_a1`",
+        "in use by",
+        "ask it over HTTP",
+    ]);
+
+    let url = text(serving.said(), "url");
+    let asking = format!(
+        "{SAMPLE}\n[[authority]]\nname = \"there\"\nkind = \"http\"\nids = [5]\n\
+         urls = [\"{url}\"]\ntoken = \"{TOKEN}\"\n"
+    );
+    std::fs::write(store.configuration(), asking).unwrap();
+    store
+        .run(["init"])
+        .ends_with(status::FAILED)
+        .says(&["`user_a1`", "sequence `user` is at 0:0:"]);
+    store
+        .run(["init", "--new-shard", "local/user_a1"])
+        .ends_with(status::DONE);
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::kit::{Ended, Serving, Store, golden, status, text, wait_until};
 
-const TOKEN: &str = "a-token-for-tests-of-the-command";
+pub(crate) const TOKEN: &str = "a-token-for-tests-of-the-command";
 const OLD_TOKEN: &str = "the-one-that-is-to-be-replaced";
 
 /// A store without areas, whose ids are counted by that authority.

@@ -89,15 +89,21 @@ fn a_central_from_before_a_move_is_believed_when_a_person_says_so() {
     assert!(refused().is_empty());
 }
 
-#[test]
-fn a_lost_shard_is_not_taken_for_a_new_one() {
-    let store = Store::quickstart(20);
-    for file in ["user_a0.db", "user_a0.db-wal", "user_a0.db-shm"] {
-        let path = store.path().join("data").join(file);
-        if path.exists() {
+/// Takes a database away, with no backup.
+pub(crate) fn lose(store: &Store, database: &str) {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut path = store.database(database).into_os_string();
+        path.push(suffix);
+        if Path::new(&path).exists() {
             std::fs::remove_file(path).unwrap();
         }
     }
+}
+
+#[test]
+fn a_lost_shard_is_not_taken_for_a_new_one() {
+    let store = Store::quickstart(20);
+    lose(&store, "user_a0");
     for _ in 0..2 {
         let refused = store.run(["init", "--json"]).ends_with(status::FAILED);
         assert_eq!(refused.objects().len(), 4, "{refused:?}");
@@ -121,4 +127,22 @@ fn a_lost_shard_is_not_taken_for_a_new_one() {
         .ends_with(status::DONE);
     assert_eq!(text(&made.objects()[1], "outcome"), "stamped");
     store.run(["init"]).ends_with(status::DONE);
+}
+
+#[test]
+fn a_lost_shard_of_ids_to_come_is_not_taken_for_a_new_one_either() {
+    let store = Store::with_briefcases();
+    store.run(["gdid", "next", "user"]).ends_with(status::DONE);
+    store.moved("0:0:4", "local/user_b0");
+    lose(&store, "user_b0");
+    for _ in 0..2 {
+        store.run(["init"]).ends_with(status::FAILED).says(&[
+            "`user_b0`",
+            "briefcases were moved there",
+            "`mdb init --new-shard local/user_b0`",
+        ]);
+    }
+    store
+        .run(["init", "--new-shard", "local/user_b0"])
+        .ends_with(status::DONE);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mdb_gdid::{AuthorityError, RangeKey, SequenceName};
 
-use super::super::error::{AcquireError, is_authority_unreachable};
+use super::super::error::{AcquireError, is_authority_unreachable, is_unreachable};
 use super::super::identity::IdentityError;
 use crate::config::{DatabaseName, ServerName};
 
@@ -106,6 +106,50 @@ pub enum InitError {
         /// A shard of the area that is in use.
         in_use: String,
     },
+    /// A shard's database is empty or not there, the area's ids begin only now, and a shard of the area that may be in use
+    /// could not be asked. It was left as it is.
+    #[error(
+        "database `{database}` on server `{server}` is new or empty, the area's ids begin only now, and a shard that may be in \
+         use can't be asked: try again when all servers answer; if it is to begin empty, \
+         `mdb init --new-shard {server}/{database}` says so"
+    )]
+    ShardUncertain {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+        /// Why it could not be asked.
+        #[source]
+        source: AcquireError,
+    },
+    /// A shard's database is empty or not there, though briefcases were moved there. It was left as it is.
+    #[error(
+        "database `{database}` on server `{server}` is new or empty, but briefcases were moved there: the configuration names the \
+         wrong server or database, or the shard is lost and has to be restored; if it is to begin empty, without them, \
+         `mdb init --new-shard {server}/{database}` says so"
+    )]
+    BriefcasesMoved {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+    },
+    /// A shard's database is empty or not there, and the catalog could not be asked whether briefcases were moved there. It
+    /// was left as it is.
+    #[error(
+        "database `{database}` on server `{server}` is new or empty, and CENTRAL can't be asked whether briefcases were moved \
+         there: try again when it answers; if it is to begin empty whatever CENTRAL says, \
+         `mdb init --new-shard {server}/{database}` says so"
+    )]
+    MovesUncertain {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+        /// Why it could not be asked.
+        #[source]
+        source: sqlx::Error,
+    },
     /// A shard's database is empty or not there, though ids that belong there were issued. It was left as it is.
     #[error(
         "database `{database}` on server `{server}` is new or empty, but ids from {} on belong there, and sequence `{sequence}` \
@@ -129,7 +173,8 @@ pub enum InitError {
     /// A shard's database is empty or not there, and it could not be asked whether ids that belong there were issued.
     #[error(
         "database `{database}` on server `{server}` is new or empty, and it can't be asked whether ids that belong there were \
-         issued; if it is to begin empty whatever they say, `mdb init --new-shard {server}/{database}` says so"
+         issued: try again when all who count them answer; if it is to begin empty whatever they say, \
+         `mdb init --new-shard {server}/{database}` says so"
     )]
     IdsUncertain {
         /// The server.
@@ -157,9 +202,10 @@ impl InitError {
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         match self {
-            Self::Acquire(error) | Self::CentralUncertain { source: error, .. } => {
-                error.is_unreachable()
-            }
+            Self::Acquire(error)
+            | Self::CentralUncertain { source: error, .. }
+            | Self::ShardUncertain { source: error, .. } => error.is_unreachable(),
+            Self::MovesUncertain { source, .. } => is_unreachable(source),
             Self::IdsUncertain { source, .. } => is_authority_unreachable(source),
             Self::TimedOut { .. } => true,
             Self::MayNotCreate { .. }
@@ -167,6 +213,7 @@ impl InitError {
             | Self::Statement { .. }
             | Self::CentralLost { .. }
             | Self::ShardLost { .. }
+            | Self::BriefcasesMoved { .. }
             | Self::IdsIssued { .. }
             | Self::Identity { .. } => false,
         }

@@ -1,16 +1,19 @@
 //! `mdb gdid init-disks` and `mdb gdid replace-disk`: what only a person can know is meant.
 //!
-//! They block while they wait for disks, which is all that they do.
+//! They block while they wait for disks, which is all that they do then.
 
 use std::path::{Path, PathBuf};
 
+use mdb_core::Mdb;
 use mdb_core::config::{AuthorityConfig, AuthorityKind, Config, loader};
+use mdb_core::error::chain;
 use mdb_gdid::{DiskAuthority, DiskOptions, Place};
 use serde::Serialize;
 
-use crate::args::Arguments;
+use crate::args::{Arguments, InitDisksArguments};
 use crate::failure::Failure;
 use crate::output::{self, Format};
+use crate::store;
 
 #[derive(Serialize)]
 struct Ready<'a> {
@@ -45,12 +48,15 @@ impl<'c> Disks<'c> {
     }
 }
 
-pub(crate) fn initialise(arguments: &Arguments, name: Option<&str>) -> Result<(), Failure> {
-    let config = load(arguments)?;
-    let all = Disks::all(&config);
+pub(crate) async fn initialise(
+    arguments: &Arguments,
+    asked: &InitDisksArguments,
+) -> Result<(), Failure> {
+    let mdb = store::open(arguments).await?;
+    let all = Disks::all(mdb.config());
     let names: Vec<&str> = all.iter().map(|disks| disks.config.name()).collect();
     let names = format!("`{}`", names.join("`, `"));
-    let chosen = match (name, all.as_slice()) {
+    let chosen = match (asked.authority.as_deref(), all.as_slice()) {
         (_, []) => Err("the configuration has no [[authority]] of kind \"disk\"".to_owned()),
         (None, [only]) => Ok(only),
         (None, _) => Err(format!(
@@ -64,11 +70,41 @@ pub(crate) fn initialise(arguments: &Arguments, name: Option<&str>) -> Result<()
             }),
     };
     let disks = chosen.map_err(Failure::Input)?;
+    if !asked.new_authority && !DiskAuthority::is_initialised(&disks.options)? {
+        refuse_if_in_use(&mdb, disks.config).await?;
+    }
     DiskAuthority::initialise(&disks.options)?;
     for path in &disks.paths {
         say(arguments, disks.config.name(), path);
     }
     Ok(())
+}
+
+/// Refuses to begin counts while the store is in use, or may be: empty directories are disks that are not mounted then.
+async fn refuse_if_in_use(mdb: &Mdb, authority: &AuthorityConfig) -> Result<(), Failure> {
+    let (cause, is_unreachable) = match mdb.shard_in_use().await {
+        Ok(None) => return Ok(()),
+        Ok(Some(shard)) => {
+            let shard = store::named(mdb.topology(), shard);
+            (format!("shard {shard} of the store is in use"), false)
+        }
+        Err(error) => {
+            let cause = chain(&error);
+            let cause = format!("a shard that may be in use can't be asked ({cause})");
+            (cause, error.is_unreachable())
+        }
+    };
+    let name = authority.name();
+    let text = format!(
+        "no disk of authority `{name}` is initialised, but {cause}: is a disk not mounted? A new set begins at 1, and would \
+         issue ids again; if the authority is new, or its counts are lost, `mdb gdid init-disks {name} --new-authority` begins \
+         them: raise its sequences above all ids that were issued (`mdb gdid floor`) before anybody takes new ones"
+    );
+    Err(if is_unreachable {
+        Failure::Unreachable(text)
+    } else {
+        Failure::Failed(text)
+    })
 }
 
 pub(crate) fn replace(arguments: &Arguments, path: &Path) -> Result<(), Failure> {
