@@ -35,7 +35,7 @@ const QUERY: &str = "SELECT CAST(t.table_name AS CHAR), CAST(c.column_name AS CH
           FROM information_schema.statistics s WHERE s.table_schema = DATABASE() \
           GROUP BY s.table_name, s.column_name) k \
           ON k.in_table = t.table_name AND k.of_column = c.column_name \
-     WHERE t.table_schema = DATABASE() AND t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND t.table_name NOT LIKE 'mdb\\_%' \
+     WHERE t.table_schema = DATABASE() AND t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND t.table_name NOT LIKE 'mdb!_%' ESCAPE '!' \
      ORDER BY t.table_name, c.ordinal_position";
 
 pub(super) const CATALOGUE: Catalogue = Catalogue {
@@ -69,7 +69,7 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
     // A mover inserts and deletes only.
     triggers: "SELECT event_object_table, trigger_name, action_statement FROM information_schema.triggers \
         WHERE trigger_schema = DATABASE() AND event_object_schema = DATABASE() AND event_manipulation <> 'UPDATE' \
-        AND trigger_name NOT LIKE 'mdb\\_capture\\_%' ORDER BY event_object_table, trigger_name",
+        AND trigger_name NOT LIKE 'mdb!_capture!_%' ESCAPE '!' ORDER BY event_object_table, trigger_name",
     obstacles: "SELECT table_name, IF(table_type = 'BASE TABLE', 'storage engine', 'versioned'), engine \
         FROM information_schema.tables WHERE table_schema = DATABASE() \
         AND (table_type = 'SYSTEM VERSIONED' OR table_type = 'BASE TABLE' AND engine <> 'InnoDB') ORDER BY table_name",
