@@ -4,7 +4,7 @@
 
 use mdb_core::error::chain;
 use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection};
-use mdb_tests::bank::{Bank, Place};
+use mdb_tests::bank::{Bank, Place, literal};
 use mdb_tests::store::TestEngine;
 use sqlx::MySql;
 
@@ -39,6 +39,45 @@ async fn carry_each(place: &Place<MySql>) {
         let moved = relocator.run(&plan, &options, &progress).await;
         moved.unwrap_or_else(|error| panic!("{}", chain(&error)));
     }
+}
+
+/// More rows than the server's catalogue has, and fewer than a briefcase.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_of_rows_cuts_no_briefcase() {
+    let place = place("sql_select_limit = 100").await;
+    let key = literal::<MySql>(place.ids[0]);
+    let many = format!("INSERT INTO account SELECT {key}, 100 + seq, 0 FROM seq_1_to_150");
+    place.at(0, &many).await;
+    carry_each(&place).await;
+    let accounts = "SELECT count(*) FROM account";
+    assert_eq!(place.bank.count(1, accounts).await, 162);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_of_rows_cuts_no_catalogue() {
+    let place = place("sql_select_limit = 2").await;
+    carry_each(&place).await;
+    assert_eq!(place.moves().await.len(), CUSTOMERS);
+    place.bank.find(&place.ids).await;
+    // What tests count past MDB would be cut, too.
+    everywhere(&place.bank, "SET GLOBAL sql_select_limit = DEFAULT").await;
+    place.is_whole(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_begins_no_transaction() {
+    let place = place("completion_type = CHAIN").await;
+    carry_each(&place).await;
+    place.bank.find(&place.ids).await;
+    everywhere(&place.bank, "SET GLOBAL completion_type = DEFAULT").await;
+    place.is_whole(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_without_a_condition_are_let_through() {
+    let place = place("sql_safe_updates = 1").await;
+    carry_each(&place).await;
+    place.is_whole(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
