@@ -4,7 +4,7 @@ use super::error::Refusal;
 use super::manifest::{left_behind, manifest_of, refuse};
 use super::ordering::out_of_order;
 use super::relocator::Relocator;
-use super::unforced::unforced;
+use super::risks::risks;
 use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
 use crate::engine::relocating::{Manifest, OutwardKey, Standing};
 use crate::engine::schema::{ForeignKey, Trigger};
@@ -92,9 +92,7 @@ impl Relocator {
             }
         }
         if self.is_first_on_server(shard) {
-            found
-                .warnings
-                .extend(unforced(&self.servers, [shard]).await?);
+            found.warnings.extend(risks(&self.servers, [shard]).await?);
         }
         Ok(found)
     }

@@ -79,6 +79,11 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
           FROM DUAL WHERE @@GLOBAL.innodb_flush_log_at_trx_commit NOT IN (1, 3) \
         UNION ALL SELECT 'sync_binlog', CAST(@@GLOBAL.sync_binlog AS CHAR), 'SET GLOBAL sync_binlog = 1' \
           FROM DUAL WHERE @@GLOBAL.log_bin = 1 AND @@GLOBAL.sync_binlog <> 1",
+    // Neither server knows the other's variable.
+    several_writers: Some(
+        "SHOW GLOBAL VARIABLES WHERE Variable_name = 'wsrep_on' AND Value = 'ON' \
+         OR Variable_name = 'group_replication_single_primary_mode' AND Value = 'OFF'",
+    ),
 };
 
 pub(super) async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table>, sqlx::Error> {

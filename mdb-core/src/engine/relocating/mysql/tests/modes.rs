@@ -27,3 +27,14 @@ async fn own_names_are_known_without_backslashes() {
     let others = MySql::others_of(&mut f.client, &listed).await.unwrap();
     assert_eq!(others, "");
 }
+
+/// As clusters are known by, of which no test has one.
+#[tokio::test]
+async fn settings_are_read_whose_names_a_server_may_not_know() {
+    let mut f = Fixture::new().await;
+    let query = "SHOW GLOBAL VARIABLES WHERE Variable_name = 'autocommit' AND Value = 'ON' \
+         OR Variable_name = 'group_replication_single_primary_mode' AND Value = 'OFF'";
+    let found = MySql::texts(&mut f.client, query).await.unwrap();
+    let expected = ["autocommit", "ON"].map(|text| Some(text.to_owned()));
+    assert_eq!(found, [expected.to_vec()]);
+}
