@@ -84,6 +84,8 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
         "SHOW GLOBAL VARIABLES WHERE Variable_name = 'wsrep_on' AND Value = 'ON' \
          OR Variable_name = 'group_replication_single_primary_mode' AND Value = 'OFF'",
     ),
+    // MySQL's own type; MariaDB keeps JSON as text.
+    retyped: &["json"],
 };
 
 pub(super) async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table>, sqlx::Error> {

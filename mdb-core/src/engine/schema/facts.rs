@@ -11,6 +11,8 @@ pub(crate) struct Schema {
     pub(crate) triggers: Vec<Trigger>,
     pub(crate) obstacles: Vec<(String, Obstacle)>,
     pub(crate) names: Names,
+    /// As the [`Catalogue`](super::Catalogue) has it.
+    pub(crate) retyped: &'static [&'static str],
 }
 
 impl Schema {
@@ -23,6 +25,7 @@ impl Schema {
             triggers: Vec::new(),
             obstacles: Vec::new(),
             names,
+            retyped: &[],
         }
     }
 

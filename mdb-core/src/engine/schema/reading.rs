@@ -22,6 +22,8 @@ pub(crate) struct Catalogue {
     pub(crate) unforced: &'static str,
     /// Of those by which other servers may take writes of the same rows: name, value.
     pub(crate) several_writers: Option<&'static str>,
+    /// Types of columns whose values travel as text that may be read as another type of value.
+    pub(crate) retyped: &'static [&'static str],
 }
 
 type Row = Vec<Option<String>>;
@@ -60,6 +62,7 @@ pub(crate) async fn read<DB: Engine>(
             .map(|row| Ok((text(row, 0)?, obstacle_of(row)?)))
             .collect::<Result<_, sqlx::Error>>()?,
         names: DB::NAMES,
+        retyped: catalogue.retyped,
     })
 }
 

@@ -22,6 +22,7 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
     // Each connection says for itself how it commits.
     unforced: "SELECT NULL, NULL, NULL WHERE FALSE",
     several_writers: None,
+    retyped: &[],
 };
 
 pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Table>, sqlx::Error> {
