@@ -12,7 +12,7 @@ use mdb_gdid::Gdid;
 
 use crate::area::Area;
 use crate::catalog::{Epoch, Operation, Path};
-use crate::engine::relocating::FenceState;
+use crate::engine::relocating::{COUNT_FLIP, FenceState};
 use crate::engine::{Engine, Isolation, Lanes, Snapshot, Step, TransactionOptions, Value};
 use crate::error::chain;
 use crate::servers::{Companion, ShardPool, Transaction, TransactionError};
@@ -209,7 +209,7 @@ async fn land<DB: Engine>(
         "DELETE FROM mdb_fence WHERE gdid = ? AND move = ? AND state = 4",
         [Value::from(id), Value::from(by)],
     );
-    let count = Step::new("UPDATE mdb_shard SET flips = flips + 1", []);
+    let count = Step::new(COUNT_FLIP, []);
     area.any_pool(shard).together(&[arrive, count]).await?;
     Ok(())
 }

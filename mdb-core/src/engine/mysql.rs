@@ -24,6 +24,11 @@ mod tables;
 /// What sessions are set to, so that most transactions begin with one statement.
 const SESSION_LEVEL: Isolation = Isolation::ReadCommitted;
 
+/// A server may have statements wait for a COMMIT that nobody sends, have each COMMIT begin another transaction, and leave
+/// out rows beyond a number. (DEFAULT would be what the server has.)
+const COMPLETE: &str =
+    "SET SESSION autocommit = 1, completion_type = 0, sql_select_limit = 18446744073709551615";
+
 /// How many sessions of one name can be told apart on a server: more than a pool may have.
 pub(super) const SESSION_MARKS: u32 = 1 << 14;
 
@@ -126,9 +131,8 @@ impl Engine for MySql {
                 Access::ReadWrite => "READ WRITE",
                 Access::ReadOnly => "READ ONLY",
             };
-            // A server may have statements wait for a COMMIT that nobody sends.
             let settings = format!(
-                "SET SESSION autocommit = 1; {}; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, {access}",
+                "{COMPLETE}; {}; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, {access}",
                 statement_limit(spec.statement_timeout)
             );
             connection.execute(settings.as_str()).await?;

@@ -4,10 +4,8 @@ mod facts;
 mod reading;
 mod shape;
 
-pub(crate) use facts::{
-    Checked, ForeignKey, Names, Obstacle, Schema, Trigger, Unforced, UniqueKey,
-};
-pub(crate) use reading::{Catalogue, foreign_keys, foreign_keys_of, read, unforced};
+pub(crate) use facts::{Checked, ForeignKey, Names, Obstacle, Risk, Schema, Trigger, UniqueKey};
+pub(crate) use reading::{Catalogue, foreign_keys, foreign_keys_of, read, risks};
 pub(crate) use shape::{Listed, Shape, Words};
 
 /// One of the user's tables, as the server's catalogue describes it.

@@ -140,8 +140,8 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
     /// Before nothing is done on `side` but deleting the move's rows: rows may refer to each other in circles. Where it can't
     /// be found out what makes no difference, all is checked.
     pub(super) async fn spare_checks_of_deletions(&mut self, side: Side) {
-        let manifest = self.manifest;
-        let spared = DB::spare_checks_of_deletions(self.connection(side), manifest);
+        let (manifest, id) = (self.manifest, self.record.id.clone());
+        let spared = DB::spare_checks_of_deletions(self.connection(side), manifest, &id);
         if let Err(error) = spared.await {
             tracing::info!(error = %crate::error::chain(&error), "deleting with all checks");
         }

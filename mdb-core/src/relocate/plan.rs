@@ -7,8 +7,8 @@ use mdb_gdid::{Gdid, RangeKey};
 use super::error::{PlanError, Refusal};
 use super::manifest::listed;
 use super::ordering::out_of_order;
+use super::risks::risks;
 use super::suitability::{Warning, examine};
-use super::unforced::unforced;
 use crate::catalog::RelocationState;
 use crate::config::{AreaConfig, BriefcaseConfig};
 use crate::engine::Value;
@@ -233,7 +233,7 @@ impl Planner<'_> {
         let concerned = leaving.keys().copied().chain([target]);
         // The journal is there.
         let concerned = concerned.chain([topology.central().shards()[0]]);
-        warnings.extend(unforced(self.servers, concerned).await?);
+        warnings.extend(risks(self.servers, concerned).await?);
         let tables = self.config.briefcases().iter();
         let tables = tables.flat_map(BriefcaseConfig::tables);
         Ok(MovePlan {

@@ -67,7 +67,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             // Whoever decided the move may have kept what it verified.
             receipt = self.record.receipt();
         } else {
-            DB::spare_checks(&mut self.pair, self.manifest).await?;
+            DB::spare_checks(&mut self.pair, self.manifest, &self.record.id).await?;
             self.acknowledged_for_flip().await?;
             self.capture().await?;
             self.enter(MovePhase::Copying).await?;

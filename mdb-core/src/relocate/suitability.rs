@@ -4,7 +4,7 @@ use super::error::Refusal;
 use super::manifest::{left_behind, manifest_of, refuse};
 use super::ordering::out_of_order;
 use super::relocator::Relocator;
-use super::unforced::unforced;
+use super::risks::risks;
 use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
 use crate::engine::relocating::{Manifest, OutwardKey, Standing};
 use crate::engine::schema::{ForeignKey, Trigger};
@@ -92,9 +92,7 @@ impl Relocator {
             }
         }
         if self.is_first_on_server(shard) {
-            found
-                .warnings
-                .extend(unforced(&self.servers, [shard]).await?);
+            found.warnings.extend(risks(&self.servers, [shard]).await?);
         }
         Ok(found)
     }
@@ -178,6 +176,11 @@ impl Suitability {
         for trigger in &schema.triggers {
             if is_listed(&trigger.table) {
                 seen.warnings.extend(warning_of(trigger));
+            }
+        }
+        for table in listed(area) {
+            if let Some(table) = schema.table(table.name()) {
+                seen.warnings.extend(retyped(table, schema.retyped));
             }
         }
         // What both sides have is said once.
@@ -270,6 +273,21 @@ fn warning_of(trigger: &Trigger) -> Option<Warning> {
     Some(Warning::about(&trigger.table, reason))
 }
 
+/// What differs in its text is noticed before the move is decided; what has another type and the same text is not.
+fn retyped(table: &Table, types: &[&str]) -> impl Iterator<Item = Warning> {
+    let columns = table.columns().iter();
+    let columns = columns.filter(|column| types.contains(&column.data_type()));
+    columns.map(|column| {
+        let reason = format!(
+            "its column `{}` is {}, which moves as text: decimals that SQL has put into it arrive as doubles, and stop the \
+             move where their texts differ; dates and times arrive as strings",
+            column.name(),
+            column.data_type().to_uppercase()
+        );
+        Warning::about(table.name(), reason)
+    })
+}
+
 /// Whether the same bytes mean the same on both sides, and are found and told apart in the same way.
 fn compare(listed: &TableConfig, sides: [(&Schema, &Table); 2], refusals: &mut Vec<Refusal>) {
     let [(_, here), (_, there)] = sides;
@@ -311,4 +329,37 @@ fn is_compared(listed: &TableConfig, schema: &Schema, table: &Table, column: &st
     is_reach
         || table.primary_key().iter().any(|key| key.name() == column)
         || keys.any(|key| key.columns.iter().any(|c| schema.names.same(c, column)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Column;
+    use crate::engine::schema::{Nullability, Numbering, Origin, Unnamed};
+
+    #[test]
+    fn columns_that_are_read_as_other_values_are_warned_of() {
+        let columns = [("id", "bigint"), ("said", "json"), ("text", "longtext")];
+        let columns = columns.iter().map(|(name, data_type)| Column {
+            name: (*name).to_owned(),
+            data_type: (*data_type).to_owned(),
+            nullability: Nullability::Nullable,
+            key_position: None,
+            numbering: Numbering::None,
+            origin: Origin::Written,
+            unnamed: Unnamed::Null,
+            first_in: None,
+            stored_as: None,
+            collation: None,
+        });
+        let table = Table {
+            name: "note".to_owned(),
+            columns: columns.collect(),
+        };
+        let found: Vec<Warning> = retyped(&table, &["json"]).collect();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].place(), "table `note`");
+        assert!(found[0].reason().contains("`said` is JSON"), "{found:?}");
+        assert_eq!(retyped(&table, &[]).count(), 0);
+    }
 }

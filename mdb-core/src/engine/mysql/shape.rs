@@ -34,7 +34,7 @@ pub(super) async fn words_of(
         format!(
             "SELECT HEX(CONCAT_WS(' ', event_object_table, trigger_name, event_manipulation)) AS word \
              FROM information_schema.triggers WHERE event_object_schema = DATABASE() \
-             AND event_object_table = {table} AND trigger_name LIKE 'mdb\\_capture\\_%'"
+             AND event_object_table = {table} AND trigger_name LIKE 'mdb!_capture!_%' ESCAPE '!'"
         )
     });
     Ok(Words {
@@ -54,7 +54,7 @@ pub(super) async fn others_of(
     }
     let query = format!(
         "SELECT HEX(CONCAT_WS(' ', table_name, column_name)) AS word FROM information_schema.columns \
-         WHERE table_schema = DATABASE() AND table_name NOT LIKE 'mdb\\_%' AND column_name IN ({}) \
+         WHERE table_schema = DATABASE() AND table_name NOT LIKE 'mdb!_%' ESCAPE '!' AND column_name IN ({}) \
          AND table_name NOT IN (SELECT v.table_name FROM information_schema.views v WHERE v.table_schema = DATABASE())",
         keys.join(", ")
     );

@@ -35,7 +35,7 @@ const QUERY: &str = "SELECT CAST(t.table_name AS CHAR), CAST(c.column_name AS CH
           FROM information_schema.statistics s WHERE s.table_schema = DATABASE() \
           GROUP BY s.table_name, s.column_name) k \
           ON k.in_table = t.table_name AND k.of_column = c.column_name \
-     WHERE t.table_schema = DATABASE() AND t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND t.table_name NOT LIKE 'mdb\\_%' \
+     WHERE t.table_schema = DATABASE() AND t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND t.table_name NOT LIKE 'mdb!_%' ESCAPE '!' \
      ORDER BY t.table_name, c.ordinal_position";
 
 pub(super) const CATALOGUE: Catalogue = Catalogue {
@@ -69,7 +69,7 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
     // A mover inserts and deletes only.
     triggers: "SELECT event_object_table, trigger_name, action_statement FROM information_schema.triggers \
         WHERE trigger_schema = DATABASE() AND event_object_schema = DATABASE() AND event_manipulation <> 'UPDATE' \
-        AND trigger_name NOT LIKE 'mdb\\_capture\\_%' ORDER BY event_object_table, trigger_name",
+        AND trigger_name NOT LIKE 'mdb!_capture!_%' ESCAPE '!' ORDER BY event_object_table, trigger_name",
     obstacles: "SELECT table_name, IF(table_type = 'BASE TABLE', 'storage engine', 'versioned'), engine \
         FROM information_schema.tables WHERE table_schema = DATABASE() \
         AND (table_type = 'SYSTEM VERSIONED' OR table_type = 'BASE TABLE' AND engine <> 'InnoDB') ORDER BY table_name",
@@ -79,6 +79,13 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
           FROM DUAL WHERE @@GLOBAL.innodb_flush_log_at_trx_commit NOT IN (1, 3) \
         UNION ALL SELECT 'sync_binlog', CAST(@@GLOBAL.sync_binlog AS CHAR), 'SET GLOBAL sync_binlog = 1' \
           FROM DUAL WHERE @@GLOBAL.log_bin = 1 AND @@GLOBAL.sync_binlog <> 1",
+    // Neither server knows the other's variable.
+    several_writers: Some(
+        "SHOW GLOBAL VARIABLES WHERE Variable_name = 'wsrep_on' AND Value = 'ON' \
+         OR Variable_name = 'group_replication_single_primary_mode' AND Value = 'OFF'",
+    ),
+    // MySQL's own type; MariaDB keeps JSON as text.
+    retyped: &["json"],
 };
 
 pub(super) async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table>, sqlx::Error> {

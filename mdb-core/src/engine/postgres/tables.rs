@@ -68,6 +68,8 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
         ORDER BY 1, 2, 3",
     // Whether commits wait is up to a session, but not whether the server forces anything to the disk.
     unforced: "SELECT 'fsync', 'off', 'ALTER SYSTEM SET fsync = on' WHERE current_setting('fsync') = 'off'",
+    several_writers: None,
+    retyped: &[],
 };
 
 pub(super) async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, sqlx::Error> {

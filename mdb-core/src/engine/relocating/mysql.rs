@@ -2,6 +2,7 @@
 //!
 //! - `triggers`: what records changes or refuses them; `arming`: creating and dropping it.
 //! - `locks`: stripes that stand for briefcases; sessions.
+//! - `settings`: what a mover's session is set to.
 //! - `values`: how each column type travels, and its canonical form.
 //! - `copy`: from one snapshot of the source to the target, in statements of some thousand rows.
 //! - `delete`: taking them away again.
@@ -20,6 +21,7 @@ mod copy;
 mod delete;
 mod locks;
 mod records;
+mod settings;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -38,6 +40,7 @@ use super::{
     Relocating, Span, Sparing, StepError, TableSum, Taken, joined,
 };
 use crate::engine::{Engine, ErrorClass};
+use settings::{LEAVE, SESSION, mover_settings};
 
 impl Sparing for MySql {}
 
@@ -217,30 +220,6 @@ impl Relocating for MySql {
     ) -> Result<(), sqlx::Error> {
         locks::end_sessions(connection, application).await
     }
-}
-
-/// Moments travel as text, and texts of statements are UTF-8, whatever the user's URL asks for.
-const SESSION: &str = "SET SESSION time_zone = '+00:00', NAMES utf8mb4";
-
-/// Takes back what [`mover_settings`] set.
-const LEAVE: &str = "SET @mdb_mover = NULL, SESSION foreign_key_checks = 1";
-
-/// After how many seconds without a word MariaDB gives up a mover's transaction: he may be cut off
-/// without his connection ending, and whoever takes the move over waits for it.
-const LONG_SILENCE: u32 = 60;
-
-/// Has a session look rows up by keys rather than read all of them.
-const BY_KEYS: &str = "SESSION max_seeks_for_key = 1 /*M! , SESSION join_cache_level = 0 */ \
-     /*!80020 , SESSION optimizer_switch = 'block_nested_loop=off' */";
-
-/// Marks the session as the mover's. A wait for a row is bounded by a second, the least there is;
-/// rows that others want too are locked by [`Relocating::lock_exclusive`].
-fn mover_settings(id: &MoveId) -> String {
-    format!(
-        "SET @mdb_mover = {}, SESSION foreign_key_checks = 0, SESSION innodb_lock_wait_timeout = 1, \
-         SESSION lock_wait_timeout = 1, {BY_KEYS} /*M! , SESSION idle_transaction_timeout = {LONG_SILENCE} */",
-        literal(id.as_str())
-    )
 }
 
 /// Runs statements in one round trip; the rows of all of them.

@@ -48,11 +48,11 @@ use names::{columns, keys, list, numbered, quoted};
 /// How long the transactions that are begun here wait for a lock.
 const LOCK_LIMIT: Duration = Duration::from_millis(150);
 
-/// A policy that hides rows from the mover is an error: both sides would have none of them. Commits wait for the disk, also
-/// where others' don't: what was copied is soon deleted at the source, and who has moved may not come back. How they do is
-/// kept, for a transaction that does without at first.
-const SESSION: &str = "SET row_security = off; \
-     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
+/// Commits wait for the disk, also where others' don't: what was copied is soon deleted at the source, and who has moved may
+/// not come back. How they do is kept, for a transaction that does without at first.
+///
+/// What would harm others is set by each transaction for itself: a pooler may lend the server's session to services.
+const SESSION: &str = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
      SELECT set_config('mdb.commits', current_setting('synchronous_commit'), false)";
 
 /// What [`require_owner`] fails with.
@@ -71,7 +71,7 @@ impl Relocating for Postgres {
         id: &MoveId,
         limit: Duration,
     ) -> Result<(), sqlx::Error> {
-        run(connection, &mover_settings(id, limit)).await.map(drop)
+        run(connection, &writer_settings(id, limit)).await.map(drop)
     }
 
     async fn leave_as_mover(_: &mut PgConnection, _: &MoveId) -> Result<(), sqlx::Error> {
@@ -95,7 +95,7 @@ impl Relocating for Postgres {
     ) -> Result<(), StepError> {
         let begin = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}{}",
-            mover_settings(id, limit),
+            writer_settings(id, limit),
             require_owner(id, owner)
         );
         // sqlx has to know of the transaction, but it reads no rows here: another's move is an error.
@@ -270,6 +270,11 @@ async fn rollback(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     run(connection, "ROLLBACK").await.map(drop)
 }
 
+/// Settings of a mover's transaction that writes rows: they are checked as far as was decided.
+fn writer_settings(id: &MoveId, limit: Duration) -> String {
+    format!("{}{}", mover_settings(id, limit), unchecked::as_decided(id))
+}
+
 /// Settings of a mover's transaction.
 fn mover_settings(id: &MoveId, limit: Duration) -> String {
     format!(
@@ -279,11 +284,11 @@ fn mover_settings(id: &MoveId, limit: Duration) -> String {
     )
 }
 
-/// A lock is waited for no longer than `limit`; and statements that are small are not compiled,
-/// which takes longer than running them.
+/// A lock is waited for no longer than `limit`; a policy that hides rows from the mover is an error, since both sides would
+/// have none of them; and statements that are small are not compiled, which takes longer than running them.
 fn settings(limit: Duration) -> String {
     format!(
-        "SET LOCAL lock_timeout = {}; SET LOCAL jit = off; ",
+        "SET LOCAL lock_timeout = {}; SET LOCAL row_security = off; SET LOCAL jit = off; ",
         limit.as_millis().max(1)
     )
 }

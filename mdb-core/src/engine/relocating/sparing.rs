@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 
-use super::{Manifest, Pair, Reference};
+use super::{Manifest, MoveId, Pair, Reference};
 use crate::engine::Engine;
 
-/// How movers' sessions leave out checks, for as long as they are open, or until they are told anew. Here: not at all.
+/// How movers' sessions leave out checks of a move, for as long as they are open, or until they are told anew. Here: not at
+/// all.
 pub(crate) trait Sparing: Engine {
     /// Before a move's transactions, on both sides.
     fn spare_checks(
         _: &mut Pair<Self>,
         _: &Manifest,
+        _: &MoveId,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
         std::future::ready(Ok(()))
     }
@@ -20,6 +22,7 @@ pub(crate) trait Sparing: Engine {
     fn spare_checks_of_deletions(
         _: &mut Self::Connection,
         _: &Manifest,
+        _: &MoveId,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
         std::future::ready(Ok(()))
     }

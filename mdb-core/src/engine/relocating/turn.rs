@@ -65,4 +65,4 @@ pub(crate) async fn take<DB: Relocating>(
 }
 
 /// Tells those who work over all shards that there was a flip.
-pub(crate) const COUNT_FLIP: &str = "UPDATE mdb_shard SET flips = flips + 1";
+pub(crate) const COUNT_FLIP: &str = "UPDATE mdb_shard SET flips = flips + 1 WHERE only_row = 1";

@@ -11,6 +11,8 @@ pub(crate) struct Schema {
     pub(crate) triggers: Vec<Trigger>,
     pub(crate) obstacles: Vec<(String, Obstacle)>,
     pub(crate) names: Names,
+    /// As the [`Catalogue`](super::Catalogue) has it.
+    pub(crate) retyped: &'static [&'static str],
 }
 
 impl Schema {
@@ -23,6 +25,7 @@ impl Schema {
             triggers: Vec::new(),
             obstacles: Vec::new(),
             names,
+            retyped: &[],
         }
     }
 
@@ -122,13 +125,18 @@ pub(crate) enum Obstacle {
     Virtual,
 }
 
-/// A setting of a server, which no session can choose: a loss of power may take back what was committed.
+/// A setting of a server, which no session can choose, by which commits may be lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unforced {
-    pub(crate) setting: String,
-    pub(crate) value: String,
-    /// The statement that sets it otherwise.
-    pub(crate) mend: String,
+pub(crate) enum Risk {
+    /// A loss of power may take back what was committed.
+    Unforced {
+        setting: String,
+        value: String,
+        /// The statement that sets it otherwise.
+        mend: String,
+    },
+    /// The server is one of several that may all take writes of the same rows, and knows nothing of the others' locks.
+    SeveralWriters { setting: String, value: String },
 }
 
 /// How the engine tells names apart.

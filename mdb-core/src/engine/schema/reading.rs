@@ -1,6 +1,6 @@
 //! Reading what a catalogue says, from queries whose rows have the same form on every engine.
 
-use super::{Checked, ForeignKey, Obstacle, Schema, Trigger, Unforced, UniqueKey};
+use super::{Checked, ForeignKey, Obstacle, Risk, Schema, Trigger, UniqueKey};
 use crate::engine::{Engine, Values};
 
 /// An engine's queries about the tables of the connected database. All that they select is text, or NULL.
@@ -20,6 +20,10 @@ pub(crate) struct Catalogue {
     pub(crate) obstacles: &'static str,
     /// Of the server's settings by which it may lose what it has committed: name, value, the statement that mends it.
     pub(crate) unforced: &'static str,
+    /// Of those by which other servers may take writes of the same rows: name, value.
+    pub(crate) several_writers: Option<&'static str>,
+    /// Types of columns whose values travel as text that may be read as another type of value.
+    pub(crate) retyped: &'static [&'static str],
 }
 
 type Row = Vec<Option<String>>;
@@ -58,23 +62,31 @@ pub(crate) async fn read<DB: Engine>(
             .map(|row| Ok((text(row, 0)?, obstacle_of(row)?)))
             .collect::<Result<_, sqlx::Error>>()?,
         names: DB::NAMES,
+        retyped: catalogue.retyped,
     })
 }
 
-/// The settings by which the server may lose what it has committed.
-pub(crate) async fn unforced<DB: Engine>(
+/// The settings by which commits may be lost.
+pub(crate) async fn risks<DB: Engine>(
     connection: &mut DB::Connection,
-) -> Result<Vec<Unforced>, sqlx::Error> {
-    let rows = DB::texts(connection, DB::CATALOGUE.unforced).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Unforced {
-                setting: text(row, 0)?,
-                value: text(row, 1)?,
-                mend: text(row, 2)?,
-            })
-        })
-        .collect()
+) -> Result<Vec<Risk>, sqlx::Error> {
+    let mut risks = Vec::new();
+    for row in DB::texts(connection, DB::CATALOGUE.unforced).await? {
+        risks.push(Risk::Unforced {
+            setting: text(&row, 0)?,
+            value: text(&row, 1)?,
+            mend: text(&row, 2)?,
+        });
+    }
+    if let Some(query) = DB::CATALOGUE.several_writers {
+        for row in DB::texts(connection, query).await? {
+            risks.push(Risk::SeveralWriters {
+                setting: text(&row, 0)?,
+                value: text(&row, 1)?,
+            });
+        }
+    }
+    Ok(risks)
 }
 
 fn text(row: &Row, place: usize) -> Result<String, sqlx::Error> {

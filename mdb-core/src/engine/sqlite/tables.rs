@@ -21,6 +21,8 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
         WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL %' ORDER BY name",
     // Each connection says for itself how it commits.
     unforced: "SELECT NULL, NULL, NULL WHERE FALSE",
+    several_writers: None,
+    retyped: &[],
 };
 
 pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Table>, sqlx::Error> {

@@ -42,7 +42,8 @@ impl Relocator {
             }
             Kind::HalfCopy { by } => {
                 let manifest = self.manifest_of(remains.area, shard).await?;
-                DB::spare_checks_of_deletions(&mut connection, &manifest).await?;
+                let id = MoveId::stored(by);
+                DB::spare_checks_of_deletions(&mut connection, &manifest, &id).await?;
                 if !remove_rows::<DB>(&mut connection, &manifest, by).await? {
                     return Ok(false);
                 }

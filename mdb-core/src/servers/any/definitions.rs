@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{AnyPool, on_each};
 use crate::engine::relocating::{Manifest, Reference, Relocating};
-use crate::engine::schema::{self, Unforced};
+use crate::engine::schema::{self, Risk};
 use crate::engine::{Engine, Listed, Names, Schema, Shape, Table, TableSize};
 use crate::servers::pool::{Lane, ShardPool};
 
@@ -77,13 +77,13 @@ impl AnyPool {
         on_each!(AnyPool, self, pool => on(pool, manifest).await)
     }
 
-    /// The settings by which the server may lose what it has committed.
-    pub(crate) async fn unforced(&self) -> Result<Vec<Unforced>, sqlx::Error> {
-        async fn on<DB: Engine>(pool: &ShardPool<DB>) -> Result<Vec<Unforced>, sqlx::Error> {
+    /// The settings by which commits may be lost.
+    pub(crate) async fn risks(&self) -> Result<Vec<Risk>, sqlx::Error> {
+        async fn on<DB: Engine>(pool: &ShardPool<DB>) -> Result<Vec<Risk>, sqlx::Error> {
             let mut lease = pool.acquire(Lane::Read).await?;
             lease
                 .run(pool.statement_limit(), async |c| {
-                    schema::unforced::<DB>(c).await
+                    schema::risks::<DB>(c).await
                 })
                 .await
         }

@@ -35,11 +35,11 @@ pub(super) async fn installed(
 ) -> Result<Vec<Installed>, sqlx::Error> {
     let query = "SELECT CAST(trigger_name AS BINARY), 0 AS is_table, CAST(event_object_table AS BINARY), CAST(action_statement AS BINARY) \
                  FROM information_schema.triggers \
-                 WHERE trigger_schema = DATABASE() AND trigger_name LIKE 'mdb\\_capture\\_%' \
+                 WHERE trigger_schema = DATABASE() AND trigger_name LIKE 'mdb!_capture!_%' ESCAPE '!' \
                  UNION ALL \
                  SELECT CAST(table_name AS BINARY), 1, '', CAST(table_comment AS BINARY) \
                  FROM information_schema.tables \
-                 WHERE table_schema = DATABASE() AND table_name LIKE 'mdb\\_change\\_%' \
+                 WHERE table_schema = DATABASE() AND table_name LIKE 'mdb!_change!_%' ESCAPE '!' \
                  ORDER BY 2, 1";
     let rows = run(connection, query).await?;
     rows.iter()

@@ -30,9 +30,6 @@ const LONG_ROW: usize = 256 << 10;
 /// How many rows are deleted at once.
 const DELETED_AT_ONCE: u32 = 5_000;
 
-/// Lets the target store whatever the source has stored.
-const TARGET_SETTINGS: &str = "SET SESSION sql_mode = 'PIPES_AS_CONCAT,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'";
-
 /// Begins a transaction of the source whose reads all see the same, but for what it changes itself, and which waits for a
 /// target that is slower, for as long as it takes.
 pub(super) const BEGIN_SNAPSHOT: &str = "SET SESSION net_write_timeout = 3600, SESSION character_set_results = NULL /*M! , SESSION idle_transaction_timeout = 0 */; \
@@ -40,12 +37,12 @@ pub(super) const BEGIN_SNAPSHOT: &str = "SET SESSION net_write_timeout = 3600, S
      START TRANSACTION WITH CONSISTENT SNAPSHOT";
 
 /// How many statements [`begin_sql`] has.
-const BEGIN_STATEMENTS: usize = 4;
+const BEGIN_STATEMENTS: usize = 3;
 
 /// Begins a transaction of the target, and asks whose the move is.
 fn begin_sql(id: &MoveId) -> String {
     format!(
-        "{TARGET_SETTINGS}; {}; START TRANSACTION; {} LOCK IN SHARE MODE",
+        "{}; START TRANSACTION; {} LOCK IN SHARE MODE",
         mover_settings(id),
         select_owner(id)
     )

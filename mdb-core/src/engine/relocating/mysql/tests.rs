@@ -6,6 +6,7 @@ mod catching_up;
 mod copying;
 mod fixture;
 mod locking;
+mod modes;
 mod plans;
 mod racing;
 mod types;

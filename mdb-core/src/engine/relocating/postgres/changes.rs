@@ -22,7 +22,7 @@ use sqlx::{Postgres, Row};
 use super::copy::{DEFER, Transfer, all_rows, belongs_upwards, clear, lock_tables, transfer};
 use super::{
     Briefcases, LOCK_LIMIT, busy, columns, ids, is_owner, joined, keys, mover_settings, numbered,
-    quoted, rollback, run, select_owner,
+    quoted, rollback, run, select_owner, writer_settings,
 };
 use records::{Recorded, Records};
 pub(super) use records::{forget_some, recorded};
@@ -145,7 +145,7 @@ async fn begin_target(
 ) -> Result<Vec<PgRow>, StepError> {
     let begin = format!(
         "BEGIN; {DEFER}{}{}",
-        mover_settings(id, LOCK_LIMIT),
+        writer_settings(id, LOCK_LIMIT),
         select_owner(id)
     );
     is_owner(&run(target, &begin).await.map_err(busy)?, owner)?;

@@ -8,8 +8,8 @@ use sqlx::postgres::PgConnection;
 use tokio::sync::mpsc;
 
 use super::{
-    Briefcases, LOCK_LIMIT, busy, columns, is_owner, joined, mover_settings, quoted, run,
-    select_owner, settings,
+    Briefcases, LOCK_LIMIT, busy, columns, is_owner, joined, quoted, run, select_owner, settings,
+    writer_settings,
 };
 use crate::engine::Engine;
 use crate::engine::relocating::{
@@ -90,7 +90,7 @@ pub(super) async fn clear(
 ) -> Result<(), StepError> {
     let mut sql = format!(
         "BEGIN; {DEFER}{}{}{}",
-        mover_settings(id, LOCK_LIMIT),
+        writer_settings(id, LOCK_LIMIT),
         briefcases.settings,
         select_owner(id)
     );

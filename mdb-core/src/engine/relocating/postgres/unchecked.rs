@@ -9,20 +9,28 @@
 //!
 //! It takes a right that superusers have, and since PostgreSQL 15 those to whom
 //! `SET ON PARAMETER session_replication_role` is granted. Without it, all is checked.
+//!
+//! The session keeps what was **decided** for a move, in a setting that means nothing to others, and each transaction that
+//! writes rows of that move does as was decided, for itself.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Postgres, Row};
 
-use super::{is_code, quoted, run};
-use crate::engine::relocating::{Manifest, Pair, Reference, Sparing};
+use super::{is_code, literal, quoted, run};
+use crate::engine::relocating::{Manifest, MoveId, Pair, Reference, Sparing};
 
 /// The right is missing.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 impl Sparing for Postgres {
-    async fn spare_checks(pair: &mut Pair<Self>, manifest: &Manifest) -> Result<(), sqlx::Error> {
+    async fn spare_checks(
+        pair: &mut Pair<Self>,
+        manifest: &Manifest,
+        id: &MoveId,
+    ) -> Result<(), sqlx::Error> {
         let (here, there) = tokio::join!(
             look(&mut pair.source, manifest),
             look(&mut pair.target, manifest)
@@ -33,8 +41,8 @@ impl Sparing for Postgres {
         let is_needless =
             here.is_needless && there.is_needless && here.references == there.references;
         tokio::try_join!(
-            set_role(&mut pair.source, here.role, is_needless),
-            set_role(&mut pair.target, there.role, is_needless),
+            here.session.decide(&mut pair.source, id, is_needless),
+            there.session.decide(&mut pair.target, id, is_needless),
         )?;
         Ok(())
     }
@@ -42,9 +50,13 @@ impl Sparing for Postgres {
     async fn spare_checks_of_deletions(
         connection: &mut PgConnection,
         manifest: &Manifest,
+        id: &MoveId,
     ) -> Result<(), sqlx::Error> {
         let found = Found::read(manifest, &look(connection, manifest).await?)?;
-        set_role(connection, found.role, found.is_needless).await
+        found
+            .session
+            .decide(connection, id, found.is_needless)
+            .await
     }
 
     async fn needless_checks(
@@ -65,38 +77,69 @@ impl Sparing for Postgres {
 }
 
 /// What a session has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Checking,
-    Sparing,
-    /// It may not choose.
-    Bound,
+struct Session {
+    /// Outside of movers' transactions.
+    role: String,
+    /// `<role>:<move>`, [`BOUND`], or empty: nothing that differs from the session's own role.
+    decided: String,
 }
 
-async fn set_role(
-    connection: &mut PgConnection,
-    role: Role,
-    is_needless: bool,
-) -> Result<(), sqlx::Error> {
-    let set = match (role, is_needless) {
-        (Role::Checking, true) => "SET session_replication_role = replica",
-        (Role::Sparing, false) => "SET session_replication_role = origin",
-        (Role::Checking | Role::Bound, false) | (Role::Sparing | Role::Bound, true) => {
+/// It may not choose.
+const BOUND: &str = "bound";
+
+impl Session {
+    async fn decide(
+        &self,
+        connection: &mut PgConnection,
+        id: &MoveId,
+        is_needless: bool,
+    ) -> Result<(), sqlx::Error> {
+        if self.decided == BOUND {
             return Ok(());
         }
-    };
-    match run(connection, set).await {
-        Err(refused) if is_code(&refused, INSUFFICIENT_PRIVILEGE) => {
-            // It would be refused each time, and stand in the server's log.
-            run(connection, "SET mdb.checks = 'bound'").await.map(drop)
+        let role = match (self.role.as_str(), is_needless) {
+            ("replica", false) => Some("origin"),
+            ("replica", true) | (_, false) => None,
+            (_, true) => Some("replica"),
+        };
+        let decided = role.map_or_else(String::new, |role| format!("{role}:{}", id.as_str()));
+        if decided == self.decided {
+            return Ok(());
         }
-        set => set.map(drop),
+        let mut decide = format!(
+            "SELECT set_config('mdb.checks', {}, false)",
+            literal(&decided)
+        );
+        if let Some(role) = role {
+            // For this statement alone: whether it is allowed.
+            let _ = write!(
+                decide,
+                ", set_config('session_replication_role', '{role}', true)"
+            );
+        }
+        match run(connection, &decide).await {
+            Err(refused) if is_code(&refused, INSUFFICIENT_PRIVILEGE) => {
+                // It would be refused each time, and stand in the server's log.
+                let bound = format!("SET mdb.checks = '{BOUND}'");
+                run(connection, &bound).await.map(drop)
+            }
+            decided => decided.map(drop),
+        }
     }
+}
+
+/// Has a transaction do as was decided for the move.
+pub(super) fn as_decided(id: &MoveId) -> String {
+    format!(
+        "SELECT set_config('session_replication_role', split_part(current_setting('mdb.checks', true), ':', 1), true) \
+         WHERE split_part(current_setting('mdb.checks', true), ':', 2) = {}; ",
+        literal(id.as_str())
+    )
 }
 
 /// What one of the databases has.
 struct Found {
-    role: Role,
+    session: Session,
     is_needless: bool,
     references: BTreeSet<Reference>,
 }
@@ -136,8 +179,8 @@ fn query() -> String {
            FROM pg_constraint c LEFT JOIN moved child ON child.relation = c.conrelid \
            LEFT JOIN moved parent ON parent.relation = c.confrelid \
            WHERE c.contype = 'f' AND (child.number IS NOT NULL OR parent.number IS NOT NULL)) \
-         SELECT CASE WHEN current_setting('mdb.checks', true) = 'bound' THEN 'bound' \
-                ELSE current_setting('session_replication_role') END AS role, \
+         SELECT current_setting('session_replication_role') AS role, \
+           coalesce(current_setting('mdb.checks', true), '') AS decided, \
            NOT EXISTS (SELECT FROM pg_trigger t JOIN moved ON moved.relation = t.tgrelid \
              WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgname NOT IN ('mdb_capture', 'mdb_capture_truncate')) \
            AND NOT EXISTS (SELECT FROM pg_rewrite r JOIN moved ON moved.relation = r.ev_class) \
@@ -147,7 +190,7 @@ fn query() -> String {
              WHERE r.relkind <> 'r' OR r.relhassubclass OR r.relispartition) \
            AND NOT EXISTS (SELECT FROM keys WHERE child IS NULL OR parent IS NULL OR NOT holds) AS holds, \
            NULL::bigint AS child, NULL::bigint AS parent, NULL::text[] AS own, NULL::text[] AS referred \
-         UNION ALL SELECT NULL, holds, child::bigint, parent::bigint, own, referred FROM keys",
+         UNION ALL SELECT NULL, NULL, holds, child::bigint, parent::bigint, own, referred FROM keys",
         own = columns("conrelid", "conkey"),
         referred = columns("confrelid", "confkey"),
     )
@@ -158,13 +201,11 @@ impl Found {
         let [first, keys @ ..] = rows else {
             return Err(sqlx::Error::RowNotFound);
         };
-        let role = match first.try_get("role")? {
-            "bound" => Role::Bound,
-            "replica" => Role::Sparing,
-            _ => Role::Checking,
-        };
         let mut side = Self {
-            role,
+            session: Session {
+                role: first.try_get("role")?,
+                decided: first.try_get("decided")?,
+            },
             is_needless: first.try_get("holds")?,
             references: BTreeSet::new(),
         };

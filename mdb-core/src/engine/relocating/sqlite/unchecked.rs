@@ -8,12 +8,16 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::handle::{Triggers, set_triggers};
 use crate::engine::Engine;
-use crate::engine::relocating::{Manifest, Pair, Sparing, Standing};
+use crate::engine::relocating::{Manifest, MoveId, Pair, Sparing, Standing};
 use crate::engine::schema::foreign_keys;
 
 impl Sparing for Sqlite {
-    async fn spare_checks(pair: &mut Pair<Self>, manifest: &Manifest) -> Result<(), sqlx::Error> {
-        Self::spare_checks_of_deletions(&mut pair.source, manifest).await?;
+    async fn spare_checks(
+        pair: &mut Pair<Self>,
+        manifest: &Manifest,
+        id: &MoveId,
+    ) -> Result<(), sqlx::Error> {
+        Self::spare_checks_of_deletions(&mut pair.source, manifest, id).await?;
         let target = &mut pair.target;
         let at_target = triggers(target, manifest).await?;
         set_triggers(target, at_target).await?;
@@ -23,6 +27,7 @@ impl Sparing for Sqlite {
     async fn spare_checks_of_deletions(
         connection: &mut SqliteConnection,
         manifest: &Manifest,
+        _: &MoveId,
     ) -> Result<(), sqlx::Error> {
         let is_inside = has_only_inside(connection, manifest).await?;
         let state = if is_inside { "OFF" } else { "ON" };

@@ -42,7 +42,7 @@ async fn circle(timing: &str) -> Fixture {
         .await
         .unwrap();
     }
-    Postgres::spare_checks(&mut f.pair, &f.manifest)
+    Postgres::spare_checks(&mut f.pair, &f.manifest, &f.id)
         .await
         .unwrap();
     f

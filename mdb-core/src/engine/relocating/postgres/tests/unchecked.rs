@@ -17,22 +17,72 @@ async fn fixture() -> Fixture {
     Fixture::with(TABLES, Manifest::new(tables)).await
 }
 
-/// The roles of the sessions at the source and at the target.
+/// The roles of the mover's transactions at the source and at the target.
 async fn roles(f: &mut Fixture) -> [String; 2] {
-    Postgres::spare_checks(&mut f.pair, &f.manifest)
+    Postgres::spare_checks(&mut f.pair, &f.manifest, &f.id)
         .await
         .unwrap();
+    let begin = format!("BEGIN; {}", writer_settings(&f.id, LIMIT));
     let mut roles = [const { String::new() }; 2];
     for (role, connection) in roles
         .iter_mut()
         .zip([&mut f.pair.source, &mut f.pair.target])
     {
-        let rows = run(connection, "SHOW session_replication_role")
-            .await
-            .unwrap();
-        *role = rows[0].get(0);
+        run(connection, &begin).await.unwrap();
+        *role = shown(connection, "session_replication_role").await;
+        rollback(connection).await.unwrap();
     }
     roles
+}
+
+async fn shown(connection: &mut PgConnection, setting: &str) -> String {
+    let rows = run(connection, &format!("SHOW {setting}")).await.unwrap();
+    rows[0].get(0)
+}
+
+/// A pooler that lends the server's sessions by the transaction gives them to services next.
+#[tokio::test]
+async fn nothing_of_it_outlasts_a_transaction() {
+    const SETTINGS: [(&str, &str); 4] = [
+        ("session_replication_role", "origin"),
+        ("row_security", "on"),
+        ("lock_timeout", "0"),
+        ("mdb.mover", ""),
+    ];
+    let mut f = fixture().await;
+    let insert = format!("INSERT INTO account VALUES ({}, 'one', 7)", hex(1));
+    f.client(&insert).await.unwrap();
+    f.capture().await;
+    assert_eq!(roles(&mut f).await, ["replica", "replica"]);
+    assert_eq!(f.copy().await.rows, 1);
+    f.client("UPDATE account SET extra = 8").await.unwrap();
+    f.settle().await;
+    let source = &mut f.pair.source;
+    Postgres::begin_as_mover(source, &f.id, f.owner, LIMIT)
+        .await
+        .unwrap();
+    let deleted = Postgres::delete_some(source, &f.manifest, &f.id, 3).await;
+    assert_eq!(deleted.unwrap(), 1);
+    Postgres::commit(source).await.unwrap();
+    for connection in [&mut f.pair.source, &mut f.pair.target] {
+        for (setting, value) in SETTINGS {
+            assert_eq!(shown(connection, setting).await, value, "{setting}");
+        }
+    }
+}
+
+/// A session that another mover has had says nothing about this one's move.
+#[tokio::test]
+async fn what_was_decided_holds_for_one_move() {
+    let mut f = fixture().await;
+    assert_eq!(roles(&mut f).await, ["replica", "replica"]);
+    let begin = format!("BEGIN; {}", writer_settings(&MoveId::random(), LIMIT));
+    for connection in [&mut f.pair.source, &mut f.pair.target] {
+        run(connection, &begin).await.unwrap();
+        let role = shown(connection, "session_replication_role").await;
+        assert_eq!(role, "origin");
+        rollback(connection).await.unwrap();
+    }
 }
 
 #[tokio::test]

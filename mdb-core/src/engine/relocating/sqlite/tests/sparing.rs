@@ -5,7 +5,7 @@ use crate::engine::relocating::Sparing;
 
 /// What the source's and the target's triggers do, and whether the source checks foreign keys.
 async fn spared(f: &mut Fixture) -> ([Triggers; 2], bool) {
-    Sqlite::spare_checks(&mut f.pair, &f.manifest)
+    Sqlite::spare_checks(&mut f.pair, &f.manifest, &f.id)
         .await
         .unwrap();
     let mut found = Vec::new();
@@ -55,7 +55,7 @@ async fn what_makes_no_difference_is_left_out() {
 async fn a_move_without_triggers_is_as_one_with_them() {
     let mut f = Fixture::new().await;
     f.capture().await;
-    Sqlite::spare_checks(&mut f.pair, &f.manifest)
+    Sqlite::spare_checks(&mut f.pair, &f.manifest, &f.id)
         .await
         .unwrap();
     f.copy().await;
