@@ -54,6 +54,8 @@ pub(crate) enum MoveCommand {
 
     /// Take moves over that have stopped, and bring them to their end
     ///
+    /// One after another, each with the briefcases that it was begun with.
+    ///
     /// JSON: as `run`; rows and tables are those of the receipt, empty where a mover died before it had
     /// written one.
     Resume(ResumeArguments),
@@ -75,7 +77,7 @@ pub(crate) enum MoveCommand {
     ///
     /// It is a move like any other: verified, and while they are in use. Those that were moved elsewhere since
     /// are left alone. JSON: as `run`.
-    Revert(ResumeOne),
+    Revert(RevertArguments),
 
     /// List all moves
     ///
@@ -210,7 +212,11 @@ pub(crate) struct Portions {
     /// How many batches are copied at the same time, 1 to 16
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) parallel: u8,
+}
 
+/// How much of the servers a move takes.
+#[derive(Debug, Args)]
+pub(crate) struct Bounds {
     /// Copy that many rows a second at the most, in small steps that others notice less
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_rows_per_second: Option<u64>,
@@ -220,11 +226,11 @@ pub(crate) struct Portions {
     pub(crate) pause_target: u64,
 }
 
-/// How moves are run.
+/// How a move is run that has its briefcases already.
 #[derive(Debug, Args)]
 pub(crate) struct Pacing {
     #[command(flatten)]
-    pub(crate) portions: Portions,
+    pub(crate) bounds: Bounds,
 
     /// Rest after every chunk of rows while more sessions than that are at work on the source
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -235,6 +241,16 @@ pub(crate) struct Pacing {
     pub(crate) patience: u64,
 }
 
+/// How briefcases are divided among moves, and how these are run.
+#[derive(Debug, Args)]
+pub(crate) struct RunPacing {
+    #[command(flatten)]
+    pub(crate) portions: Portions,
+
+    #[command(flatten)]
+    pub(crate) each: Pacing,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct PlanArguments {
     #[command(flatten)]
@@ -242,6 +258,9 @@ pub(crate) struct PlanArguments {
 
     #[command(flatten)]
     pub(crate) portions: Portions,
+
+    #[command(flatten)]
+    pub(crate) bounds: Bounds,
 }
 
 /// Which moves are listed.
@@ -266,7 +285,7 @@ pub(crate) struct RunArguments {
     pub(crate) selection: SelectionArguments,
 
     #[command(flatten)]
-    pub(crate) pacing: Pacing,
+    pub(crate) pacing: RunPacing,
 }
 
 #[derive(Debug, Args)]
@@ -285,13 +304,13 @@ pub(crate) struct ResumeArguments {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ResumeOne {
+pub(crate) struct RevertArguments {
     /// The move, by the beginning of its id
     #[arg(value_name = "MOVE")]
     pub(crate) id: String,
 
     #[command(flatten)]
-    pub(crate) pacing: Pacing,
+    pub(crate) pacing: RunPacing,
 }
 
 impl MoveCommand {

@@ -4,7 +4,7 @@ use mdb_core::Mdb;
 use mdb_core::relocate::{MovePlan, Warning};
 use serde::Serialize;
 
-use super::{options, selection};
+use super::{bounded, in_portions, selection};
 use crate::args::{Arguments, PlanArguments, SelectionArguments};
 use crate::failure::Failure;
 use crate::output::{self, Format};
@@ -79,7 +79,7 @@ pub(super) async fn plan(
 ) -> Result<(), Failure> {
     let plan = planned(mdb, &asked.selection).await?;
     let rows = mdb.relocator().count_rows(&plan).await?;
-    let options = options(&asked.portions);
+    let options = bounded(in_portions(&asked.portions), &asked.bounds);
     let rate = options
         .rows_a_second()
         .map_or(ESTIMATED_RATE, |limit| limit.min(ESTIMATED_RATE));

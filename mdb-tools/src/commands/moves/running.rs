@@ -7,13 +7,13 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use mdb_core::relocate::{
     MoveError, MoveOptions, MovePlan, MoveProgress, MoveRecord, MoveReport, Relocator,
-    TableReceipt, TakeOver,
+    TableReceipt,
 };
 use mdb_core::{Mdb, error::chain};
 use serde::Serialize;
 
-use super::{advice, options};
-use crate::args::{Arguments, Pacing};
+use super::advice;
+use crate::args::Arguments;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 use crate::signals::Stop;
@@ -51,10 +51,7 @@ enum Halt {
 }
 
 impl<'a> Runner<'a> {
-    pub(super) fn new(arguments: &'a Arguments, mdb: &Mdb, pacing: &Pacing) -> Self {
-        let options = options(&pacing.portions)
-            .max_load(pacing.max_load)
-            .patience(Duration::from_secs(pacing.patience));
+    pub(super) fn new(arguments: &'a Arguments, mdb: &Mdb, options: MoveOptions) -> Self {
         Self {
             arguments,
             relocator: mdb.relocator(),
@@ -62,11 +59,6 @@ impl<'a> Runner<'a> {
             progress: MoveProgress::new(),
             unwritten: Mutex::new(None),
         }
-    }
-
-    pub(super) fn taking_over(mut self, from: TakeOver) -> Self {
-        self.options = self.options.take_over(from);
-        self
     }
 
     pub(super) async fn run(&self, plan: &MovePlan) -> Result<(), Failure> {
