@@ -140,7 +140,7 @@ impl MoveRecord {
         self.runs_for
     }
 
-    /// What was verified, table by table; empty before.
+    /// What was verified, table by table; empty before the move was decided, and where its mover died right after that.
     pub fn receipt(&self) -> Vec<TableReceipt> {
         serde_json::from_str(&self.detail).unwrap_or_default()
     }

@@ -82,7 +82,7 @@ pub(crate) enum MoveCommand {
     /// List all moves
     ///
     /// JSON: {"move","area","source","target","phase","briefcases","rows","created_ms","changed_ms",
-    /// "runs_for_ms"}; source and target are SERVER/DATABASE; rows is null until they were verified;
+    /// "runs_for_ms"}; source and target are SERVER/DATABASE; rows is that of the receipt, null without one;
     /// changed_ms is when the phase began; runs_for_ms is for how long its mover is taken to be alive, null
     /// where none is.
     List(ListArguments),
@@ -97,6 +97,9 @@ pub(crate) enum MoveCommand {
     },
 
     /// Show what was verified before a move was decided
+    ///
+    /// Every move is verified before it is decided. The receipt is kept right after that: there is none where a mover
+    /// died between the two.
     ///
     /// JSON, a line a table: {"table","rows","checksum"}.
     Receipt {
