@@ -3,7 +3,6 @@
 mod skipped;
 
 use std::borrow::Cow;
-use std::io::IsTerminal as _;
 use std::sync::Mutex;
 
 use comfy_table::Table;
@@ -15,6 +14,7 @@ use serde::Serialize;
 
 use super::leftovers;
 use crate::args::{Arguments, VerifyArguments};
+use crate::asking;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 use crate::store;
@@ -299,7 +299,8 @@ async fn repair(
         if !asked.yes {
             leftovers::print(arguments, mdb, &found);
         }
-        if asked.yes || (std::io::stdin().is_terminal() && confirmed(removable)) {
+        let question = format!("Remove {removable} of these?");
+        if asked.yes || asking::confirmed(&question).await {
             found = relocator.clean().await?;
         } else {
             output::note("nothing was removed; `--repair --yes` removes what is removable");
@@ -308,11 +309,4 @@ async fn repair(
     }
     leftovers::print(arguments, mdb, &found);
     Ok(!found.iter().any(is_untidy))
-}
-
-fn confirmed(removable: usize) -> bool {
-    output::note(&format!("Remove {removable} of these? [y/N]"));
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    read.is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
 }

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
+mod asked;
 mod bad_disks;
 mod bad_files;
 mod bad_servers;
