@@ -135,7 +135,7 @@ mod work;
 /// What [`Selection::Range`] is about.
 pub use mdb_gdid::RangeKey;
 
-pub use cleaning::{Leftover, LeftoverState};
+pub use cleaning::{Leftover, LeftoverState, UnknownMove};
 pub use error::{MoveError, PlanError, Refusal};
 pub use journal::TakeOver;
 pub use plan::{MovePlan, MoveRequest, Selection};

@@ -17,8 +17,8 @@ use clap_complete::Shell;
 pub(crate) use gdid::{FloorArguments, GdidCommand, ServeArguments, StatusArguments};
 pub(crate) use init::InitArguments;
 pub(crate) use moves::{
-    Bounds, ListArguments, MoveCommand, Pacing, PlanArguments, Portions, ResumeArguments,
-    RevertArguments, RunPacing, SelectionArguments,
+    Bounds, CleanArguments, ListArguments, MoveCommand, Pacing, PlanArguments, Portions,
+    ResumeArguments, RevertArguments, RunPacing, SelectionArguments,
 };
 pub(crate) use verify::VerifyArguments;
 

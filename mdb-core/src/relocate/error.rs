@@ -126,6 +126,12 @@ pub enum MoveError {
         /// What was asked for.
         id: String,
     },
+    /// The journal knows the move, which is to be ended as one that it doesn't know.
+    #[error("the journal knows move {id}: resume or abort it")]
+    Known {
+        /// The move.
+        id: String,
+    },
     /// Another process has taken the move over.
     #[error("another process has taken the move over")]
     NotOwner,
@@ -281,6 +287,7 @@ impl MoveError {
             | Self::Stopped => true,
             Self::Plan(error) => error.is_transient(),
             Self::Unknown { .. }
+            | Self::Known { .. }
             | Self::NotOwner
             | Self::InMotion { .. }
             | Self::Displaced { .. }

@@ -134,7 +134,13 @@ pub(crate) enum MoveCommand {
     /// others changed something meanwhile: do it again; needed, by a move that is not over; awaited, until
     /// processes that have not been heard of are gone; or doubtful: it does not agree with the catalog, and
     /// is never removed.
-    Clean,
+    ///
+    /// With --unknown it ends a move that the journal doesn't know, for CENTRAL was restored from a backup that is older,
+    /// or begun anew. Nobody can resume or abort such a move, and its fences keep everybody from writing its briefcases.
+    /// They are removed, after asking; no row is touched. Services use the briefcases where the catalog has them from then
+    /// on, but of those that had gone, what was written last is where they went. So stop the services that use them until
+    /// you have compared the rows that `mdb verify` finds on two shards.
+    Clean(CleanArguments),
 
     /// List the processes that moves wait for, or forget one that is dead
     ///
@@ -157,7 +163,7 @@ pub(crate) enum MoveCommand {
     /// A shard that briefcases have left turns everybody away who does not know of it; a CENTRAL from before that knows
     /// nothing of it, so nobody does. `mdb check` says where that is so. Look with `mdb verify` first: briefcases that
     /// were moved since the backup are strays now. Services will look for them where they were before the move, so
-    /// bring their rows back there. Then raise the epoch, by which shards tell who knows enough. Repeating it changes
+    /// bring their rows back there; `mdb move clean --unknown` ends moves that keep you from it. Then raise the epoch, by which shards tell who knows enough. Repeating it changes
     /// nothing.
     ///
     /// JSON: {"outcome","before","after"}; outcome is raised or unchanged, before and after are epochs.
@@ -264,6 +270,17 @@ pub(crate) struct PlanArguments {
 
     #[command(flatten)]
     pub(crate) bounds: Bounds,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CleanArguments {
+    /// End this move, by the beginning of its id: the journal doesn't know it
+    #[arg(long, value_name = "MOVE")]
+    pub(crate) unknown: Option<String>,
+
+    /// Don't ask
+    #[arg(long, requires = "unknown")]
+    pub(crate) yes: bool,
 }
 
 /// Which moves are listed.

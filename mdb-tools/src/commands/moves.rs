@@ -9,13 +9,17 @@ mod restored;
 mod running;
 mod selection;
 mod undoing;
+mod unknown;
 
 use std::time::Duration;
 
+use mdb_core::Mdb;
 use mdb_core::relocate::{MoveOptions, MovePhase, MoveRecord, Relocator, TakeOver};
 
 use super::leftovers;
-use crate::args::{Arguments, Bounds, MoveCommand, Pacing, Portions, ResumeArguments, RunPacing};
+use crate::args::{
+    Arguments, Bounds, CleanArguments, MoveCommand, Pacing, Portions, ResumeArguments, RunPacing,
+};
 use crate::failure::Failure;
 use crate::output;
 use crate::store;
@@ -45,15 +49,20 @@ pub(crate) async fn run(arguments: &Arguments, command: &MoveCommand) -> Result<
             let patience = Duration::from_secs(*patience);
             prepare::run(arguments, &mdb, areas, patience).await
         }
-        MoveCommand::Clean => {
-            leftovers::print(arguments, &mdb, &mdb.relocator().clean().await?);
-            Ok(())
-        }
+        MoveCommand::Clean(asked) => clean(arguments, &mdb, asked).await,
         MoveCommand::Processes { forget } => {
             processes::run(arguments, &mdb, forget.as_deref()).await
         }
         MoveCommand::RaiseEpoch => restored::raise_epoch(arguments, &mdb).await,
     }
+}
+
+async fn clean(arguments: &Arguments, mdb: &Mdb, asked: &CleanArguments) -> Result<(), Failure> {
+    if let Some(id) = &asked.unknown {
+        return unknown::end(arguments, mdb, id, asked).await;
+    }
+    leftovers::print(arguments, mdb, &mdb.relocator().clean().await?);
+    Ok(())
 }
 
 fn run_options(pacing: &RunPacing) -> MoveOptions {

@@ -256,8 +256,8 @@ fn line<'a>(mdb: &'a Mdb, area: &'a str, misplaced: &'a Misplaced) -> Line<'a> {
 
 /// What a person can do. Rows that MDB's own journal doesn't account for are nobody's to delete: they
 /// may be all that is left of something.
-fn advice(fault: &Fault) -> &'static str {
-    match fault {
+fn advice(fault: &Fault) -> Cow<'static, str> {
+    let advice = match fault {
         Fault::Stray { .. } => {
             "no move that the catalog knows brought them here: if they are good, insert them through MDB, which puts \
              them at home, and delete them here; where services are turned away (`mdb check`), bring them home by hand \
@@ -272,13 +272,17 @@ fn advice(fault: &Fault) -> &'static str {
         }
         Fault::Homeless => "no partition or shard of the configuration has the id: update it",
         Fault::Orphans { .. } => "insert their parents, or delete them",
-        Fault::UnknownMove { .. } => {
-            "the journal doesn't know the move: was the catalog restored from a backup? `mdb move \
-             clean` removes what is safe to remove"
+        Fault::UnknownMove { by } => {
+            return format!(
+                "the journal doesn't know the move: was the catalog restored from a backup? `mdb move clean` removes \
+                 what is safe to remove; `mdb move clean --unknown {by}` ends the move, see its --help"
+            )
+            .into();
         }
         Fault::NoIds => "ids are kept as 12 bytes: correct these keys",
         _ => "",
-    }
+    };
+    advice.into()
 }
 
 /// Removes what moves that are over have left, if the operator says so; whether nothing is left that

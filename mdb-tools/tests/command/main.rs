@@ -26,6 +26,7 @@ mod moves_bad;
 mod moves_interrupted;
 mod moves_prepare;
 mod moves_stopped;
+mod moves_unknown;
 mod route_live;
 mod shards;
 mod unwritten;

@@ -106,6 +106,7 @@ fn a_wrong_command_line_is_bad_input() {
         (&["move", "resume", "--batch", "10"], "--batch"),
         (&["move", "resume", "--parallel", "2"], "--parallel"),
         (&["move", "abort"], "<MOVE>"),
+        (&["move", "clean", "--yes"], "--unknown"),
         (&["move", "list", "--gdid", "0:0:1"], "--area"),
         (&["move", "list", "--phase", "dome"], "done"),
     ] {
