@@ -333,6 +333,7 @@ impl Trouble {
             StepError::NotOwner => Self::Failed(MoveError::NotOwner),
             StepError::OtherTables => Self::Failed(MoveError::OtherTables),
             StepError::Altered => Self::Failed(MoveError::Altered),
+            StepError::Stopped => Self::Failed(MoveError::Stopped),
             // A conflict with another transaction, not a lost connection.
             StepError::Database(error)
                 if is_transient::<DB>(&error)
