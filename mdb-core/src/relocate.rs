@@ -124,6 +124,7 @@ mod restored;
 mod resuming;
 mod rows;
 mod run;
+mod selecting;
 mod side;
 mod steps;
 mod suitability;
