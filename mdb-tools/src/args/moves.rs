@@ -16,6 +16,9 @@ pub(crate) enum MoveCommand {
     ///
     /// Briefcases may come from several shards; those that are on the target already are left alone.
     ///
+    /// How long it takes is an estimate, by about half of the rows that small machines have moved in a second on that
+    /// engine, or --max-rows-per-second, and 50 ms for each batch. Your servers, and who else uses them, decide.
+    ///
     /// JSON, a line a source shard: {"area","source","target","briefcases","rows","batches","seconds",
     /// "worst_pause_ms","tables","warnings":[{"place","reason"}]}; seconds is an estimate, of a run with the same
     /// --batch, --parallel, --max-rows-per-second and --pause-target.
