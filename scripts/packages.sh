@@ -5,6 +5,7 @@ missing_packages() {
     local path=$PATH:/usr/sbin:/sbin
     PATH=$path command -v cc >/dev/null || printf '%s\n' gcc libc6-dev
     PATH=$path command -v setpriv >/dev/null || echo util-linux
+    PATH=$path command -v script >/dev/null || echo bsdutils
     PATH=$path command -v python3 >/dev/null || echo python3
     PATH=$path command -v mariadbd >/dev/null || echo mariadb-server
     compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null ||

@@ -220,9 +220,12 @@ fn unstamped() -> sqlx::Error {
     sqlx::Error::Configuration(message.into())
 }
 
+/// Of a shard that the configuration lacks only its partition can be told, which the shard's name has in the middle.
 fn unknown(target: &str) -> sqlx::Error {
+    let partition = target.split('/').nth(1);
+    let partition = partition.map_or_else(String::new, |start| format!(" of partition {start}"));
     let message = format!(
-        "the briefcase has gone to shard {target}, which this process' configuration lacks: update it"
+        "the briefcase has gone to a shard{partition} that this process' configuration lacks: update it"
     );
     sqlx::Error::Configuration(message.into())
 }
@@ -331,5 +334,17 @@ impl Waits {
     async fn wait(&mut self) {
         tokio::time::sleep(self.next.mul_f64(0.5 + fastrand::f64())).await;
         self.next = (self.next * 2).min(Self::LONGEST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_that_the_configuration_lacks_is_told_by_its_partition() {
+        let said = unknown("0:0:0/0:0:1000/3").to_string();
+        assert!(said.contains("a shard of partition 0:0:1000 "), "{said}");
+        assert!(!said.contains('/'), "{said}");
     }
 }

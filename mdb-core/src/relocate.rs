@@ -127,6 +127,7 @@ mod resuming;
 mod risks;
 mod rows;
 mod run;
+mod selecting;
 mod side;
 mod steps;
 mod suitability;
@@ -138,7 +139,7 @@ mod work;
 pub use mdb_gdid::RangeKey;
 
 pub(crate) use arrivals::has_arrivals;
-pub use cleaning::{Leftover, LeftoverState};
+pub use cleaning::{Leftover, LeftoverState, UnknownMove};
 pub use error::{MoveError, PlanError, Refusal};
 pub use journal::TakeOver;
 pub use plan::{MovePlan, MoveRequest, Selection};

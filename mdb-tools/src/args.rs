@@ -19,8 +19,8 @@ pub(crate) use gdid::{
 };
 pub(crate) use init::InitArguments;
 pub(crate) use moves::{
-    ListArguments, MoveCommand, Pacing, PlanArguments, Portions, ResumeArguments, ResumeOne,
-    SelectionArguments,
+    Bounds, CleanArguments, ListArguments, MoveCommand, Pacing, PlanArguments, Portions,
+    ResumeArguments, RevertArguments, RunPacing, SelectionArguments,
 };
 pub(crate) use verify::VerifyArguments;
 
@@ -31,7 +31,8 @@ Exit status:
        `central get` or `central remove` is not there
   2    bad input: arguments, configuration, ids or keys
   3    a server can't be reached
-  130  interrupted";
+  130  interrupted
+  141  the reader of the data has gone, as in `mdb … | head`";
 
 /// Routes briefcases: all rows that carry one id live on one database.
 ///

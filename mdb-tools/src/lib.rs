@@ -5,6 +5,7 @@
 //! kind of failure it was: see [`Failure`].
 
 mod args;
+mod asking;
 mod commands;
 mod failure;
 mod output;

@@ -106,6 +106,15 @@ async fn what_began_before_a_missed_move_holds_up_its_acknowledgement<DB: TestEn
     })
     .await;
     assert_eq!(routers(format!("acknowledged >= {epoch}")).await, 0);
+    let place = mdb.topology().shard_place(bank.shard(&mdb, 0));
+    wait_for("the process says for how long", LIMIT, async || {
+        let said = mdb.relocator().waits_for().await.unwrap().concat();
+        let (_, age) = said
+            .split_once(&format!("operations on {place} that began more than "))
+            .unwrap_or_else(|| panic!("{said}"));
+        age.strip_suffix(" s ago").unwrap().parse::<u64>().unwrap() > 0
+    })
+    .await;
     transaction.rollback().await.unwrap();
     wait_for("the process acknowledges", LIMIT, async || {
         routers(format!("acknowledged >= {epoch}")).await == 1

@@ -16,6 +16,7 @@ on_all_engines!(
     what_was_done_is_reported_although_a_batch_fails,
     ids_that_nobody_has_used_are_named,
     strays_are_not_selected,
+    a_range_has_all_authorities_and_any_number_of_keys,
 );
 
 async fn what_was_done_is_reported_although_a_batch_fails<DB: TestEngine>() {
@@ -106,4 +107,47 @@ async fn strays_are_not_selected<DB: TestEngine>() {
     let plan = relocator.plan(&request).await.unwrap();
     let moved: Vec<_> = plan.sources().flat_map(|(_, ids)| ids.to_vec()).collect();
     assert_eq!(moved, ids, "those that are at home");
+}
+
+async fn a_range_has_all_authorities_and_any_number_of_keys<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let relocator = mdb.relocator();
+    let ids = (5_000..6_000).flat_map(|counter| [0, 3, 15].map(|authority| (authority, counter)));
+    let ids: Vec<Gdid> = ids.map(|(a, c)| Gdid::new(0, a, c).unwrap()).collect();
+    let homes = relocator.whereabouts("user", &ids).await.unwrap();
+    let shards = [0, 1].map(|number| bank.shard(&mdb, number));
+    for (number, shard) in shards.into_iter().enumerate() {
+        let here = ids.iter().zip(&homes);
+        let here = here.filter(|(_, home)| home.as_ref().unwrap().shard() == shard);
+        let rows = here.map(|(id, _)| format!("({}, 'ann')", literal::<DB>(*id)));
+        let rows: Vec<String> = rows.collect();
+        assert!(rows.len() > 1_200, "{}", rows.len());
+        let insert = format!("INSERT INTO customer VALUES {}", rows.join(", "));
+        DB::run_at(&bank.url(number), &[insert]).await.unwrap();
+    }
+
+    let [from, until] = [5_010, 5_990].map(|counter| RangeKey::new(0, counter).unwrap());
+    let inside = |id: &Gdid| from <= id.range_key() && id.range_key() < until;
+    let plan = async |selection| {
+        let request = MoveRequest::new("user", selection, shards[1]);
+        relocator.plan(&request).await.unwrap()
+    };
+    let selected = |at_home: &dyn Fn(&Gdid) -> bool| -> Vec<Gdid> {
+        let all = ids
+            .iter()
+            .zip(&homes)
+            .filter(|(id, home)| home.as_ref().unwrap().shard() == shards[0] && at_home(id));
+        let mut ids: Vec<Gdid> = all.map(|(id, _)| *id).collect();
+        ids.sort();
+        ids
+    };
+    let of_range = plan(Selection::Range { from, until }).await;
+    let (source, found) = of_range.sources().next().unwrap();
+    assert_eq!((source, found), (shards[0], &selected(&inside)[..]));
+    let elsewhere = ids.iter().filter(|id| inside(id)).count() - found.len();
+    assert_eq!(of_range.already_there(), elsewhere);
+    let of_shard = plan(Selection::Shard(shards[0])).await;
+    let (_, found) = of_shard.sources().next().unwrap();
+    assert_eq!(found, selected(&|_| true));
 }

@@ -93,8 +93,8 @@ impl fmt::Debug for Snapshot {
 pub struct LiveRouter {
     version: AtomicU64,
     current: ArcSwap<Snapshot>,
-    /// Those that were replaced while operations ran by them.
-    older: Mutex<Vec<Arc<Snapshot>>>,
+    /// Those that were replaced while operations ran by them, each with when that was; ascending.
+    older: Mutex<Vec<(Arc<Snapshot>, Instant)>>,
     origin: Instant,
     /// Until when the lease holds, in nanoseconds after `origin`; 0 without one.
     lease: AtomicU64,
@@ -140,11 +140,11 @@ impl LiveRouter {
         let mut older = self.older.lock().unwrap_or_else(PoisonError::into_inner);
         let version = self.version.load(Ordering::SeqCst) + 1;
         let next = Snapshot::new(version, epoch, state);
-        older.push(self.current.swap(Arc::new(next)));
+        older.push((self.current.swap(Arc::new(next)), Instant::now()));
         // After the swap: whoever sees the new number finds the new router. Whoever has counted
-        // itself under the old one before that is seen by `is_running_before`.
+        // itself under the old one before that is seen by `running_before`.
         self.version.store(version, Ordering::SeqCst);
-        older.retain(|snapshot| {
+        older.retain(|(snapshot, _)| {
             snapshot
                 .running
                 .iter()
@@ -152,12 +152,13 @@ impl LiveRouter {
         });
     }
 
-    /// Whether an operation that began before the present snapshot runs on `shard`.
-    pub(super) fn is_running_before(&self, shard: ShardId) -> bool {
+    /// For how long, at the least, an operation has been running on `shard` that began before the present snapshot.
+    pub(super) fn running_before(&self, shard: ShardId) -> Option<Duration> {
         let older = self.older.lock().unwrap_or_else(PoisonError::into_inner);
         older
             .iter()
-            .any(|snapshot| snapshot.running(shard).load(Ordering::SeqCst) > 0)
+            .find(|(snapshot, _)| snapshot.running(shard).load(Ordering::SeqCst) > 0)
+            .map(|(_, replaced)| replaced.elapsed())
     }
 
     /// Grants the lease until `until`; `None` takes it back.

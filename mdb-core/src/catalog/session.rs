@@ -220,15 +220,20 @@ impl Keeper {
     /// in motion any more.
     fn reached(&mut self, live: &LiveRouter) -> (Epoch, Option<String>) {
         let snapshot = live.snapshot();
-        let mut sources = snapshot.motions().values().chain(&self.left).copied();
-        match sources.find(|source| live.is_running_before(*source)) {
+        let sources = snapshot.motions().values().chain(&self.left);
+        let running = sources.filter_map(|source| Some((live.running_before(*source)?, *source)));
+        match running.max() {
             None => {
                 self.left.clear();
                 (snapshot.epoch(), None)
             }
-            Some(shard) => (
+            Some((age, shard)) => (
                 self.acknowledged,
-                Some(format!("operations on shard {shard}")),
+                Some(format!(
+                    "operations on {} that began more than {} s ago",
+                    self.topology.shard_place(shard),
+                    age.as_secs()
+                )),
             ),
         }
     }

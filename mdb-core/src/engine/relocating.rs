@@ -29,7 +29,7 @@ pub(crate) use others::check_other_tables;
 #[cfg(test)]
 pub(crate) use pacing::{Unhurried, checked_copy};
 pub(crate) use reference::{Reference, Standing};
-pub(crate) use rest::{Tries, begin, rest};
+pub(crate) use rest::{Tries, begin, pause, rest_unless};
 pub(crate) use span::Span;
 pub(crate) use sparing::Sparing;
 pub(crate) use summing::{INLINE_BYTES, SpanSums, is_short};
@@ -86,6 +86,9 @@ pub(crate) enum StepError {
     /// The source's tables, or the triggers on them, are not what they were.
     #[error("tables or triggers were changed")]
     Altered,
+    /// Somebody has asked the mover to stop.
+    #[error("the mover was asked to stop")]
+    Stopped,
 }
 
 /// How much was copied or applied.
@@ -113,6 +116,11 @@ pub(crate) trait Pace: Send + Sync {
 
     /// Counts a chunk, and returns how long to wait before the next one.
     fn taken(&self, chunk: Amount) -> Duration;
+
+    /// Whether no more chunks are wanted.
+    fn is_stopped(&self) -> bool {
+        false
+    }
 }
 
 /// One of the two shards of a pair.

@@ -9,6 +9,7 @@
 mod judge;
 mod removal;
 mod survey;
+mod unknown;
 
 use std::collections::HashSet;
 
@@ -17,6 +18,8 @@ use super::record::MoveRecord;
 use super::relocator::Relocator;
 use crate::topology::{AreaIndex, AreaTopology, ShardId};
 use judge::Judge;
+
+pub use unknown::UnknownMove;
 
 /// Something that a move has left on a shard, or needs there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +41,8 @@ pub enum LeftoverState {
     Needed,
     /// Processes that have not been heard of may still run into it, and have to be turned away.
     Awaited,
-    /// It does not agree with the catalog, or the journal doesn't know enough of it. It is never
-    /// removed: look whose the rows are first.
+    /// It does not agree with the catalog, or the journal doesn't know enough of it. It is not removed
+    /// by [`Relocator::clean`]: look whose the rows are first.
     Doubtful,
 }
 

@@ -127,6 +127,12 @@ pub enum MoveError {
         /// What was asked for.
         id: String,
     },
+    /// The journal knows the move, which is to be ended as one that it doesn't know.
+    #[error("the journal knows move {id}: resume or abort it")]
+    Known {
+        /// The move.
+        id: String,
+    },
     /// Another process has taken the move over.
     #[error("another process has taken the move over")]
     NotOwner,
@@ -324,6 +330,7 @@ impl MoveError {
             | Self::Stopped => true,
             Self::Plan(error) => error.is_transient(),
             Self::Unknown { .. }
+            | Self::Known { .. }
             | Self::NotOwner
             | Self::InMotion { .. }
             | Self::Displaced { .. }
@@ -373,6 +380,7 @@ impl Trouble {
             StepError::NotOwner => Self::Failed(MoveError::NotOwner),
             StepError::OtherTables => Self::Failed(MoveError::OtherTables),
             StepError::Altered => Self::Failed(MoveError::Altered),
+            StepError::Stopped => Self::Failed(MoveError::Stopped),
             // A conflict with another transaction, not a lost connection.
             StepError::Database(error)
                 if is_transient::<DB>(&error)

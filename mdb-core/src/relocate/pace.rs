@@ -2,14 +2,25 @@
 
 use std::time::Duration;
 
+use super::error::MoveError;
 use super::report::{MoveOptions, MoveProgress};
-use crate::engine::relocating::{Amount, Pace};
+use crate::engine::Lanes;
+use crate::engine::relocating::{Amount, Pace, rest_unless};
 
 /// The pace of one batch: the whole run's, but unhurried only while nobody is fenced.
 pub(super) struct BatchPace<'p> {
     progress: &'p MoveProgress,
     limit: Option<u64>,
     rest: Duration,
+    hurry: Hurry,
+}
+
+/// Whether somebody waits for the work to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hurry {
+    Nobody,
+    /// They would go on waiting for a while if it stopped here.
+    Fenced,
 }
 
 impl<'p> BatchPace<'p> {
@@ -27,6 +38,7 @@ impl<'p> BatchPace<'p> {
             progress,
             limit: options.rows_a_second(),
             rest: Self::REST,
+            hurry: Hurry::Nobody,
         }
     }
 
@@ -35,6 +47,7 @@ impl<'p> BatchPace<'p> {
             progress,
             limit: None,
             rest: Duration::ZERO,
+            hurry: Hurry::Fenced,
         }
     }
 }
@@ -56,6 +69,12 @@ impl BatchPace<'_> {
         }
     }
 
+    /// Waits for so long, but no longer than until the move is asked to stop.
+    pub(super) async fn rest(&self, wait: Duration, lanes: Lanes) -> Result<(), MoveError> {
+        let rested = rest_unless(wait, lanes, || self.is_stopped()).await;
+        rested.map_err(|_| MoveError::Stopped)
+    }
+
     /// Whether others are to be left time between small steps.
     pub(super) fn is_bounded(&self) -> bool {
         self.limit.is_some() || self.progress.is_backing_off()
@@ -72,12 +91,17 @@ impl BatchPace<'_> {
 
 impl Pace for BatchPace<'_> {
     fn chunk(&self, most: u64) -> u64 {
-        let slowly = |limit: u64| (limit / Self::CHUNKS).max(Self::FEWEST_ROWS);
+        // None has more rows than are to come in a second.
+        let slowly = |limit: u64| (limit / Self::CHUNKS).max(Self::FEWEST_ROWS.min(limit));
         self.limit.map_or(most, |limit| slowly(limit).min(most))
     }
 
     fn taken(&self, chunk: Amount) -> Duration {
         self.backed_off(self.progress.taken(chunk, self.limit))
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.hurry == Hurry::Nobody && self.progress.is_stopped()
     }
 }
 
@@ -110,6 +134,32 @@ mod tests {
     }
 
     #[test]
+    fn batches_share_the_rows_of_a_second_however_few_they_are() {
+        let progress = MoveProgress::new();
+        let options = MoveOptions::new().max_rows_per_second(2);
+        let batches = [(); 16].map(|()| BatchPace::new(&progress, &options));
+        let chunk = Amount { rows: 2, bytes: 0 };
+        let [.., last] = batches.map(|batch| batch.taken(chunk));
+        // A little of the sixteen seconds has passed.
+        assert!(last > Duration::from_secs(15), "{last:?}");
+        assert!(last <= Duration::from_secs(16), "{last:?}");
+    }
+
+    #[tokio::test]
+    async fn whoever_rests_stops_when_asked_to_but_not_while_somebody_is_fenced() {
+        let progress = MoveProgress::new();
+        let (free, hurried) = (
+            BatchPace::new(&progress, &MoveOptions::new()),
+            BatchPace::hurried(&progress),
+        );
+        progress.stop();
+        let rested = free.rest(Duration::from_hours(1), Lanes::One).await;
+        assert!(matches!(rested, Err(MoveError::Stopped)), "{rested:?}");
+        let rested = hurried.rest(Duration::ZERO, Lanes::One).await;
+        rested.expect("it goes on");
+    }
+
+    #[test]
     fn few_rows_a_second_flow_in_small_chunks() {
         let progress = MoveProgress::new();
         let chunk = |options: &MoveOptions| BatchPace::new(&progress, options).chunk(2_000);
@@ -117,7 +167,9 @@ mod tests {
         assert_eq!(chunk(&options), 2_000);
         assert_eq!(chunk(&options.max_rows_per_second(1_000_000)), 2_000);
         assert_eq!(chunk(&options.max_rows_per_second(10_000)), 200);
-        assert_eq!(chunk(&options.max_rows_per_second(10)), 50);
+        assert_eq!(chunk(&options.max_rows_per_second(100)), 50);
+        assert_eq!(chunk(&options.max_rows_per_second(10)), 10);
+        assert_eq!(chunk(&options.max_rows_per_second(1)), 1);
         assert_eq!(BatchPace::hurried(&progress).chunk(2_000), 2_000);
     }
 }

@@ -8,7 +8,7 @@ use super::record::MovePhase;
 use super::side::forget_mover;
 use crate::catalog::Epoch;
 use crate::config::Capture;
-use crate::engine::relocating::{Commits, Pace, Relocating, Side, rest};
+use crate::engine::relocating::{Commits, Pace, Relocating, Side};
 use crate::engine::{Lanes, Value};
 
 /// How many rows one transaction deletes. Where there is one writer at a time, others wait for it.
@@ -17,8 +17,11 @@ fn deleted_at_once<DB: Relocating>(pace: &BatchPace<'_>) -> u32 {
         Lanes::One => 10_000,
         Lanes::WriterAndReaders => 4_000,
     };
-    u32::try_from(pace.chunk(most)).unwrap_or(u32::MAX)
+    u32::try_from(pace.chunk(most).max(FEWEST_AT_ONCE)).unwrap_or(u32::MAX)
 }
+
+/// What makes up for a transaction, however slowly rows are to flow.
+const FEWEST_AT_ONCE: u64 = 50;
 
 /// So many rows of briefcases that go as a whole are deleted at once however slowly rows are to flow.
 const FEW_ROWS: u64 = 300;
@@ -195,7 +198,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             }
             self.keep_going()?;
             let deleted = group.map_or(u64::from(limit), |group| group.rows);
-            rest(pace.deleted(deleted), DB::LANES).await;
+            pace.rest(pace.deleted(deleted), DB::LANES).await?;
             group = next;
         }
     }
@@ -222,7 +225,7 @@ impl<DB: Relocating> Batch<'_, DB> {
                 return Ok(());
             }
             self.keep_going()?;
-            rest(pace.deleted(limit.into()), DB::LANES).await;
+            pace.rest(pace.deleted(limit.into()), DB::LANES).await?;
         }
     }
 
@@ -243,7 +246,7 @@ impl<DB: Relocating> Batch<'_, DB> {
                     break;
                 }
                 self.keep_going()?;
-                rest(pace.deleted(limit.into()), DB::LANES).await;
+                pace.rest(pace.deleted(limit.into()), DB::LANES).await?;
             }
         }
         Ok(())

@@ -163,7 +163,7 @@ impl MoveRecord {
         self.runs_for
     }
 
-    /// What was verified, table by table; empty before.
+    /// What was verified, table by table; empty before the move was decided, and where its mover died right after that.
     pub fn receipt(&self) -> Vec<TableReceipt> {
         self.details.receipt().to_vec()
     }

@@ -296,7 +296,7 @@ impl MoveProgress {
         let (since, owed) = rate.unwrap_or((now, 0.0));
         let owed = (owed - now.duration_since(since).as_secs_f64()).max(0.0) + cost;
         *rate = Some((now, owed));
-        Duration::from_secs_f64(owed.min(5.0))
+        Duration::from_secs_f64(owed)
     }
 }
 

@@ -102,7 +102,8 @@ impl Relocator {
     /// epoch above the greatest that a shard asks for. Doing it again changes nothing.
     ///
     /// Briefcases that were moved since the backup are looked for where they were before from then on. So find them
-    /// first, by [`verify`](Self::verify), and bring their rows to where the catalog has them.
+    /// first, by [`verify`](Self::verify), and bring their rows to where the catalog has them. Moves that it doesn't know
+    /// and that were under way keep that from being done, until they are [ended](Self::forget_unknown).
     ///
     /// # Errors
     ///

@@ -155,6 +155,20 @@ impl Relocations {
             )
     }
 
+    /// The targets of the relocations that are about briefcases in `within`.
+    pub(super) fn targets_within(&self, within: Span) -> impl Iterator<Item = ShardId> + '_ {
+        let briefcases = self.briefcases.iter();
+        let spans = self.spans.iter();
+        briefcases
+            .filter(move |(id, _)| within.contains(id.range_key()))
+            .map(|(_, to)| *to)
+            .chain(
+                spans
+                    .filter(move |(span, _)| span.from < within.until && span.until > within.from)
+                    .map(|(_, to)| *to),
+            )
+    }
+
     /// Where `id` lives, if it is relocated.
     #[inline]
     pub fn find(&self, id: Gdid) -> Option<ShardId> {

@@ -16,6 +16,9 @@ pub(crate) enum MoveCommand {
     ///
     /// Briefcases may come from several shards; those that are on the target already are left alone.
     ///
+    /// How long it takes is an estimate, by about half of the rows that small machines have moved in a second on that
+    /// engine, or --max-rows-per-second, and 50 ms for each batch. Your servers, and who else uses them, decide.
+    ///
     /// JSON, a line a source shard: {"area","source","target","briefcases","rows","batches","seconds",
     /// "worst_pause_ms","tables","warnings":[{"place","reason"}]}; seconds is an estimate, of a run with the same
     /// --batch, --parallel, --max-rows-per-second and --pause-target.
@@ -54,6 +57,8 @@ pub(crate) enum MoveCommand {
 
     /// Take moves over that have stopped, and bring them to their end
     ///
+    /// One after another, each with the briefcases that it was begun with.
+    ///
     /// JSON: as `run`; rows and tables are those of the receipt, empty where a mover died before it had
     /// written one.
     Resume(ResumeArguments),
@@ -75,12 +80,12 @@ pub(crate) enum MoveCommand {
     ///
     /// It is a move like any other: verified, and while they are in use. Those that were moved elsewhere since
     /// are left alone. JSON: as `run`.
-    Revert(ResumeOne),
+    Revert(RevertArguments),
 
     /// List all moves
     ///
     /// JSON: {"move","area","source","target","phase","briefcases","rows","created_ms","changed_ms",
-    /// "runs_for_ms"}; source and target are SERVER/DATABASE; rows is null until they were verified;
+    /// "runs_for_ms"}; source and target are SERVER/DATABASE; rows is that of the receipt, null without one;
     /// changed_ms is when the phase began; runs_for_ms is for how long its mover is taken to be alive, null
     /// where none is.
     List(ListArguments),
@@ -95,6 +100,9 @@ pub(crate) enum MoveCommand {
     },
 
     /// Show what was verified before a move was decided
+    ///
+    /// Every move is verified before it is decided. The receipt is kept right after that: there is none where a mover
+    /// died between the two.
     ///
     /// JSON, a line a table: {"table","rows","checksum"}.
     Receipt {
@@ -129,7 +137,13 @@ pub(crate) enum MoveCommand {
     /// others changed something meanwhile: do it again; needed, by a move that is not over; awaited, until
     /// processes that have not been heard of are gone; or doubtful: it does not agree with the catalog, and
     /// is never removed.
-    Clean,
+    ///
+    /// With --unknown it ends a move that the journal doesn't know, for CENTRAL was restored from a backup that is older,
+    /// or begun anew. Nobody can resume or abort such a move, and its fences keep everybody from writing its briefcases.
+    /// They are removed, after asking; no row is touched. Services use the briefcases where the catalog has them from then
+    /// on, but of those that had gone, what was written last is where they went. So stop the services that use them until
+    /// you have compared the rows that `mdb verify` finds on two shards.
+    Clean(CleanArguments),
 
     /// List the processes that moves wait for, or forget one that is dead
     ///
@@ -152,7 +166,7 @@ pub(crate) enum MoveCommand {
     /// A shard that briefcases have left turns everybody away who does not know of it; a CENTRAL from before that knows
     /// nothing of it, so nobody does. `mdb check` says where that is so. Look with `mdb verify` first: briefcases that
     /// were moved since the backup are strays now. Services will look for them where they were before the move, so
-    /// bring their rows back there. Then raise the epoch, by which shards tell who knows enough. Repeating it changes
+    /// bring their rows back there; `mdb move clean --unknown` ends moves that keep you from it. Then raise the epoch, by which shards tell who knows enough. Repeating it changes
     /// nothing.
     ///
     /// JSON: {"outcome","before","after"}; outcome is raised or unchanged, before and after are epochs.
@@ -210,7 +224,11 @@ pub(crate) struct Portions {
     /// How many batches are copied at the same time, 1 to 16
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) parallel: u8,
+}
 
+/// How much of the servers a move takes.
+#[derive(Debug, Args)]
+pub(crate) struct Bounds {
     /// Copy that many rows a second at the most, in small steps that others notice less
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_rows_per_second: Option<u64>,
@@ -220,11 +238,11 @@ pub(crate) struct Portions {
     pub(crate) pause_target: u64,
 }
 
-/// How moves are run.
+/// How a move is run that has its briefcases already.
 #[derive(Debug, Args)]
 pub(crate) struct Pacing {
     #[command(flatten)]
-    pub(crate) portions: Portions,
+    pub(crate) bounds: Bounds,
 
     /// Rest after every chunk of rows while more sessions than that are at work on the source
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -235,6 +253,16 @@ pub(crate) struct Pacing {
     pub(crate) patience: u64,
 }
 
+/// How briefcases are divided among moves, and how these are run.
+#[derive(Debug, Args)]
+pub(crate) struct RunPacing {
+    #[command(flatten)]
+    pub(crate) portions: Portions,
+
+    #[command(flatten)]
+    pub(crate) each: Pacing,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct PlanArguments {
     #[command(flatten)]
@@ -242,6 +270,20 @@ pub(crate) struct PlanArguments {
 
     #[command(flatten)]
     pub(crate) portions: Portions,
+
+    #[command(flatten)]
+    pub(crate) bounds: Bounds,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CleanArguments {
+    /// End this move, by the beginning of its id: the journal doesn't know it
+    #[arg(long, value_name = "MOVE")]
+    pub(crate) unknown: Option<String>,
+
+    /// Don't ask
+    #[arg(long, requires = "unknown")]
+    pub(crate) yes: bool,
 }
 
 /// Which moves are listed.
@@ -266,7 +308,7 @@ pub(crate) struct RunArguments {
     pub(crate) selection: SelectionArguments,
 
     #[command(flatten)]
-    pub(crate) pacing: Pacing,
+    pub(crate) pacing: RunPacing,
 }
 
 #[derive(Debug, Args)]
@@ -285,13 +327,13 @@ pub(crate) struct ResumeArguments {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ResumeOne {
+pub(crate) struct RevertArguments {
     /// The move, by the beginning of its id
     #[arg(value_name = "MOVE")]
     pub(crate) id: String,
 
     #[command(flatten)]
-    pub(crate) pacing: Pacing,
+    pub(crate) pacing: RunPacing,
 }
 
 impl MoveCommand {

@@ -9,13 +9,17 @@ mod restored;
 mod running;
 mod selection;
 mod undoing;
+mod unknown;
 
 use std::time::Duration;
 
+use mdb_core::Mdb;
 use mdb_core::relocate::{MoveOptions, MovePhase, MoveRecord, Relocator, TakeOver};
 
 use super::leftovers;
-use crate::args::{Arguments, MoveCommand, Portions, ResumeArguments};
+use crate::args::{
+    Arguments, Bounds, CleanArguments, MoveCommand, Pacing, Portions, ResumeArguments, RunPacing,
+};
 use crate::failure::Failure;
 use crate::output;
 use crate::store;
@@ -27,15 +31,14 @@ pub(crate) async fn run(arguments: &Arguments, command: &MoveCommand) -> Result<
         MoveCommand::Plan(asked) => planning::plan(arguments, &mdb, asked).await,
         MoveCommand::Run(asked) => {
             let plan = planning::planned(&mdb, &asked.selection).await?;
-            Runner::new(arguments, &mdb, &asked.pacing).run(&plan).await
+            let options = run_options(&asked.pacing);
+            Runner::new(arguments, &mdb, options).run(&plan).await
         }
         MoveCommand::Status { moves } => listing::status(arguments, &mdb, moves).await,
         MoveCommand::Resume(asked) => {
             let records = resumable(&mdb.relocator(), asked).await?;
-            Runner::new(arguments, &mdb, &asked.pacing)
-                .taking_over(from(asked.force))
-                .resume(&records)
-                .await
+            let options = paced(MoveOptions::new(), &asked.pacing).take_over(from(asked.force));
+            Runner::new(arguments, &mdb, options).resume(&records).await
         }
         MoveCommand::Abort { id, force } => undoing::abort(arguments, &mdb, id, from(*force)).await,
         MoveCommand::Revert(asked) => undoing::revert(arguments, &mdb, asked).await,
@@ -46,10 +49,7 @@ pub(crate) async fn run(arguments: &Arguments, command: &MoveCommand) -> Result<
             let patience = Duration::from_secs(*patience);
             prepare::run(arguments, &mdb, areas, patience).await
         }
-        MoveCommand::Clean => {
-            leftovers::print(arguments, &mdb, &mdb.relocator().clean().await?);
-            Ok(())
-        }
+        MoveCommand::Clean(asked) => clean(arguments, &mdb, asked).await,
         MoveCommand::Processes { forget } => {
             processes::run(arguments, &mdb, forget.as_deref()).await
         }
@@ -57,13 +57,33 @@ pub(crate) async fn run(arguments: &Arguments, command: &MoveCommand) -> Result<
     }
 }
 
-/// The options of a run in these portions.
-fn options(portions: &Portions) -> MoveOptions {
-    let options = MoveOptions::new()
+async fn clean(arguments: &Arguments, mdb: &Mdb, asked: &CleanArguments) -> Result<(), Failure> {
+    if let Some(id) = &asked.unknown {
+        return unknown::end(arguments, mdb, id, asked).await;
+    }
+    leftovers::print(arguments, mdb, &mdb.relocator().clean().await?);
+    Ok(())
+}
+
+fn run_options(pacing: &RunPacing) -> MoveOptions {
+    paced(in_portions(&pacing.portions), &pacing.each)
+}
+
+fn in_portions(portions: &Portions) -> MoveOptions {
+    MoveOptions::new()
         .batch(usize::from(portions.batch))
         .parallel(usize::from(portions.parallel))
-        .pause_target(Duration::from_millis(portions.pause_target));
-    match portions.max_rows_per_second {
+}
+
+fn paced(options: MoveOptions, pacing: &Pacing) -> MoveOptions {
+    bounded(options, &pacing.bounds)
+        .max_load(pacing.max_load)
+        .patience(Duration::from_secs(pacing.patience))
+}
+
+fn bounded(options: MoveOptions, bounds: &Bounds) -> MoveOptions {
+    let options = options.pause_target(Duration::from_millis(bounds.pause_target));
+    match bounds.max_rows_per_second {
         Some(rows) => options.max_rows_per_second(rows),
         None => options,
     }

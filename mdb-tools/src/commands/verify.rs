@@ -3,7 +3,6 @@
 mod skipped;
 
 use std::borrow::Cow;
-use std::io::IsTerminal as _;
 use std::sync::Mutex;
 
 use comfy_table::Table;
@@ -15,6 +14,7 @@ use serde::Serialize;
 
 use super::leftovers;
 use crate::args::{Arguments, VerifyArguments};
+use crate::asking;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 use crate::store;
@@ -256,8 +256,8 @@ fn line<'a>(mdb: &'a Mdb, area: &'a str, misplaced: &'a Misplaced) -> Line<'a> {
 
 /// What a person can do. Rows that MDB's own journal doesn't account for are nobody's to delete: they
 /// may be all that is left of something.
-fn advice(fault: &Fault) -> &'static str {
-    match fault {
+fn advice(fault: &Fault) -> Cow<'static, str> {
+    let advice = match fault {
         Fault::Stray { .. } => {
             "no move that the catalog knows brought them here: if they are good, insert them through MDB, which puts \
              them at home, and delete them here; where services are turned away (`mdb check`), bring them home by hand \
@@ -272,13 +272,17 @@ fn advice(fault: &Fault) -> &'static str {
         }
         Fault::Homeless => "no partition or shard of the configuration has the id: update it",
         Fault::Orphans { .. } => "insert their parents, or delete them",
-        Fault::UnknownMove { .. } => {
-            "the journal doesn't know the move: was the catalog restored from a backup? `mdb move \
-             clean` removes what is safe to remove"
+        Fault::UnknownMove { by } => {
+            return format!(
+                "the journal doesn't know the move: was the catalog restored from a backup? `mdb move clean` removes \
+                 what is safe to remove; `mdb move clean --unknown {by}` ends the move, see its --help"
+            )
+            .into();
         }
         Fault::NoIds => "ids are kept as 12 bytes: correct these keys",
         _ => "",
-    }
+    };
+    advice.into()
 }
 
 /// Removes what moves that are over have left, if the operator says so; whether nothing is left that
@@ -299,7 +303,8 @@ async fn repair(
         if !asked.yes {
             leftovers::print(arguments, mdb, &found);
         }
-        if asked.yes || (std::io::stdin().is_terminal() && confirmed(removable)) {
+        let question = format!("Remove {removable} of these?");
+        if asked.yes || asking::confirmed(&question).await {
             found = relocator.clean().await?;
         } else {
             output::note("nothing was removed; `--repair --yes` removes what is removable");
@@ -308,11 +313,4 @@ async fn repair(
     }
     leftovers::print(arguments, mdb, &found);
     Ok(!found.iter().any(is_untidy))
-}
-
-fn confirmed(removable: usize) -> bool {
-    output::note(&format!("Remove {removable} of these? [y/N]"));
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    read.is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
 }

@@ -2,6 +2,7 @@
 
 mod briefcases;
 mod serving;
+mod terminal;
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Seek as _, Write as _};
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 
 pub(crate) use briefcases::{MANY, MANY_MOVES, SHARDS, id, masked};
 pub(crate) use serving::Serving;
+pub(crate) use terminal::{INTERRUPT, Terminal};
 
 /// The password of all configurations here: no output may hold it.
 pub(crate) const PASSWORD: &str = "hunter2-in-the-open";

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
+mod asked;
 mod bad_disks;
 mod bad_files;
 mod bad_servers;
@@ -25,6 +26,7 @@ mod moves_bad;
 mod moves_interrupted;
 mod moves_prepare;
 mod moves_stopped;
+mod moves_unknown;
 mod route_live;
 mod shards;
 mod unwritten;

@@ -274,3 +274,15 @@ fn an_empty_journal_is_said_to_be_empty() {
         ("", "nothing was ever moved\n")
     );
 }
+
+#[test]
+fn a_range_is_looked_for_where_it_can_be() {
+    let store = Store::with_briefcases();
+    std::fs::remove_file(store.database("user_b1")).unwrap();
+    let plan = ["move", "plan", "user", "--to", "local/user_a1", "--json"];
+    let planned = store
+        .run(plan.iter().chain(&["--range", "0:0:2..0:0:5"]))
+        .ends_with(status::DONE)
+        .objects();
+    assert_eq!(planned[0]["briefcases"], 2, "{planned:?}");
+}

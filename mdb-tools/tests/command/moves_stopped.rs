@@ -148,6 +148,27 @@ fn past_the_commit_point_a_move_goes_forward() {
 }
 
 #[test]
+fn a_receipt_that_was_not_kept_does_not_make_a_move_an_unverified_one() {
+    let store = Store::with_briefcases();
+    let done = store.moved("0:0:4", "local/user_a1");
+    // What a mover leaves that dies right after the decision.
+    store.execute("central", "UPDATE mdb_move SET detail = ''");
+    let ran = store.run(["move", "receipt", &done]).refuses(
+        status::FAILED,
+        &[
+            "is done",
+            "it was verified",
+            "before it had kept the receipt",
+        ],
+    );
+    assert!(!ran.err().contains("not been verified"), "{ran:?}");
+    let listed = store
+        .run(["move", "list", "--json"])
+        .ends_with(status::DONE);
+    assert!(listed.objects()[0]["rows"].is_null(), "{listed:?}");
+}
+
+#[test]
 fn a_move_that_has_stopped_is_undone() {
     let store = Store::with_briefcases();
     let stopped = store.stopped_move();
@@ -173,9 +194,10 @@ fn a_move_that_has_stopped_is_undone() {
         (2, 1)
     );
     assert_eq!(store.journal(), [(stopped.clone(), "aborted".to_owned())]);
-    store
-        .run(["move", "receipt", &stopped])
-        .refuses(status::FAILED, &["aborted", "not been verified"]);
+    store.run(["move", "receipt", &stopped]).refuses(
+        status::FAILED,
+        &["is aborted", "once a move is verified and decided"],
+    );
     // Nothing of it is in the way of another.
     store.moved("0:0:4", "local/user_a1");
     assert_eq!(

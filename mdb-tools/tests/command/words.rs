@@ -103,7 +103,10 @@ fn a_wrong_command_line_is_bad_input() {
             ],
             "0 is not in",
         ),
+        (&["move", "resume", "--batch", "10"], "--batch"),
+        (&["move", "resume", "--parallel", "2"], "--parallel"),
         (&["move", "abort"], "<MOVE>"),
+        (&["move", "clean", "--yes"], "--unknown"),
         (&["move", "list", "--gdid", "0:0:1"], "--area"),
         (&["move", "list", "--phase", "dome"], "done"),
     ] {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::StepError;
+use super::{Amount, Pace, StepError};
 use crate::engine::{Engine, ErrorClass, Lanes, TransactionOptions};
 
 /// How long a mover tries for an embedded database's one write lock.
@@ -52,8 +52,36 @@ impl Tries {
     }
 }
 
+/// For how long nobody looks whether the mover is to stop.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// Counts a chunk, and [rests](rest_unless) for as long as rows are to flow no faster.
+pub(crate) async fn pause(pace: &dyn Pace, chunk: Amount, lanes: Lanes) -> Result<(), StepError> {
+    rest_unless(pace.taken(chunk), lanes, || pace.is_stopped()).await
+}
+
+/// [Rests](rest), but no longer than until `is_stopped`: then it fails.
+pub(crate) async fn rest_unless(
+    wait: Duration,
+    lanes: Lanes,
+    is_stopped: impl Fn() -> bool,
+) -> Result<(), StepError> {
+    let mut left = wait;
+    loop {
+        if is_stopped() {
+            return Err(StepError::Stopped);
+        }
+        let slice = left.min(SLICE);
+        rest(slice, lanes).await;
+        left -= slice;
+        if left.is_zero() {
+            return Ok(());
+        }
+    }
+}
+
 /// Waits for so long. Where one writes at a time, others get their turn in any case.
-pub(crate) async fn rest(wait: Duration, lanes: Lanes) {
+async fn rest(wait: Duration, lanes: Lanes) {
     match lanes {
         // The runtime's timer knows no less than a millisecond.
         Lanes::WriterAndReaders if wait < GAP => {
@@ -67,6 +95,8 @@ pub(crate) async fn rest(wait: Duration, lanes: Lanes) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use futures_util::FutureExt;
 
     use super::*;
@@ -77,5 +107,15 @@ mod tests {
         let began = Instant::now();
         rest(Duration::ZERO, Lanes::WriterAndReaders).await;
         assert!(began.elapsed() >= GAP);
+    }
+
+    #[tokio::test]
+    async fn a_long_rest_ends_when_the_mover_is_to_stop() {
+        let hours = Duration::from_hours(5);
+        let looked = AtomicU32::new(0);
+        let is_stopped = || looked.fetch_add(1, Ordering::Relaxed) == 2;
+        let rested = rest_unless(hours, Lanes::One, is_stopped).await;
+        assert!(matches!(rested, Err(StepError::Stopped)), "{rested:?}");
+        assert_eq!(looked.into_inner(), 3);
     }
 }

@@ -106,7 +106,7 @@ impl Relocator {
     }
 }
 
-async fn remove_fences<DB: Relocating>(
+pub(super) async fn remove_fences<DB: Relocating>(
     connection: &mut DB::Connection,
     by: &str,
     states: &str,

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use mdb_gdid::{Gdid, RangeKey};
 
 use super::{AreaRouter, Range, RouteError};
+use crate::routing::Span;
 use crate::topology::ShardId;
 
 impl AreaRouter {
@@ -34,6 +35,24 @@ impl AreaRouter {
             .flat_map(|relocations| relocations.targets_from(key));
         Ok(by_rule.chain(relocated).collect())
     }
+
+    /// The shards of the partitions that have keys of `span`, and those that relocations give to briefcases in it.
+    pub(crate) fn shards_within(&self, span: Span) -> HashSet<ShardId> {
+        let ends = self.ranges.iter().skip(1).map(|(start, _)| Some(start));
+        let by_rule = self
+            .ranges
+            .iter()
+            .zip(ends.chain([None]))
+            .filter(|((start, _), end)| {
+                *start < span.until() && end.is_none_or(|end| end > span.from())
+            })
+            .flat_map(|((_, range), _)| range.shards());
+        let relocated = self
+            .relocations
+            .iter()
+            .flat_map(|relocations| relocations.targets_within(span));
+        by_rule.chain(relocated).collect()
+    }
 }
 
 impl Range {
@@ -54,7 +73,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::routing::{Relocation, Relocations, Router, Span};
+    use crate::routing::{Relocation, Relocations, Router};
     use crate::topology::Topology;
 
     /// Ids from 1 on live on `a0` and `a1`, from 50 on on `c`; `b` is hidden by the breakpoint.
@@ -97,6 +116,26 @@ mod tests {
         briefcases: &[(u64, &str)],
         spans: &[(u64, u64, &str)],
     ) -> Vec<String> {
+        databases_of(briefcases, spans, |router| {
+            router.shards_from(from.map(id)).unwrap()
+        })
+    }
+
+    /// The databases of the shards from `from` up to `until`, with relocations to databases.
+    fn databases_within(
+        [from, until]: [u64; 2],
+        briefcases: &[(u64, &str)],
+        spans: &[(u64, u64, &str)],
+    ) -> Vec<String> {
+        let span = Span::new(key(from), key(until)).unwrap();
+        databases_of(briefcases, spans, |router| router.shards_within(span))
+    }
+
+    fn databases_of(
+        briefcases: &[(u64, &str)],
+        spans: &[(u64, u64, &str)],
+        ask: impl Fn(&AreaRouter) -> HashSet<ShardId>,
+    ) -> Vec<String> {
         let topology = Arc::new(Topology::from_toml(STORE).unwrap());
         let area = topology.area_index("user").unwrap();
         let shard = |database: &str| {
@@ -117,7 +156,7 @@ mod tests {
         let relocations = Relocations::new(briefcases.chain(spans)).unwrap();
         let relocations = HashMap::from([(area, relocations)]);
         let router = Router::with_relocations(Arc::clone(&topology), &relocations);
-        let shards = router.area_at(area).shards_from(from.map(id)).unwrap();
+        let shards = ask(router.area_at(area));
         let names = shards
             .iter()
             .map(|shard| topology.shard(*shard).database().to_string());
@@ -131,6 +170,19 @@ mod tests {
         assert_eq!(databases(None, &[], &[]), ["a0", "a1", "c"]);
         assert_eq!(databases(Some(49), &[], &[]), ["a0", "a1", "c"]);
         assert_eq!(databases(Some(50), &[], &[]), ["c"]);
+    }
+
+    #[test]
+    fn within_a_span_they_are_those_of_its_partitions_and_of_what_was_moved_from_it() {
+        assert_eq!(databases_within([1, 50], &[], &[]), ["a0", "a1"]);
+        assert_eq!(databases_within([49, 51], &[], &[]), ["a0", "a1", "c"]);
+        assert_eq!(databases_within([50, 60], &[], &[]), ["c"]);
+        assert_eq!(databases_within([0, 1], &[], &[]), [""; 0]);
+        let moved = [(55, "b"), (60, "a1"), (49, "a0")];
+        assert_eq!(databases_within([50, 60], &moved, &[]), ["b", "c"]);
+        let spans = [(40, 51, "b"), (60, 70, "a0")];
+        assert_eq!(databases_within([50, 60], &[], &spans), ["b", "c"]);
+        assert_eq!(databases_within([51, 60], &[], &spans), ["c"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use comfy_table::ColumnConstraint;
 use mdb_core::Mdb;
-use mdb_core::relocate::{MoveRecord, TableReceipt};
+use mdb_core::relocate::{MovePhase, MoveRecord, TableReceipt};
 use serde::Serialize;
 
 use super::{advice, find, selection};
@@ -122,11 +122,15 @@ pub(super) async fn receipt(
     let record = find(&mdb.relocator(), beginning).await?;
     let tables = record.receipt();
     if tables.is_empty() {
-        return Err(Failure::Failed(format!(
-            "move {} is {} and has not been verified",
-            record.id(),
-            record.phase()
-        )));
+        let why = match record.phase() {
+            MovePhase::Purging | MovePhase::Done => {
+                "it was verified before it was decided, but its mover died right after that, before it had kept the \
+                 receipt"
+            }
+            _ => "a receipt is kept once a move is verified and decided",
+        };
+        let (id, phase) = (record.id(), record.phase());
+        return Err(Failure::Failed(format!("move {id} is {phase}: {why}")));
     }
     match arguments.format() {
         Format::Json => tables.iter().for_each(output::json),

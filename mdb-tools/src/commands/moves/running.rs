@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use mdb_core::relocate::{
-    MoveError, MoveOptions, MovePlan, MoveProgress, MoveRecord, MoveReport, Relocator,
-    TableReceipt, TakeOver,
+    MoveError, MoveOptions, MovePlan, MoveProgress, MoveRecord, MoveReport, Relocator, TableReceipt,
 };
 use mdb_core::{Mdb, error::chain};
 use serde::Serialize;
 
-use super::{advice, options};
-use crate::args::{Arguments, Pacing};
+use super::advice;
+use crate::args::Arguments;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 use crate::signals::Stop;
@@ -51,10 +50,7 @@ enum Halt {
 }
 
 impl<'a> Runner<'a> {
-    pub(super) fn new(arguments: &'a Arguments, mdb: &Mdb, pacing: &Pacing) -> Self {
-        let options = options(&pacing.portions)
-            .max_load(pacing.max_load)
-            .patience(Duration::from_secs(pacing.patience));
+    pub(super) fn new(arguments: &'a Arguments, mdb: &Mdb, options: MoveOptions) -> Self {
         Self {
             arguments,
             relocator: mdb.relocator(),
@@ -62,11 +58,6 @@ impl<'a> Runner<'a> {
             progress: MoveProgress::new(),
             unwritten: Mutex::new(None),
         }
-    }
-
-    pub(super) fn taking_over(mut self, from: TakeOver) -> Self {
-        self.options = self.options.take_over(from);
-        self
     }
 
     pub(super) async fn run(&self, plan: &MovePlan) -> Result<(), Failure> {
@@ -77,7 +68,7 @@ impl<'a> Runner<'a> {
         let rows = self.relocator.count_rows(plan).await?.values().sum();
         let mut stop = Stop::new()?;
         let running = self.relocator.run(plan, &self.options, &self.progress);
-        match Box::pin(self.watched(rows, &mut stop, running)).await {
+        match Box::pin(self.watched(Some(rows), &mut stop, running)).await {
             Ok(_) => Ok(()),
             Err(halt) => {
                 self.tell(&halt).await;
@@ -100,7 +91,8 @@ impl<'a> Runner<'a> {
             let running = self
                 .relocator
                 .resume(record.id(), &self.options, &self.progress);
-            if let Err(halt) = Box::pin(self.watched(0, &mut stop, running)).await {
+            // How far the move is already, only its copy at the target says.
+            if let Err(halt) = Box::pin(self.watched(None, &mut stop, running)).await {
                 self.tell(&halt).await;
                 if left > 0 {
                     output::note(&format!(
@@ -119,14 +111,14 @@ impl<'a> Runner<'a> {
     /// they can be resumed.
     async fn watched<T>(
         &self,
-        rows: u64,
+        rows: Option<u64>,
         stop: &mut Stop,
         running: impl Future<Output = Result<T, MoveError>>,
     ) -> Result<T, Halt> {
-        let bar = bar(rows);
+        let (bar, before) = (bar(rows), self.progress.rows());
         let watch = async {
             loop {
-                bar.set_position(self.progress.rows());
+                bar.set_position(self.progress.rows() - before);
                 bar.set_message(self.message());
                 self.print(&bar);
                 tokio::time::sleep(TICK).await;
@@ -251,9 +243,90 @@ fn in_words(report: &MoveReport) -> String {
     words
 }
 
-fn bar(rows: u64) -> ProgressBar {
-    let bar = ProgressBar::new(rows);
-    let template = "{wide_bar} {pos}/{len} rows  {rate} rows/s  {eta} left  {msg}";
+/// A bar of so many rows; where nobody knows how many there are, it only says that the work goes on.
+fn bar(rows: Option<u64>) -> ProgressBar {
+    let (bar, template) = match rows {
+        Some(rows) => (
+            ProgressBar::new(rows),
+            "{wide_bar} {pos}/{len} rows  {rate} rows/s  {eta} left  {msg}",
+        ),
+        None => (
+            ProgressBar::no_length(),
+            "{spinner} {pos} rows  {rate} rows/s  {elapsed}  {msg}",
+        ),
+    };
     bar.set_style(output::style(template));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use indicatif::{ProgressDrawTarget, TermLike};
+
+    use super::*;
+
+    /// A terminal that keeps all that was ever drawn.
+    #[derive(Clone, Debug, Default)]
+    struct Drawn(Arc<Mutex<String>>);
+
+    impl TermLike for Drawn {
+        fn width(&self) -> u16 {
+            100
+        }
+
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(text)
+        }
+
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().expect("nobody panics").push_str(text);
+            Ok(())
+        }
+
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What the bar looks like when that many rows have come.
+    fn drawn(bar: &ProgressBar, rows: u64) -> String {
+        let terminal = Drawn::default();
+        bar.set_draw_target(ProgressDrawTarget::term_like(Box::new(terminal.clone())));
+        bar.set_position(rows);
+        bar.tick();
+        terminal.0.lock().expect("nobody panics").clone()
+    }
+
+    #[test]
+    fn a_bar_says_how_much_is_left_only_where_that_is_known() {
+        let known = drawn(&bar(Some(1_000)), 250);
+        assert!(known.contains("250/1000 rows"), "{known}");
+        assert!(known.contains(" left"), "{known}");
+        let unknown = drawn(&bar(None), 250);
+        assert!(unknown.contains(" 250 rows "), "{unknown}");
+        assert!(!unknown.contains(" left"), "{unknown}");
+    }
 }

@@ -7,8 +7,8 @@ use mdb_core::{Gdid, Mdb};
 use serde::Serialize;
 
 use super::running::Runner;
-use super::{advice, find, selection};
-use crate::args::{Arguments, ResumeOne};
+use super::{advice, find, run_options, selection};
+use crate::args::{Arguments, RevertArguments};
 use crate::failure::Failure;
 use crate::output::{self, Format};
 use crate::signals::Stop;
@@ -69,7 +69,7 @@ pub(super) async fn abort(
 pub(super) async fn revert(
     arguments: &Arguments,
     mdb: &Mdb,
-    asked: &ResumeOne,
+    asked: &RevertArguments,
 ) -> Result<(), Failure> {
     let relocator = mdb.relocator();
     let record = find(&relocator, &asked.id).await?;
@@ -82,7 +82,9 @@ pub(super) async fn revert(
     }
     let ids = still_there(mdb, &record).await?;
     let plan = relocator.plan(&selection::back(mdb, &record, ids)?).await?;
-    Runner::new(arguments, mdb, &asked.pacing).run(&plan).await
+    Runner::new(arguments, mdb, run_options(&asked.pacing))
+        .run(&plan)
+        .await
 }
 
 /// The briefcases of a move that are where it brought them.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::engine::Engine;
 use crate::engine::relocating::{
-    Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, StepError, rest,
+    Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, StepError, pause,
 };
 
 /// A chunk ends after as many rows, bytes, or bytes of a statement's text, whichever comes first: a value that is empty
@@ -246,8 +246,8 @@ pub(super) async fn transfer(
         written?;
         total.rows += amount.rows;
         total.bytes += amount.bytes;
-        rest(pace.taken(amount), MySql::LANES).await;
         chunk = next.map_err(busy)?;
+        pause(pace, amount, MySql::LANES).await?;
     }
     Ok(total)
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::engine::Engine;
 use crate::engine::relocating::{
-    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError, rest,
+    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError, pause,
 };
 
 /// How many bytes go to the target at once, or a row more.
@@ -201,7 +201,7 @@ pub(super) async fn transfer(
         read_all(&mut pair.source, transfers, sender, pace),
         write_all(&mut pair.target, transfers, receiver)
     );
-    let bytes = read.map_err(busy)?;
+    let bytes = read?;
     let rows = written.map_err(busy)?;
     Ok(Amount { rows, bytes })
 }
@@ -211,17 +211,18 @@ async fn read_all(
     transfers: &[Transfer],
     sender: mpsc::Sender<Piece>,
     pace: &dyn Pace,
-) -> Result<u64, sqlx::Error> {
+) -> Result<u64, StepError> {
     let mut bytes = 0;
     for transfer in transfers {
         let copy = format!("COPY ({}) TO STDOUT (FORMAT binary)", transfer.select);
-        let mut stream = source.copy_out_raw(&copy).await?;
+        let mut stream = source.copy_out_raw(&copy).await.map_err(busy)?;
+        let mut going = Ok(());
         let mut chunk = Vec::new();
         let most = pace.chunk(CHUNK_ROWS);
         let mut rows = 0;
         let mut seen = false;
-        while let Some(message) = stream.try_next().await? {
-            if sender.is_closed() {
+        while let Some(message) = stream.try_next().await.map_err(busy)? {
+            if sender.is_closed() || going.is_err() {
                 continue;
             }
             if row_in(&message).is_some() {
@@ -237,10 +238,11 @@ async fn read_all(
                 };
                 let _closed = sender.send(Piece::Rows(std::mem::take(&mut chunk))).await;
                 rows = 0;
-                pause(pace, amount).await;
+                going = pause(pace, amount, Postgres::LANES).await;
             }
         }
         drop(stream);
+        going?;
         if sender.is_closed() {
             return Ok(bytes);
         }
@@ -252,15 +254,11 @@ async fn read_all(
                 bytes: chunk.len() as u64,
             };
             let _closed = sender.send(Piece::Rows(chunk)).await;
-            pause(pace, amount).await;
+            pause(pace, amount, Postgres::LANES).await?;
         }
         let _closed = sender.send(Piece::End).await;
     }
     Ok(bytes)
-}
-
-async fn pause(pace: &dyn Pace, amount: Amount) {
-    rest(pace.taken(amount), Postgres::LANES).await;
 }
 
 /// The row in a message of a binary COPY: each has one but the trailer. The first one begins with the header.

@@ -13,7 +13,7 @@ use super::handle::{Triggers, set_triggers};
 use super::{IDS, begin_as_mover, end, joined, keys_of, parent_is_here, run};
 use crate::engine::relocating::{
     Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, QUERIES_AT_ONCE,
-    StepError, Taken, Touched, changed, rest,
+    StepError, Taken, Touched, changed, pause,
 };
 use crate::engine::{Engine, Value};
 
@@ -112,7 +112,7 @@ pub(super) async fn catch_up(
     begin_as_mover(&mut pair.source, id, owner).await?;
     let result = forget(&mut pair.source, manifest, id, &recorded).await;
     end(&mut pair.source, id, result).await?;
-    rest(pace.taken(Amount { rows, bytes: 0 }), Sqlite::LANES).await;
+    pause(pace, Amount { rows, bytes: 0 }, Sqlite::LANES).await?;
     Ok(Taken {
         records: recorded.iter().map(|(count, _)| count).sum(),
         touched: Touched::These(touched),

@@ -10,7 +10,7 @@ use super::pieces::{Piece, Stretch, count_after, has_rows, is_indexed, pieces, s
 use super::{at_once, begin_as_mover, end, parent_is_here, run};
 use crate::engine::relocating::{
     Amount, Commits, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError,
-    rest,
+    pause,
 };
 use crate::engine::{Engine, Value};
 
@@ -249,8 +249,7 @@ impl Copying<'_> {
         };
         let rows = inserted?;
         self.copied += rows;
-        rest(self.pace.taken(Amount { rows, bytes: 0 }), Sqlite::LANES).await;
-        Ok(())
+        pause(self.pace, Amount { rows, bytes: 0 }, Sqlite::LANES).await
     }
 }
 
