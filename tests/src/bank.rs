@@ -31,7 +31,9 @@ use crate::store::TestEngine;
 pub use audit::Audit;
 pub use ledger::{Known, Ledger, LedgerWriter};
 pub use place::{Place, id, word};
-pub use statements::{literal, sum_of, transfer_of, transfer_statements, transfers_of};
+pub use statements::{
+    literal, past_triggers, sum_of, transfer_of, transfer_statements, transfers_of,
+};
 pub use teller::Teller;
 pub use workers::{Worker, Workers};
 

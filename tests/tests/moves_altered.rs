@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mdb_core::config::EngineKind;
 use mdb_core::error::chain;
-use mdb_core::failpoint::{Halt, HaltSide};
+use mdb_core::failpoint::HaltSide;
 use mdb_core::relocate::{
     MoveError, MoveOptions, MovePhase, MoveProgress, MoveReport, PlanError, TakeOver,
 };
@@ -40,34 +40,7 @@ async fn is_refused<DB: TestEngine>(place: &Place<DB>, table: &str) {
     place.is_whole(0).await;
 }
 
-/// Halts a move to the second shard once it has come that far, while it has not fenced anything; does `work`, and lets it
-/// go on.
-async fn while_halted<DB: TestEngine>(
-    place: &Place<DB>,
-    options: &MoveOptions,
-    has_come: impl AsyncFn() -> bool,
-    work: impl AsyncFnOnce(),
-) -> Result<Vec<MoveReport>, MoveError> {
-    let there = place.plan_to(1).await;
-    let (halt, progress) = (Halt::at_each(HaltSide::After), MoveProgress::new());
-    let relocator = place.mdb.relocator();
-    let moved = halt.scope(relocator.run(&there, options, &progress));
-    let works = async {
-        halt.reached().await;
-        while !has_come().await {
-            halt.go_on();
-            halt.reached().await;
-        }
-        let fenced = "SELECT count(*) FROM mdb_fence WHERE state <> 1";
-        assert_eq!(place.bank.count(0, fenced).await, 0, "it has fenced");
-        work().await;
-        halt.let_go();
-    };
-    let (moved, ()) = tokio::join!(moved, works);
-    moved
-}
-
-/// The same, once it has copied.
+/// Does `work` while a move halts that has copied, and has not fenced anything.
 async fn while_copied<DB: TestEngine>(
     place: &Place<DB>,
     work: impl AsyncFnOnce(),
@@ -76,7 +49,9 @@ async fn while_copied<DB: TestEngine>(
         let copied = "SELECT count(*) FROM customer";
         place.bank.count(1, copied).await == 1
     };
-    while_halted(place, &MoveOptions::new(), copied, work).await
+    place
+        .run_halted(&MoveOptions::new(), HaltSide::After, copied, work)
+        .await
 }
 
 /// The schema is changed shard by shard, the target's first, while a long run is under way.
@@ -193,7 +168,7 @@ async fn a_pause_that_is_too_short_is_called_that() {
     let key = literal::<Postgres>(place.ids[0]);
     let write = format!("UPDATE customer SET name = 'Bo' WHERE g_user = {key}");
     let about_to_fence = async || place.is_in(MovePhase::Flipping).await;
-    let moved = while_halted(&place, &options, about_to_fence, async || {
+    let moved = place.run_halted(&options, HaltSide::After, about_to_fence, async || {
         place.at(0, &write).await;
     });
     match moved.await {

@@ -2,16 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use mdb_core::error::chain;
+use mdb_core::failpoint::HaltSide;
 use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection};
 use mdb_core::{Gdid, InitLost, Mdb, ScatterOptions};
-use mdb_tests::bank::{Bank, SUM, Teller};
+use mdb_tests::bank::{Bank, Place, SUM, Teller};
 use mdb_tests::kit::wait_for;
 use mdb_tests::store::TestEngine;
 use mdb_tests::{on_all_engines, on_engines_with_servers};
 use sqlx::Postgres;
+use tokio::runtime;
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 
 on_engines_with_servers!(what_was_moved_is_not_read_from_replicas);
 on_all_engines!(who_starts_while_the_catalog_is_away_finds_what_was_moved);
@@ -103,4 +108,47 @@ async fn processes_listen_for_changes_and_listen_again_after_a_loss() {
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
     assert_eq!(Postgres::number_at(&central, end).await.unwrap(), 1);
     wait_for("somebody listens again", LIMIT, somebody_listens).await;
+}
+
+/// A process whose clock stands still asks for nothing any more: a move would go on without it when its lease is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_told_of_a_move_need_not_ask() {
+    let place = Place::on(Bank::<Postgres>::alone().await, 1).await;
+    let (config, catalog) = (place.bank.config(), place.bank.catalog_url());
+    let (ready, is_ready) = oneshot::channel();
+    let (end, ends) = oneshot::channel::<()>();
+    let other = spawn_blocking(move || {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let mdb = Mdb::open(&config).await.unwrap();
+            assert!(mdb.join().await);
+            wait_for("both to listen", LIMIT, async || {
+                let listening = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
+                Postgres::number_at(&catalog, listening).await.unwrap() == 2
+            })
+            .await;
+            tokio::time::pause();
+            // With a thread at work, the clock does not skip to what is waited for next either.
+            let (holds, held) = mpsc::channel::<()>();
+            let works = spawn_blocking(move || held.recv());
+            ready.send(()).unwrap();
+            let _ended = ends.await;
+            drop(holds);
+            assert!(works.await.unwrap().is_err());
+        });
+    });
+    is_ready.await.unwrap();
+    let catalog = place.bank.catalog_url();
+    let copied = async || place.bank.count(1, "SELECT count(*) FROM customer").await == 1;
+    let options = MoveOptions::new();
+    let moved = place.run_halted(&options, HaltSide::After, copied, async || {
+        let know =
+            "SELECT count(*) FROM mdb_router r JOIN mdb_catalog c ON r.acknowledged = c.epoch";
+        let know = Postgres::number_at(&catalog, know).await.unwrap();
+        assert_eq!(know, 2, "the mover's process, and the one that was told");
+    });
+    moved.await.unwrap();
+    end.send(()).unwrap();
+    other.await.unwrap();
+    place.is_whole(1).await;
 }

@@ -8,7 +8,11 @@ use mdb_core::error::chain;
 use sqlx::{Connection as _, Database};
 
 use super::{ACCOUNTS, Bank, Known, Ledger, SUM, literal};
+use crate::kit::Kind;
 use crate::store::TestEngine;
+
+/// How many tables a briefcase has.
+const TABLES: usize = 4;
 
 /// How many ids one query names.
 const NAMED_AT_ONCE: usize = 200;
@@ -119,6 +123,14 @@ impl<DB: TestEngine> Audit<DB> {
                 let count = self.number(shard, left).await;
                 assert_eq!(count, 0, "shard {shard}: {left}: {}", self.context);
             }
+            for table in 0..TABLES {
+                let table = format!("mdb_change_{table}");
+                if self.number(shard, &is_there::<DB>(&table)).await == 1 {
+                    let left = format!("SELECT count(*) FROM {table} {}", recorded::<DB>());
+                    let count = self.number(shard, &left).await;
+                    assert_eq!(count, 0, "shard {shard}: {left}: {}", self.context);
+                }
+            }
         }
     }
 
@@ -163,6 +175,27 @@ impl<DB: TestEngine> Audit<DB> {
             }
         }
         usize::try_from(found).expect("a count")
+    }
+}
+
+/// A query for whether there is a table of that name: 1 or 0.
+fn is_there<DB: TestEngine>(table: &str) -> String {
+    let (tables, schema) = match DB::SERVER {
+        None => return format!("SELECT count(*) FROM sqlite_schema WHERE name = '{table}'"),
+        Some(Kind::Postgres) => ("pg_tables", "schemaname = current_schema() AND tablename"),
+        Some(Kind::MariaDb) => (
+            "information_schema.tables",
+            "table_schema = DATABASE() AND table_name",
+        ),
+    };
+    format!("SELECT count(*) FROM {tables} WHERE {schema} = '{table}'")
+}
+
+/// Which rows of a change table are records: movers on MariaDB leave each other a sign there, which has no such number.
+fn recorded<DB: TestEngine>() -> &'static str {
+    match DB::SERVER {
+        Some(Kind::MariaDb) => "WHERE seq > 0",
+        None | Some(Kind::Postgres) => "",
     }
 }
 

@@ -1,4 +1,4 @@
-//! A customer who is to move, between schemas that tests change.
+//! A customer who is to move, between schemas and rows that tests change.
 
 use mdb_core::error::chain;
 use mdb_core::failpoint::{Halt, HaltSide};
@@ -8,18 +8,18 @@ use mdb_core::relocate::{
 };
 use mdb_core::{Gdid, Mdb};
 
-use super::{Audit, Bank, SUM, Teller};
+use super::{Audit, Bank, SUM, Teller, past_triggers};
 use crate::kit::Kind;
 use crate::store::TestEngine;
 
-/// A bank with a customer at the first shard, who is to move to the second one.
+/// A bank with a customer, or more, at the first shard, who is to move to the second one.
 #[derive(Debug)]
 pub struct Place<DB: TestEngine> {
     /// The bank.
     pub bank: Bank<DB>,
     /// Its store, opened.
     pub mdb: Mdb,
-    /// The customer.
+    /// The customer, or more.
     pub ids: Vec<Gdid>,
 }
 
@@ -44,9 +44,26 @@ impl<DB: TestEngine> Place<DB> {
     ///
     /// As [`Bank::start`].
     pub async fn new() -> Self {
-        let bank = Bank::<DB>::start().await;
+        Self::of(1).await
+    }
+
+    /// With so many customers.
+    ///
+    /// # Panics
+    ///
+    /// As [`Bank::start`].
+    pub async fn of(count: usize) -> Self {
+        Self::on(Bank::<DB>::start().await, count).await
+    }
+
+    /// In that bank.
+    ///
+    /// # Panics
+    ///
+    /// When a statement fails.
+    pub async fn on(bank: Bank<DB>, count: usize) -> Self {
         let mdb = bank.open();
-        let ids = bank.customers(&mdb, 0, 1).await;
+        let ids = bank.customers(&mdb, 0, count).await;
         Self { bank, mdb, ids }
     }
 
@@ -57,6 +74,16 @@ impl<DB: TestEngine> Place<DB> {
     /// When it fails.
     pub async fn at(&self, number: usize, statement: &str) {
         let ran = DB::run_at(&self.bank.url(number), &[statement.to_owned()]).await;
+        ran.unwrap_or_else(|error| panic!("{statement}: {}", chain(&error)));
+    }
+
+    /// Runs a statement on the shard of that number, past MDB and its triggers.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub async fn past_triggers_at(&self, number: usize, statement: &str) {
+        let ran = DB::run_at(&self.bank.url(number), &past_triggers::<DB>(statement)).await;
         ran.unwrap_or_else(|error| panic!("{statement}: {}", chain(&error)));
     }
 
@@ -154,6 +181,45 @@ impl<DB: TestEngine> Place<DB> {
     pub async fn is_in(&self, phase: MovePhase) -> bool {
         let moves = self.moves().await;
         moves.iter().any(|record| record.phase() == phase)
+    }
+
+    /// Runs a move to the second shard, which halts once it has come that far, and has not fenced anything; does `work`
+    /// then, and lets it go on. It is asked how far it has come at each of its steps.
+    ///
+    /// # Errors
+    ///
+    /// As [`Relocator::run`](mdb_core::relocate::Relocator::run).
+    ///
+    /// # Panics
+    ///
+    /// When the move ends, or fences something, before it has come that far.
+    pub async fn run_halted(
+        &self,
+        options: &MoveOptions,
+        side: HaltSide,
+        mut has_come: impl AsyncFnMut() -> bool,
+        work: impl AsyncFnOnce(),
+    ) -> Result<Vec<MoveReport>, MoveError> {
+        let there = self.plan_to(1).await;
+        let (halt, progress) = (Halt::at_each(side), MoveProgress::new());
+        let relocator = self.mdb.relocator();
+        let mut moved = Box::pin(halt.scope(relocator.run(&there, options, &progress)));
+        let works = async {
+            halt.reached().await;
+            while !has_come().await {
+                halt.go_on();
+                halt.reached().await;
+            }
+            let fenced = "SELECT count(*) FROM mdb_fence WHERE state <> 1";
+            assert_eq!(self.bank.count(0, fenced).await, 0, "it has fenced");
+            work().await;
+        };
+        tokio::select! {
+            end = &mut moved => panic!("it has come to its end: {end:?}"),
+            () = works => {}
+        }
+        halt.let_go();
+        moved.await
     }
 
     /// The moves in the journal.

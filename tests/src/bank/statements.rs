@@ -58,6 +58,21 @@ pub fn transfer_statements<DB: TestEngine>(
     ]
 }
 
+/// A statement, with those around it in one transaction, that MDB's triggers take for a mover's: they neither refuse nor
+/// record it.
+pub fn past_triggers<DB: TestEngine>(statement: &str) -> Vec<String> {
+    let around = match DB::SERVER {
+        None => [
+            "INSERT INTO mdb_guest (move) VALUES ('nobody')",
+            "DELETE FROM mdb_guest",
+        ],
+        Some(Kind::Postgres) => ["SET LOCAL mdb.mover = 'nobody'", "SET LOCAL mdb.mover = ''"],
+        Some(Kind::MariaDb) => ["SET @mdb_mover = 'nobody'", "SET @mdb_mover = NULL"],
+    };
+    let [before, after] = around;
+    [before, statement, after].map(str::to_owned).to_vec()
+}
+
 /// A query of what a customer's accounts have together.
 pub fn sum_of<DB: TestEngine>(user: Gdid) -> String {
     let key = literal::<DB>(user);

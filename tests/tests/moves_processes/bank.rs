@@ -22,6 +22,12 @@ const CARRIED: usize = 4;
 /// How many movers are killed one after another, for each set of briefcases, at least.
 const LIVES: usize = 9;
 
+/// How often each set arrives, at least.
+const TRIPS: usize = 8;
+
+/// For how long the bank is open, at least.
+const OPEN: Duration = Duration::from_secs(30);
+
 /// For how long the long variant goes on.
 const LONG: Duration = Duration::from_mins(5);
 
@@ -69,6 +75,10 @@ async fn the_bank_is_open_while_movers_are_killed<DB: TestEngine>() {
     audit.balances().await;
     audit.reconcile(&ledger).await;
     bank.find(&sets.concat()).await;
+    let shards = [0, 1].map(|number| bank.shard(&mdb, number));
+    let left = mdb.relocator().leftovers(&shards).await;
+    assert_eq!(left.unwrap(), [], "every move has come to its end");
+    // Triggers that rest are no leftovers, but are collected.
     wait_for("nothing to be left on the shards", PATIENCE, async || {
         let left = Box::pin(mdb.relocator().clean()).await;
         left.is_ok_and(|left| left.is_empty())
@@ -103,7 +113,8 @@ async fn carry<DB: TestEngine>(bank: &Bank<DB>, users: &[Gdid]) -> usize {
     let mut movers = Workers::new(bank, env!("CARGO_BIN_EXE_bank-worker"));
     let began = Instant::now();
     let (mut trips, mut lives) = (0, 0);
-    while lives < LIVES || (is_long() && began.elapsed() < LONG) {
+    let open = if is_long() { LONG } else { OPEN };
+    while lives < LIVES || trips < TRIPS || began.elapsed() < open {
         let command = movers.command("shuttle", users);
         let mut mover = movers.start(command);
         lives += 1;

@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use mdb_core::error::chain;
-use mdb_core::relocate::{MoveError, MoveOptions, MovePhase, MoveProgress, MoveRecord, TakeOver};
+use mdb_core::relocate::{
+    Leftover, LeftoverState, MoveError, MoveOptions, MovePhase, MoveProgress, MoveRecord, TakeOver,
+};
 use mdb_core::{Gdid, Mdb};
 use mdb_tests::bank::{Audit, Bank, Worker, Workers};
 use mdb_tests::kit::wait_for;
@@ -105,6 +107,8 @@ impl<DB: TestEngine> Stage<DB> {
     /// Ends the service, and looks whether everything that it was told is so.
     pub(crate) async fn close(&mut self) {
         self.service.take().unwrap().finish().await;
+        let at_the_end = "when the service has ended";
+        self.look_for_leftovers(Left::Triggers, &at_the_end).await;
         wait_for("nothing to be left on the shards", PATIENCE, async || {
             // Triggers can't be dropped at every moment, nor signs before all processes know the way.
             let left = Box::pin(self.mdb.relocator().clean()).await;
@@ -116,6 +120,28 @@ impl<DB: TestEngine> Stage<DB> {
         audit.reconcile(&self.workers.ledger()).await;
         self.bank.find(&self.moved).await;
         self.bank.find(&self.neighbours.concat()).await;
+    }
+
+    /// Looks whether nothing else is left on the shards.
+    async fn look_for_leftovers(&self, allowed: Left, context: &impl fmt::Display) {
+        let shards = [0, 1].map(|number| self.bank.shard(&self.mdb, number));
+        let mut found = None;
+        wait_for("the shards to answer", PATIENCE, async || {
+            match self.mdb.relocator().leftovers(&shards).await {
+                Ok(left) => found = Some(left),
+                // A connection that the killed server had.
+                Err(error) if error.is_transient() => {}
+                Err(error) => panic!("{}: {context}", chain(&error)),
+            }
+            found.is_some()
+        })
+        .await;
+        let mut left = found.unwrap();
+        if allowed == Left::Triggers {
+            let triggers = |left: &Leftover| left.what().starts_with("triggers and change tables");
+            left.retain(|left| !triggers(left) || left.state() != LeftoverState::Removable);
+        }
+        assert_eq!(left, [], "{context}");
     }
 
     /// A mover that is to wait at a step.
@@ -141,7 +167,7 @@ impl<DB: TestEngine> Stage<DB> {
             Mover::Waits(mover) => mover,
             Mover::Ended(end) => {
                 assert_eq!(end, "done", "{case}");
-                self.home = self.look(&case).await;
+                self.home = self.look(Left::Nothing, &case).await;
                 return false;
             }
         };
@@ -152,7 +178,7 @@ impl<DB: TestEngine> Stage<DB> {
                 mover.go_on().await;
                 // Whatever it says: it may meet anything but a chance to change something.
                 mover.line().await.unwrap();
-                self.home = self.look(&case).await;
+                self.home = self.look(Left::Triggers, &case).await;
                 return true;
             }
             Strike::Source => Some(self.home),
@@ -170,7 +196,7 @@ impl<DB: TestEngine> Stage<DB> {
             }
         }
         self.cure(case.cure, &case).await;
-        self.home = self.look(&case).await;
+        self.home = self.look(Left::Nothing, &case).await;
         true
     }
 
@@ -210,7 +236,7 @@ impl<DB: TestEngine> Stage<DB> {
                 true
             }
         };
-        let home = self.look(&context).await;
+        let home = self.look(Left::Triggers, &context).await;
         let expected = match cure {
             Cure::Resume => 1 - self.home,
             Cure::Abort => self.home,
@@ -261,7 +287,7 @@ impl<DB: TestEngine> Stage<DB> {
     }
 
     /// Where the briefcases are, after looking whether everything is as it has to be when no move is under way.
-    pub(crate) async fn look(&self, context: &impl fmt::Display) -> usize {
+    async fn look(&self, left: Left, context: &impl fmt::Display) -> usize {
         let mut audit = Audit::open(&self.bank, context.to_string()).await;
         audit.at_rest().await;
         let home = audit.home(&self.moved).await;
@@ -269,8 +295,18 @@ impl<DB: TestEngine> Stage<DB> {
             assert_eq!(audit.home(neighbours).await, place, "{context}");
         }
         audit.balances().await;
+        self.look_for_leftovers(left, context).await;
         home
     }
+}
+
+/// What moves may have left on the shards when all are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    /// Triggers that nobody needs: who slept through the end of his move installs them when he wakes up, before he finds
+    /// out; and who dies undoing one may do so when it has been undone already.
+    Triggers,
 }
 
 /// A mover that was to wait at a step.
