@@ -196,7 +196,8 @@ impl<DB: TestEngine> Stage<DB> {
             }
         }
         self.cure(case.cure, &case).await;
-        self.home = self.look(Left::Nothing, &case).await;
+        let left = server.map_or(Left::Nothing, |_| Left::Triggers);
+        self.home = self.look(left, &case).await;
         true
     }
 
@@ -305,7 +306,8 @@ impl<DB: TestEngine> Stage<DB> {
 enum Left {
     Nothing,
     /// Triggers that nobody needs: who slept through the end of his move installs them when he wakes up, before he finds
-    /// out; and who dies undoing one may do so when it has been undone already.
+    /// out; who dies undoing one may do so when it has been undone already; and a server that dies may do so while they
+    /// are removed.
     Triggers,
 }
 
