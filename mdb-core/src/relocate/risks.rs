@@ -4,8 +4,8 @@
 //! old, when their copy was in that second and the purge was not. Where sessions can choose, movers do; where the server
 //! alone decides, its operator has decided for all of his data, and is told what that comes to.
 //!
-//! Where several servers take writes of the same rows, a fence holds on one of them: the others don't know its locks, so that a
-//! commit there may come after the last look at what has changed. A server can't say whether others do take writes.
+//! Where several servers take writes of the same rows, a fence holds on one of them: the others don't know its locks, so
+//! that a commit there may come after the last look at what has changed. A server can't say whether others do take writes.
 
 use std::collections::BTreeSet;
 
