@@ -91,7 +91,9 @@ async fn install(
         } else {
             "TRIGGER"
         };
-        run(connection, &format!("DROP {kind} IF EXISTS {name}"), &[]).await?;
+        // A source that is attached may have one of that name, which is found where this database has none.
+        let drop = format!("DROP {kind} IF EXISTS main.{name}");
+        run(connection, &drop, &[]).await?;
         run(connection, sql, &[]).await?;
     }
     Ok(())

@@ -264,3 +264,27 @@ async fn what_another_move_relies_on_is_not_replaced() {
     f.capture().await;
     check_other_tables::<Sqlite>(&mut f.pair.source, &f.manifest, &f.id, hex).await;
 }
+
+/// A run keeps its connections, and another mover may have removed the triggers since.
+#[tokio::test]
+async fn a_target_is_armed_anew_while_the_source_is_attached() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.copy().await;
+    let limit = Duration::from_millis(100);
+    for _ in ["there are none yet", "another mover has removed them"] {
+        Sqlite::arm(&mut f.pair.target, &f.manifest, None, limit)
+            .await
+            .unwrap();
+        let armed = Sqlite::is_armed(&mut f.pair.target, &f.manifest).await;
+        assert!(armed.unwrap());
+        f.pair
+            .target
+            .execute("DELETE FROM mdb_fence")
+            .await
+            .unwrap();
+        Sqlite::disarm(&mut f.pair.target, limit).await.unwrap();
+    }
+    let armed = Sqlite::is_armed(&mut f.pair.source, &f.manifest).await;
+    assert!(armed.unwrap(), "those of the source are its own");
+}
