@@ -164,9 +164,12 @@ pub(crate) enum MoveCommand {
     /// Have shards let services in again, after CENTRAL was restored from a backup or begun anew
     ///
     /// A shard that briefcases have left turns everybody away who does not know of it; a CENTRAL from before that knows
-    /// nothing of it, so nobody does. `mdb check` says where that is so. Look with `mdb verify` first: briefcases that
-    /// were moved since the backup are strays now. Services will look for them where they were before the move, so
-    /// bring their rows back there; `mdb move clean --unknown` ends moves that keep you from it. Then raise the epoch, by which shards tell who knows enough. Repeating it changes
+    /// nothing of it, so nobody does. `mdb check` says where that is so.
+    ///
+    /// First abort the moves that `mdb move list` has under way, for they may have ended since the backup; one that was
+    /// decided is resumed. Then look with `mdb verify`: briefcases that were moved since are strays now. Services will
+    /// look for them where they were before the move, so bring their rows back there; `mdb move clean --unknown` ends
+    /// moves that keep you from it. Then raise the epoch, by which shards tell who knows enough. Repeating it changes
     /// nothing.
     ///
     /// JSON: {"outcome","before","after"}; outcome is raised or unchanged, before and after are epochs.
