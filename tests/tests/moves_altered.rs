@@ -162,14 +162,17 @@ async fn a_pause_that_is_too_short_is_called_that() {
     ] {
         place.at(1, slow).await;
     }
+    // Processes acknowledge in less, and it is over when the briefcases are fenced.
+    let patience = Duration::from_secs(5);
     let options = MoveOptions::new()
         .pause_target(Duration::ZERO)
-        .patience(Duration::ZERO);
+        .patience(patience);
     let key = literal::<Postgres>(place.ids[0]);
     let write = format!("UPDATE customer SET name = 'Bo' WHERE g_user = {key}");
     let about_to_fence = async || place.is_in(MovePhase::Flipping).await;
     let moved = place.run_halted(&options, HaltSide::After, about_to_fence, async || {
         place.at(0, &write).await;
+        tokio::time::sleep(patience).await;
     });
     match moved.await {
         Err(error @ MoveError::Window { .. }) => {
