@@ -56,6 +56,21 @@ async fn floor(mdb: &Mdb, sequence: &str, counter: u64) {
     mdb.sequence(sequence).raise_floor(floor).await.unwrap();
 }
 
+/// Nothing was made of the database.
+async fn is_unstamped(mdb: &Mdb, shard: ShardId) {
+    let unstamped = mdb.servers().probe(shard).await.unwrap_err();
+    assert!(
+        matches!(
+            &unstamped,
+            AcquireError::Identity {
+                source: IdentityError::Missing { .. },
+                ..
+            }
+        ),
+        "{unstamped:?}"
+    );
+}
+
 /// The database is not made: says what the sequence is at that has come too far, and from where on ids belong there.
 async fn refused(mdb: &Mdb, database: &str) -> (String, RangeKey, RangeKey) {
     let shard = shard_on(mdb, database);
@@ -72,17 +87,7 @@ async fn refused(mdb: &Mdb, database: &str) -> (String, RangeKey, RangeKey) {
     };
     let said = error.to_string();
     assert!(said.contains("--new-shard main/"), "{said}");
-    let unstamped = mdb.servers().probe(shard).await.unwrap_err();
-    assert!(
-        matches!(
-            &unstamped,
-            AcquireError::Identity {
-                source: IdentityError::Missing { .. },
-                ..
-            }
-        ),
-        "{unstamped:?}"
-    );
+    is_unstamped(mdb, shard).await;
     (sequence.to_string(), *next, *start)
 }
 
@@ -216,17 +221,7 @@ async fn refused_for_moves(mdb: &Mdb, lost: ShardId) {
     );
     assert!(!error.is_unreachable());
     assert!(error.to_string().contains("--new-shard west/"), "{error}");
-    let unstamped = mdb.servers().probe(lost).await.unwrap_err();
-    assert!(
-        matches!(
-            &unstamped,
-            AcquireError::Identity {
-                source: IdentityError::Missing { .. },
-                ..
-            }
-        ),
-        "{unstamped:?}"
-    );
+    is_unstamped(mdb, lost).await;
 }
 
 async fn a_lost_shard_that_briefcases_were_moved_to_is_not_begun<DB: TestEngine>() {
