@@ -15,7 +15,7 @@ use crate::catalog::{Epoch, Operation, Path};
 use crate::engine::relocating::{COUNT_FLIP, FenceState};
 use crate::engine::{Engine, Isolation, Lanes, Snapshot, Step, TransactionOptions, Value};
 use crate::error::chain;
-use crate::servers::{Companion, ShardPool, Transaction, TransactionError};
+use crate::servers::{Companion, Lane, ShardPool, Transaction, TransactionError};
 use crate::topology::ShardId;
 
 /// How often a briefcase is followed; it has gone round in circles by then.
@@ -109,6 +109,7 @@ pub(crate) async fn begin<DB: Engine>(
     let mut came_by: Option<String> = None;
     let mut hops = 0;
     loop {
+        let mut has_waited = false;
         let pool = area.pool(shard)?;
         let patience = options.timeout_or(pool.source().limits.statement_timeout());
         let transaction = pool.begin(options).await?;
@@ -147,19 +148,18 @@ pub(crate) async fn begin<DB: Engine>(
             Verdict::Coming { .. } | Verdict::Changing => transaction.rollback().await?,
             Verdict::Wait => {
                 transaction.rollback().await?;
-                // By reading alone, so that those who wait don't keep the mover from going on.
-                let read_only = TransactionOptions::new().read_only();
+                // By single reads, so that those who wait don't keep the mover from going on. What goes wrong there, the next
+                // transaction meets too.
                 while began.elapsed() < patience {
                     waits.wait().await;
-                    let transaction = pool.begin(&read_only).await?;
-                    let verdict = transaction
-                        .own(async |connection| glance::<DB>(connection, id, epoch).await)
-                        .await?;
-                    transaction.rollback().await?;
-                    if verdict != Verdict::Wait {
+                    let mut lease = pool.acquire(Lane::Read).await?;
+                    let glance = async |c: &mut DB::Connection| glance::<DB>(c, id, epoch).await;
+                    let said = lease.run(pool.statement_limit(), glance).await;
+                    if !matches!(said, Ok(Verdict::Wait)) {
                         break;
                     }
                 }
+                has_waited = true;
             }
             Verdict::Outdated { least } => {
                 transaction.rollback().await?;
@@ -170,7 +170,9 @@ pub(crate) async fn begin<DB: Engine>(
             let waited = began.elapsed();
             return Err(TransactionError::Moving { id, waited }.into_sqlx());
         }
-        waits.wait().await;
+        if !has_waited {
+            waits.wait().await;
+        }
         // What is known may have changed meanwhile. Where the briefcase was followed to then counts no more: what tells
         // that a shard was left since is being outdated there, and who knows this much is not.
         operation = area.enter(id)?;
@@ -327,13 +329,13 @@ impl Waits {
 
     fn new() -> Self {
         Self {
-            next: Duration::from_millis(1),
+            next: Duration::from_millis(2),
         }
     }
 
     async fn wait(&mut self) {
         tokio::time::sleep(self.next.mul_f64(0.5 + fastrand::f64())).await;
-        self.next = (self.next * 2).min(Self::LONGEST);
+        self.next = self.next.mul_f64(1.5).min(Self::LONGEST);
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use mdb_gdid::Gdid;
 
-use super::Engine;
+use super::{Engine, Shape};
 
 pub(crate) use fence::FenceState;
 pub(crate) use installed::{Installed, TriggerState, others_rely};
@@ -27,7 +27,7 @@ pub(crate) use neighbours::{check_delete_all, check_forget_some, check_neighbour
 #[cfg(test)]
 pub(crate) use others::check_other_tables;
 #[cfg(test)]
-pub(crate) use pacing::{Unhurried, checked_copy};
+pub(crate) use pacing::{Hurried, Unhurried, checked_copy};
 pub(crate) use reference::{Reference, Standing};
 pub(crate) use rest::{Tries, begin, pause, rest_unless};
 pub(crate) use span::Span;
@@ -119,6 +119,11 @@ pub(crate) trait Pace: Send + Sync {
 
     /// Whether no more chunks are wanted.
     fn is_stopped(&self) -> bool {
+        false
+    }
+
+    /// Whether services wait for the end of the work.
+    fn is_hurried(&self) -> bool {
         false
     }
 }
@@ -241,6 +246,16 @@ pub(crate) trait Relocating: Sparing {
         _: Turn<'_>,
     ) -> impl Future<Output = Option<Result<(), StepError>>> + Send {
         std::future::ready(None)
+    }
+
+    /// Has a session that keeps plans make what [`turn_at_once`](Self::turn_at_once) would make else when services wait for it.
+    ///
+    /// [`StepError::Altered`] when the tables are other ones by now.
+    fn rehearse_fence(
+        _: &mut Self::Connection,
+        _: &Shape,
+    ) -> impl Future<Output = Result<(), StepError>> + Send {
+        std::future::ready(Ok(()))
     }
 
     /// Creates the change tables and the triggers of the manifest's tables that are missing, or

@@ -101,7 +101,11 @@ impl Pace for BatchPace<'_> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.hurry == Hurry::Nobody && self.progress.is_stopped()
+        !self.is_hurried() && self.progress.is_stopped()
+    }
+
+    fn is_hurried(&self) -> bool {
+        self.hurry == Hurry::Fenced
     }
 }
 

@@ -168,14 +168,17 @@ impl<DB: Relocating> Batch<'_, DB> {
                 let found = planned.again::<DB>(source).await.map_err(busy::<DB>)?;
                 // Afterwards: what was found then is not of a time without them.
                 let is_armed = DB::is_armed(source, self.manifest).await?;
-                Ok((is_armed && found.has_tables_of(planned)).then_some(found))
+                if !is_armed || !found.has_tables_of(planned) {
+                    return Err(StepError::Altered);
+                }
+                DB::rehearse_fence(source, &found).await?;
+                Ok(found)
             };
             match looked.await {
-                Ok(Some(found)) => {
+                Ok(found) => {
                     self.as_they_were = Some(found);
                     return Ok(());
                 }
-                Ok(None) => return Err(MoveError::Altered),
                 Err(error) => patience.after::<DB>(error).await?,
             }
         }

@@ -14,6 +14,19 @@ impl Pace for Unhurried {
     }
 }
 
+/// Nothing waits but services.
+pub(crate) struct Hurried;
+
+impl Pace for Hurried {
+    fn taken(&self, _: Amount) -> Duration {
+        Duration::ZERO
+    }
+
+    fn is_hurried(&self) -> bool {
+        true
+    }
+}
+
 /// Wants chunks of so many rows, and notes what comes.
 struct Counting {
     most: u64,

@@ -41,7 +41,7 @@ use super::{
     StepError, TableSum, Taken, Turn, joined,
 };
 use crate::engine::postgres::shape;
-use crate::engine::{Engine, ErrorClass};
+use crate::engine::{Engine, ErrorClass, Shape};
 use briefcases::Briefcases;
 use names::{columns, keys, list, numbered, quoted};
 
@@ -135,6 +135,13 @@ impl Relocating for Postgres {
         turn: Turn<'_>,
     ) -> Option<Result<(), StepError>> {
         Some(turns::take(connection, manifest, id, owner, briefcases, turn).await)
+    }
+
+    async fn rehearse_fence(
+        connection: &mut PgConnection,
+        as_they_were: &Shape,
+    ) -> Result<(), StepError> {
+        turns::rehearse_fence(connection, as_they_were).await
     }
 
     async fn arm(
@@ -272,7 +279,8 @@ async fn rollback(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
 
 /// Settings of a mover's transaction that writes rows: they are checked as far as was decided.
 fn writer_settings(id: &MoveId, limit: Duration) -> String {
-    format!("{}{}", mover_settings(id, limit), unchecked::as_decided(id))
+    let decided = unchecked::as_decided(id, unchecked::Rows::Many);
+    format!("{}{decided}", mover_settings(id, limit))
 }
 
 /// Settings of a mover's transaction.

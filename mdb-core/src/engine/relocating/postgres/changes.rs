@@ -20,9 +20,10 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Postgres, Row};
 
 use super::copy::{DEFER, Transfer, all_rows, belongs_upwards, clear, lock_tables, transfer};
+use super::unchecked::{Rows, as_decided};
 use super::{
     Briefcases, LOCK_LIMIT, busy, columns, ids, is_owner, joined, keys, mover_settings, numbered,
-    quoted, rollback, run, select_owner, writer_settings,
+    quoted, rollback, run, select_owner,
 };
 use records::{Recorded, Records};
 pub(super) use records::{forget_some, recorded};
@@ -38,6 +39,9 @@ const EMPTIED: u32 = 1 << 20;
 
 /// How many records of one table make statistics of them worth while.
 const MANY_RECORDS: u64 = 1000;
+
+/// Up to how many records' foreign keys are rather checked than plans made anew.
+const FEW_RECORDS: u64 = 50;
 
 /// What a round has to do with a table.
 #[derive(Clone, Copy)]
@@ -57,16 +61,19 @@ pub(super) async fn catch_up(
     owner: OwnerToken,
     pace: &dyn Pace,
 ) -> Result<Taken, StepError> {
-    let records = recorded(&mut pair.source, manifest, id)
-        .await
-        .map_err(busy)?;
-    if records.count() == 0 {
-        return Ok(Taken::nothing());
+    // When services wait only little is left, and to ask twice would take longer.
+    if !pace.is_hurried() {
+        let records = recorded(&mut pair.source, manifest, id)
+            .await
+            .map_err(busy)?;
+        if records.count() == 0 {
+            return Ok(Taken::nothing());
+        }
+        if let Some(analyze) = analyze(manifest, &records.tables) {
+            run(&mut pair.source, &analyze).await.map_err(busy)?;
+        }
     }
     let briefcases = Briefcases::of(&mut pair.source, id).await.map_err(busy)?;
-    if let Some(analyze) = analyze(manifest, &records.tables) {
-        run(&mut pair.source, &analyze).await.map_err(busy)?;
-    }
     let round = async {
         // Both to their end, so that neither is left halfway.
         let (records, begun) = tokio::join!(
@@ -78,8 +85,18 @@ pub(super) async fn catch_up(
             records: records.count(),
             touched: Touched::These(records.touched),
         };
+        if taken.records == 0 {
+            both_rolled_back(pair).await?;
+            return Ok(Taken::nothing());
+        }
         let counts = records.tables;
-        let parts = prepare(&mut pair.target, manifest, &counts, &begun?).await?;
+        let rows = if taken.records > FEW_RECORDS {
+            Rows::Many
+        } else {
+            Rows::Few
+        };
+        let decided = as_decided(id, rows);
+        let parts = prepare(&mut pair.target, manifest, &counts, &begun?, decided).await?;
         match apply(pair, manifest, &briefcases, id, &parts, pace).await {
             Err(StepError::Database(error)) if is_in_the_way(&error) => {
                 rollback(&mut pair.target).await?;
@@ -98,10 +115,14 @@ pub(super) async fn catch_up(
     };
     let result = round.await;
     if result.is_err() {
-        let (source, target) = tokio::join!(rollback(&mut pair.source), rollback(&mut pair.target));
-        source.and(target)?;
+        both_rolled_back(pair).await?;
     }
     result
+}
+
+async fn both_rolled_back(pair: &mut Pair<Postgres>) -> Result<(), sqlx::Error> {
+    let (source, target) = tokio::join!(rollback(&mut pair.source), rollback(&mut pair.target));
+    source.and(target)
 }
 
 /// Has the planner look at records that are many: it would take each for the only one.
@@ -145,24 +166,24 @@ async fn begin_target(
 ) -> Result<Vec<PgRow>, StepError> {
     let begin = format!(
         "BEGIN; {DEFER}{}{}",
-        writer_settings(id, LOCK_LIMIT),
+        mover_settings(id, LOCK_LIMIT),
         select_owner(id)
     );
     is_owner(&run(target, &begin).await.map_err(busy)?, owner)?;
     facts(target, manifest).await.map_err(busy)
 }
 
-/// Makes the temporary tables, or empties those of an earlier round: both take longer than a round should, when they
-/// are done for each.
+/// Has the transaction do `prepare`, and makes the temporary tables, or empties those of an earlier round: both take longer
+/// than a round should, when they are done for each.
 async fn prepare<'m>(
     target: &mut PgConnection,
     manifest: &'m Manifest,
     counts: &[Recorded],
     facts: &[PgRow],
+    mut prepare: String,
 ) -> Result<Vec<Part<'m>>, StepError> {
     let mut parts: Vec<Part<'_>> = Vec::new();
     let mut deep = vec![false; counts.len()];
-    let mut prepare = String::new();
     for ((table, recorded), row) in manifest.tables().iter().zip(counts).zip(facts) {
         let from_above = matches!(table.reach, MovedReach::Parent { parent, .. } if deep[parent]);
         if recorded.all == 0 && !from_above {

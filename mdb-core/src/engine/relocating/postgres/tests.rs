@@ -20,8 +20,8 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::*;
 use crate::engine::relocating::{
-    FenceState, MovedColumn, MovedReach, SpanSums, Unhurried, check_delete_all, check_forget_some,
-    check_neighbours, check_other_tables, checked_copy, checked_round,
+    FenceState, Hurried, MovedColumn, MovedReach, SpanSums, Touched, Unhurried, check_delete_all,
+    check_forget_some, check_neighbours, check_other_tables, checked_copy, checked_round,
 };
 use crate::engine::{TransactionOptions, mdb_tables};
 

@@ -6,9 +6,9 @@ use sqlx::postgres::PgConnection;
 
 use super::{DIVISION_BY_ZERO, LOCK_LIMIT};
 use super::{busy, ids, is_code, literal, locks, mover_settings, require_owner, rollback, run};
-use crate::engine::Engine;
 use crate::engine::postgres::shape;
 use crate::engine::relocating::{COUNT_FLIP, Manifest, MoveId, OwnerToken, StepError, Turn};
+use crate::engine::{Engine, Shape};
 
 /// What the square root of a negative number fails with: the mark of a turn that can't be taken now.
 const NEGATIVE_ROOT: &str = "2201F";
@@ -32,7 +32,24 @@ pub(super) async fn take(
         return Ok(());
     };
     rollback(connection).await?;
-    Err(if is_code(&error, DIVISION_BY_ZERO) {
+    Err(not_taken(error))
+}
+
+/// What is planned once is kept by the session.
+pub(super) async fn rehearse_fence(
+    connection: &mut PgConnection,
+    as_they_were: &Shape,
+) -> Result<(), StepError> {
+    let expect = shape::expect(as_they_were.listed(), as_they_were.words());
+    let Err(error) = run(connection, &format!("BEGIN; {expect}; COMMIT")).await else {
+        return Ok(());
+    };
+    rollback(connection).await?;
+    Err(not_taken(error))
+}
+
+fn not_taken(error: sqlx::Error) -> StepError {
+    if is_code(&error, DIVISION_BY_ZERO) {
         StepError::NotOwner
     } else if is_code(&error, shape::LOGARITHM_OF_ZERO) {
         StepError::Altered
@@ -40,7 +57,7 @@ pub(super) async fn take(
         StepError::Busy
     } else {
         busy(error)
-    })
+    }
 }
 
 /// As [`take`](crate::engine::relocating::take), with errors for what is not as it should be.

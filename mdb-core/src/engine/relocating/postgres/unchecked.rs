@@ -41,8 +41,8 @@ impl Sparing for Postgres {
         let is_needless =
             here.is_needless && there.is_needless && here.references == there.references;
         tokio::try_join!(
-            here.session.decide(&mut pair.source, id, is_needless),
-            there.session.decide(&mut pair.target, id, is_needless),
+            here.decide(&mut pair.source, id, is_needless),
+            there.decide(&mut pair.target, id, is_needless),
         )?;
         Ok(())
     }
@@ -53,10 +53,7 @@ impl Sparing for Postgres {
         id: &MoveId,
     ) -> Result<(), sqlx::Error> {
         let found = Found::read(manifest, &look(connection, manifest).await?)?;
-        found
-            .session
-            .decide(connection, id, found.is_needless)
-            .await
+        found.decide(connection, id, found.is_needless).await
     }
 
     async fn needless_checks(
@@ -80,30 +77,52 @@ impl Sparing for Postgres {
 struct Session {
     /// Outside of movers' transactions.
     role: String,
-    /// `<role>:<move>`, [`BOUND`], or empty: nothing that differs from the session's own role.
+    /// `<role>:<move>:<for whom>`, [`BOUND`], or empty: nothing that differs from the session's own role.
     decided: String,
 }
 
 /// It may not choose.
 const BOUND: &str = "bound";
 
-impl Session {
+/// For whom something was decided: transactions of [`Rows::Many`], or each one.
+const MANY: &str = "many";
+const EACH: &str = "each";
+
+/// How much a mover's transaction writes.
+///
+/// Whenever the role changes the server throws the session's plans away. To make them anew takes longer than to check a few rows,
+/// and services wait for the last few of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rows {
+    Few,
+    Many,
+}
+
+impl Found {
     async fn decide(
         &self,
         connection: &mut PgConnection,
         id: &MoveId,
         is_needless: bool,
     ) -> Result<(), sqlx::Error> {
-        if self.decided == BOUND {
+        let session = &self.session;
+        if session.decided == BOUND {
             return Ok(());
         }
-        let role = match (self.role.as_str(), is_needless) {
+        let role = match (session.role.as_str(), is_needless) {
             ("replica", false) => Some("origin"),
             ("replica", true) | (_, false) => None,
             (_, true) => Some("replica"),
         };
-        let decided = role.map_or_else(String::new, |role| format!("{role}:{}", id.as_str()));
-        if decided == self.decided {
+        // Rows that refer to some that come later can't be checked at all.
+        let is_ordered = self.references.iter().all(|key| key.parent <= key.child);
+        let whom = match role {
+            Some("replica") if is_ordered => MANY,
+            _ => EACH,
+        };
+        let decided =
+            role.map_or_else(String::new, |role| format!("{role}:{}:{whom}", id.as_str()));
+        if decided == session.decided {
             return Ok(());
         }
         let mut decide = format!(
@@ -129,11 +148,19 @@ impl Session {
 }
 
 /// Has a transaction do as was decided for the move.
-pub(super) fn as_decided(id: &MoveId) -> String {
+pub(super) fn as_decided(id: &MoveId, rows: Rows) -> String {
+    let whom = match rows {
+        Rows::Few => format!("= '{EACH}'"),
+        Rows::Many => format!("IN ('{EACH}', '{MANY}')"),
+    };
+    let decided =
+        |part: u8| format!("split_part(current_setting('mdb.checks', true), ':', {part})");
     format!(
-        "SELECT set_config('session_replication_role', split_part(current_setting('mdb.checks', true), ':', 1), true) \
-         WHERE split_part(current_setting('mdb.checks', true), ':', 2) = {}; ",
-        literal(id.as_str())
+        "SELECT set_config('session_replication_role', {}, true) WHERE {} = {} AND {} {whom}; ",
+        decided(1),
+        decided(2),
+        literal(id.as_str()),
+        decided(3),
     )
 }
 

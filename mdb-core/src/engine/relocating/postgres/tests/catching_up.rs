@@ -263,3 +263,26 @@ async fn a_row_of_nobody_stays() {
         .unwrap();
     assert_eq!(kept, 1);
 }
+
+/// The last round asks for nothing twice: whether there is anything to do, it sees when it has begun.
+#[tokio::test]
+async fn a_round_that_services_wait_for_ends_what_it_has_begun() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.copy().await;
+    for records in [0, 1, 0] {
+        if records > 0 {
+            let update = format!("UPDATE account SET extra = 5 WHERE g_user = {}", hex(1));
+            f.client(&update).await.unwrap();
+        }
+        let (pair, id) = (&mut f.pair, &f.id);
+        let taken = Postgres::catch_up(pair, &f.manifest, id, f.owner, &Hurried).await;
+        assert_eq!(taken.unwrap().records, records);
+        for connection in [&mut f.pair.source, &mut f.pair.target] {
+            let ended = "SELECT now() = statement_timestamp() AS is_over";
+            run(connection, "SELECT 1").await.unwrap();
+            assert!(run(connection, ended).await.unwrap()[0].get::<bool, _>(0));
+        }
+        f.assert_equal().await;
+    }
+}

@@ -75,6 +75,30 @@ async fn rows_that_refer_to_each_other_are_copied_and_caught_up_with() {
     }
 }
 
+/// Where nothing is checked at all, neither are a few rows: else one of these would come too soon, and all be copied anew.
+#[tokio::test]
+async fn a_few_rows_that_refer_to_each_other_are_caught_up_with_alone() {
+    let mut f = circle("").await;
+    for connection in [&mut f.pair.source, &mut f.pair.target] {
+        let inside = "ALTER TABLE account DROP CONSTRAINT account_code_fkey";
+        run(connection, inside).await.unwrap();
+    }
+    Postgres::spare_checks(&mut f.pair, &f.manifest, &f.id)
+        .await
+        .unwrap();
+    f.capture().await;
+    f.copy().await;
+    let one = hex(1);
+    f.client(&format!(
+        "INSERT INTO address VALUES ({one}, 7, 'new'); UPDATE account SET home = 7 WHERE g_user = {one}"
+    ))
+    .await
+    .unwrap();
+    let touched = f.take().await.touched;
+    assert!(matches!(touched, Touched::These(_)), "{touched:?}");
+    f.assert_equal().await;
+}
+
 #[tokio::test]
 async fn rows_that_refer_to_each_other_go_together() {
     for timing in ["", "ON DELETE RESTRICT", "DEFERRABLE"] {

@@ -83,6 +83,11 @@ async fn nothing_is_fenced_when_tables_or_triggers_are_others() {
     ] {
         for (statement, is_altered) in [(change, true), (back, false)] {
             f.client(statement).await.unwrap();
+            let rehearsed = Postgres::rehearse_fence(&mut f.pair.source, &shape).await;
+            match rehearsed {
+                Err(StepError::Altered) => assert!(is_altered, "{statement}"),
+                rehearsed => assert!(rehearsed.is_ok() && !is_altered, "{statement}"),
+            }
             let turn = Turn::Fence {
                 milliseconds: 60_000,
                 as_they_were: &shape,

@@ -1,5 +1,6 @@
 //! When foreign keys are checked row by row.
 
+use super::super::unchecked::{Rows, as_decided};
 use super::*;
 use crate::engine::relocating::Side;
 use crate::engine::relocating::Sparing;
@@ -69,6 +70,31 @@ async fn nothing_of_it_outlasts_a_transaction() {
             assert_eq!(shown(connection, setting).await, value, "{setting}");
         }
     }
+}
+
+/// To change the role costs more than to check them.
+#[tokio::test]
+async fn a_few_rows_are_checked() {
+    let mut f = fixture().await;
+    assert_eq!(roles(&mut f).await, ["replica", "replica"]);
+    for (rows, role) in [(Rows::Few, "origin"), (Rows::Many, "replica")] {
+        let begin = format!("BEGIN; {}", as_decided(&f.id, rows));
+        let target = &mut f.pair.target;
+        run(target, &begin).await.unwrap();
+        assert_eq!(shown(target, "session_replication_role").await, role);
+        rollback(target).await.unwrap();
+    }
+    // A session whose own role is another one checks each row that has to be.
+    for connection in [&mut f.pair.source, &mut f.pair.target] {
+        let replica = "SET session_replication_role = replica; CREATE TABLE audit (g_user bytea REFERENCES account)";
+        run(connection, replica).await.unwrap();
+    }
+    assert_eq!(roles(&mut f).await, ["origin", "origin"]);
+    let begin = format!("BEGIN; {}", as_decided(&f.id, Rows::Few));
+    let target = &mut f.pair.target;
+    run(target, &begin).await.unwrap();
+    assert_eq!(shown(target, "session_replication_role").await, "origin");
+    rollback(target).await.unwrap();
 }
 
 /// A session that another mover has had says nothing about this one's move.
