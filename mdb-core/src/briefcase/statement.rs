@@ -1,4 +1,6 @@
 //! Single statements on a briefcase.
+//!
+//! The guarded path is boxed apart: most statements go the direct one, and should not carry the other's future about.
 
 use async_stream::try_stream;
 use futures_core::future::BoxFuture;
@@ -32,29 +34,9 @@ impl<'c, DB: Engine> Executor<'c> for &'c Briefcase<DB> {
                 }
                 Path::Guarded => {
                     drop(operation);
-                    let (mut statement, mut again) = Statement::split(self.pool()?, query)?;
-                    loop {
-                        let lane = Statement::lane(again.as_ref());
-                        let transaction = self.begin_for(lane).await?;
-                        let mut steps = Executor::fetch_many(&transaction, statement);
-                        let mut next = steps.next().await.transpose();
-                        if let Err(error) = &next
-                            && let Some(again) = again.take()
-                            && again.follows(self.pool()?, error)
-                        {
-                            drop(steps);
-                            // Given back first: the writer may need its place.
-                            transaction.rollback().await?;
-                            statement = again;
-                            continue;
-                        }
-                        while let Some(step) = next? {
-                            yield step;
-                            next = steps.next().await.transpose();
-                        }
-                        drop(steps);
-                        transaction.commit().await?;
-                        break;
+                    let mut steps = self.guarded_many(query);
+                    while let Some(step) = steps.next().await {
+                        yield step?;
                     }
                 }
             }
@@ -83,7 +65,7 @@ impl<'c, DB: Engine> Executor<'c> for &'c Briefcase<DB> {
                 }
                 Path::Guarded => {
                     drop(operation);
-                    self.guarded_optional(query).await
+                    Box::pin(self.guarded_optional(query)).await
                 }
             }
         })
@@ -116,6 +98,38 @@ impl<DB: Engine> Briefcase<DB> {
             Lane::Read => self.begin_with(&options.read_only()).await,
             Lane::Write => self.begin_with(&options).await,
         }
+    }
+
+    fn guarded_many<'e, 'q: 'e, E>(&'e self, query: E) -> Steps<'e, DB>
+    where
+        E: 'q + Execute<'q, DB>,
+    {
+        Box::pin(try_stream! {
+            let (mut statement, mut again) = Statement::split(self.pool()?, query)?;
+            loop {
+                let lane = Statement::lane(again.as_ref());
+                let transaction = self.begin_for(lane).await?;
+                let mut steps = Executor::fetch_many(&transaction, statement);
+                let mut next = steps.next().await.transpose();
+                if let Err(error) = &next
+                    && let Some(again) = again.take()
+                    && again.follows(self.pool()?, error)
+                {
+                    drop(steps);
+                    // Given back first: the writer may need its place.
+                    transaction.rollback().await?;
+                    statement = again;
+                    continue;
+                }
+                while let Some(step) = next? {
+                    yield step;
+                    next = steps.next().await.transpose();
+                }
+                drop(steps);
+                transaction.commit().await?;
+                break;
+            }
+        })
     }
 
     async fn guarded_optional<'q, E>(&self, query: E) -> Result<Option<DB::Row>, sqlx::Error>
