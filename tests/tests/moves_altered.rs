@@ -10,7 +10,7 @@ use mdb_core::failpoint::HaltSide;
 use mdb_core::relocate::{
     MoveError, MoveOptions, MovePhase, MoveProgress, MoveReport, PlanError, TakeOver,
 };
-use mdb_tests::bank::{Place, id, literal};
+use mdb_tests::bank::{Place, literal};
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
 use sqlx::Postgres;
@@ -189,15 +189,7 @@ async fn a_pause_that_is_too_short_is_called_that() {
 async fn a_table_that_came_after_the_plan_is_not_left_behind<DB: TestEngine>() {
     let place = Place::<DB>::new().await;
     let there = place.plan_to(1).await;
-    let note = format!(
-        "CREATE TABLE note (g_user {} NOT NULL, n INTEGER)",
-        id::<DB>()
-    );
-    place.on_both(&note).await;
-    let key = literal::<DB>(place.ids[0]);
-    place
-        .at(0, &format!("INSERT INTO note VALUES ({key}, 1)"))
-        .await;
+    place.make_notes("g_user").await;
     let altered = place.run(&there).await;
     assert!(matches!(altered, Err(MoveError::Altered)), "{altered:?}");
     is_refused(&place, "note").await;

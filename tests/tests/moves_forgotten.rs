@@ -5,7 +5,7 @@
 
 use mdb_core::error::chain;
 use mdb_core::relocate::{MoveError, MoveOptions, MovePhase, MoveProgress, MoveReport, TakeOver};
-use mdb_tests::bank::{Place, id, literal};
+use mdb_tests::bank::{Place, literal};
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
 
@@ -104,19 +104,8 @@ async fn a_move_whose_source_was_begun_anew_deletes_nothing<DB: TestEngine>() {
     assert_eq!(place.bank.count(1, copied).await, 4);
 }
 
-/// A table of the customer's that the configuration does not list yet, and how it will.
-async fn with_a_table_to_come<DB: TestEngine>(place: &Place<DB>) -> &'static str {
-    let note = format!(
-        "CREATE TABLE note (whose {} PRIMARY KEY, n INTEGER)",
-        id::<DB>()
-    );
-    place.on_both(&note).await;
-    let key = literal::<DB>(place.ids[0]);
-    place
-        .at(0, &format!("INSERT INTO note VALUES ({key}, 1)"))
-        .await;
-    "[[area.briefcase.table]]\nname = \"note\"\nkey = \"whose\"\n"
-}
+/// How the configuration will list a table of the customer's that is there already.
+const NOTES: &str = "[[area.briefcase.table]]\nname = \"note\"\nkey = \"whose\"\n";
 
 fn is_relisted<T: std::fmt::Debug>(refused: Result<T, MoveError>) {
     match refused {
@@ -127,9 +116,9 @@ fn is_relisted<T: std::fmt::Debug>(refused: Result<T, MoveError>) {
 
 async fn what_was_listed_since_is_not_deleted<DB: TestEngine>() {
     let mut place = Place::<DB>::new().await;
-    let listed = with_a_table_to_come(&place).await;
+    place.make_notes("whose").await;
     let id = place.killed_decided(1).await;
-    place.mdb = place.bank.open_with(listed);
+    place.mdb = place.bank.open_with(NOTES);
     is_relisted(try_resume(&place, &id).await);
 
     place.mdb = place.bank.open();
@@ -141,14 +130,14 @@ async fn what_was_listed_since_is_not_deleted<DB: TestEngine>() {
 
 async fn a_move_that_is_not_decided_goes_on_with_its_own_tables_only<DB: TestEngine>() {
     let mut place = Place::<DB>::new().await;
-    let listed = with_a_table_to_come(&place).await;
+    place.make_notes("whose").await;
     let id = killed_copied(&place).await;
     // A stray.
     let key = literal::<DB>(place.ids[0]);
     place
         .at(1, &format!("INSERT INTO note VALUES ({key}, 2)"))
         .await;
-    place.mdb = place.bank.open_with(listed);
+    place.mdb = place.bank.open_with(NOTES);
     is_relisted(try_resume(&place, &id).await);
     is_relisted(place.mdb.relocator().abort(&id, &at_once()).await);
 
@@ -159,11 +148,11 @@ async fn a_move_that_is_not_decided_goes_on_with_its_own_tables_only<DB: TestEng
     assert_eq!(place.bank.count(1, notes).await, 1);
     // What is listed when a move begins may be listed no more.
     place.at(1, "DELETE FROM note").await;
-    place.mdb = place.bank.open_with(listed);
+    place.mdb = place.bank.open_with(NOTES);
     let id = killed_copied(&place).await;
     place.mdb = place.bank.open();
     is_relisted(try_resume(&place, &id).await);
-    place.mdb = place.bank.open_with(listed);
+    place.mdb = place.bank.open_with(NOTES);
     place.resume(&id).await;
     assert_eq!(place.bank.count(1, notes).await, 1);
     place.is_whole(1).await;

@@ -114,7 +114,9 @@ async fn a_move_that_broke_off_is_resumed<DB: TestEngine>() {
                     let progress = MoveProgress::new();
                     let resumed =
                         Box::pin(relocator.resume(record.id(), &options, &progress)).await;
-                    resumed.unwrap_or_else(|error| panic!("{}: {context}", chain(&error)));
+                    let ended =
+                        resumed.unwrap_or_else(|error| panic!("{}: {context}", chain(&error)));
+                    assert_eq!(ended.tables()[0].rows(), ids.len() as u64, "{context}");
                 }
             }
             // Nothing was journalled yet, or everything is there.

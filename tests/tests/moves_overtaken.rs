@@ -103,7 +103,9 @@ async fn a_decided_move_ends_whatever_became_of_the_schemas<DB: TestEngine>() {
     place
         .at(0, "ALTER TABLE customer ADD COLUMN nick VARCHAR(20)")
         .await;
-    place.resume(&decided).await;
+    let ended = place.resume(&decided).await;
+    assert_eq!(ended.tables()[0].rows(), place.ids.len() as u64);
+    assert_eq!(place.moves().await[0].receipt(), ended.tables());
     place.is_whole(1).await;
 }
 

@@ -32,7 +32,7 @@ pub(crate) use reference::{Reference, Standing};
 pub(crate) use rest::{Tries, begin, pause, rest_unless};
 pub(crate) use span::Span;
 pub(crate) use sparing::Sparing;
-pub(crate) use summing::{INLINE_BYTES, SpanSums, is_short};
+pub(crate) use summing::{INLINE_BYTES, SpanSums, TableSum, is_short};
 #[cfg(test)]
 pub(crate) use taken::checked_round;
 pub(crate) use taken::{QUERIES_AT_ONCE, Taken, Touched, changed};
@@ -96,15 +96,6 @@ pub(crate) enum StepError {
 pub(crate) struct Amount {
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
-}
-
-/// Count and checksum of the rows of a move in one table of one shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TableSum {
-    pub(crate) rows: u64,
-    /// The sum of the 128-bit hashes of all rows in canonical form, so that their order does not
-    /// matter.
-    pub(crate) sum: u128,
 }
 
 /// What is told, and asked, while rows flow in chunks.

@@ -77,14 +77,10 @@ impl<DB: Relocating> Batch<'_, DB> {
             open.retain(|span| hold.iter().all(|(held, _)| held != span));
             open
         };
-        let nothing = TableSum { rows: 0, sum: 0 };
-        let mut total = vec![nothing; self.manifest.tables().len()];
+        let mut total = vec![TableSum::NOTHING; self.manifest.tables().len()];
         let mut rows = Vec::new();
         let mut add = |span: Span, sums: &[TableSum]| {
-            for (total, sum) in total.iter_mut().zip(sums) {
-                total.rows += sum.rows;
-                total.sum = total.sum.wrapping_add(sum.sum);
-            }
+            add_each(&mut total, sums);
             rows.push((span, sums.iter().map(|sum| sum.rows).sum()));
         };
         for (span, sums) in hold {
@@ -99,6 +95,22 @@ impl<DB: Relocating> Batch<'_, DB> {
         rows.sort_unstable_by_key(|(span, _)| span.places(&self.ids).start);
         self.verified = rows;
         Ok(Some(total))
+    }
+
+    /// What is moved, as the source has it. Once the move is decided nobody writes that there, so these are the sums that were
+    /// verified.
+    pub(super) async fn sums_at_source(&mut self) -> Result<Vec<TableSum>, MoveError> {
+        let pace = BatchPace::new(self.progress, self.options);
+        let mut total = vec![TableSum::NOTHING; self.manifest.tables().len()];
+        for span in Span::split(&self.ids, DB::SPANS) {
+            let began = Instant::now();
+            let (source, id) = (&mut self.pair.source, &self.record.id);
+            for sums in DB::sums(source, self.manifest, id, &[span]).await? {
+                add_each(&mut total, &sums);
+            }
+            pace.rest(pace.worked(began.elapsed()), DB::LANES).await?;
+        }
+        Ok(total)
     }
 
     /// As [`compare`](Self::compare), while the briefcases are in use.
@@ -145,5 +157,13 @@ impl<DB: Relocating> Batch<'_, DB> {
         Ok(sides
             .map(|((here, there), span)| (here == there && holding.contains(span)).then_some(here))
             .collect())
+    }
+}
+
+/// Table by table.
+fn add_each(total: &mut [TableSum], sums: &[TableSum]) {
+    for (total, sum) in total.iter_mut().zip(sums) {
+        total.rows += sum.rows;
+        total.sum = total.sum.wrapping_add(sum.sum);
     }
 }

@@ -192,7 +192,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         Ok(MoveError::Mismatch { table, keys })
     }
 
-    fn receipt(&self, sums: &[TableSum]) -> Vec<TableReceipt> {
+    pub(super) fn receipt(&self, sums: &[TableSum]) -> Vec<TableReceipt> {
         let tables = self.manifest.tables().iter().zip(sums);
         tables
             .map(|(table, sum)| TableReceipt {

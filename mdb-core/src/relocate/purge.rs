@@ -215,13 +215,26 @@ impl<DB: Relocating> Batch<'_, DB> {
     async fn delete_at_target(&mut self) -> Result<(), MoveError> {
         let pace = BatchPace::new(self.progress, self.options);
         let (manifest, id) = (self.manifest, self.record.id.clone());
-        let limit = deleted_at_once::<DB>(&pace);
+        self.in_parts(Side::Target, "delete rows", &pace, async |target, limit| {
+            DB::delete_some(target, manifest, &id, limit).await
+        })
+        .await
+    }
+
+    /// Does `part` again and again, which says how many rows of at most so many it has found, until they are fewer.
+    async fn in_parts(
+        &mut self,
+        side: Side,
+        doing: &'static str,
+        pace: &BatchPace<'_>,
+        part: impl AsyncFn(&mut DB::Connection, u32) -> Result<u64, sqlx::Error>,
+    ) -> Result<(), MoveError> {
+        let limit = deleted_at_once::<DB>(pace);
         loop {
-            let mut target = self.side(Side::Target);
-            let deleted = target.owned_patiently("delete rows", async |connection| {
-                Ok(DB::delete_some(connection, manifest, &id, limit).await?)
-            });
-            if deleted.await? < u64::from(limit) {
+            let mut side = self.side(side);
+            let found =
+                side.owned_patiently(doing, async |connection| Ok(part(connection, limit).await?));
+            if found.await? < u64::from(limit) {
                 return Ok(());
             }
             self.keep_going()?;
@@ -234,20 +247,15 @@ impl<DB: Relocating> Batch<'_, DB> {
         // Others may change rows faster than a slow move flows.
         let pace = BatchPace::hurried(self.progress);
         let (manifest, id) = (self.manifest, self.record.id.clone());
-        let limit = deleted_at_once::<DB>(&pace);
         let tables = manifest.tables().iter();
         for table in tables.filter(|table| armed.contains(&table.change_table())) {
-            loop {
-                let mut source = self.side(Side::Source);
-                let forgotten = source.owned_patiently("forget changes", async |connection| {
-                    Ok(DB::forget_some(connection, table, &id, limit).await?)
-                });
-                if forgotten.await? < u64::from(limit) {
-                    break;
-                }
-                self.keep_going()?;
-                pace.rest(pace.deleted(limit.into()), DB::LANES).await?;
-            }
+            self.in_parts(
+                Side::Source,
+                "forget changes",
+                &pace,
+                async |source, limit| DB::forget_some(source, table, &id, limit).await,
+            )
+            .await?;
         }
         Ok(())
     }

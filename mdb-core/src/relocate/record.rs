@@ -163,7 +163,8 @@ impl MoveRecord {
         self.runs_for
     }
 
-    /// What was verified, table by table; empty before the move was decided, and where its mover died right after that.
+    /// What was verified, table by table; empty before the move was decided. If its mover died right after that, whoever
+    /// takes it over sums the source's rows, which nobody writes any more; if they can't be read then, it stays empty.
     pub fn receipt(&self) -> Vec<TableReceipt> {
         self.details.receipt().to_vec()
     }

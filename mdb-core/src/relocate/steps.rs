@@ -64,8 +64,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         if is_announced && self.is_flipped().await? {
             self.spare_checks_of_deletions(Side::Source).await;
             self.land().await?;
-            // Whoever decided the move may have kept what it verified.
-            receipt = self.record.receipt();
+            receipt = self.kept_receipt().await?;
         } else {
             DB::spare_checks(&mut self.pair, self.manifest, &self.record.id).await?;
             self.acknowledged_for_flip().await?;
@@ -90,6 +89,29 @@ impl<DB: Relocating> Batch<'_, DB> {
             pause,
             tables: receipt,
         })
+    }
+
+    /// What whoever decided the move has verified. If it died before it had kept that, the source still has all of it.
+    async fn kept_receipt(&mut self) -> Result<Vec<TableReceipt>, MoveError> {
+        let kept = self.record.receipt();
+        if !kept.is_empty() || self.record.phase >= MovePhase::Purging {
+            return Ok(kept);
+        }
+        match self.sums_at_source().await {
+            Ok(sums) => {
+                let receipt = self.receipt(&sums);
+                let details = self.record.details.with_receipt(&receipt);
+                let (journal, id) = (self.journal(), self.record.id.clone());
+                journal.keep_details(&id, self.owner, &details).await?;
+                Ok(receipt)
+            }
+            Err(MoveError::Stopped) => Err(MoveError::Stopped),
+            // What is decided comes to its end whatever has become of the tables.
+            Err(error) => {
+                tracing::warn!(id = self.record.id(), error = %crate::error::chain(&error), "the move will have no receipt");
+                Ok(kept)
+            }
+        }
     }
 
     /// Whether the commit point has been passed: the source's own fences say so.

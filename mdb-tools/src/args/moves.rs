@@ -59,8 +59,7 @@ pub(crate) enum MoveCommand {
     ///
     /// One after another, each with the briefcases that it was begun with.
     ///
-    /// JSON: as `run`; rows and tables are those of the receipt, empty where a mover died before it had
-    /// written one.
+    /// JSON: as `run`; rows and tables are those of the receipt.
     Resume(ResumeArguments),
 
     /// Take a move over that has stopped before its commit point, and undo it
@@ -101,8 +100,8 @@ pub(crate) enum MoveCommand {
 
     /// Show what was verified before a move was decided
     ///
-    /// Every move is verified before it is decided. The receipt is kept right after that: there is none where a mover
-    /// died between the two.
+    /// Every move is verified before it is decided. The receipt is kept right after that; if the mover died between
+    /// the two, `resume` writes it from the source's rows, which nobody writes any more.
     ///
     /// JSON, a line a table: {"table","rows","checksum"}.
     Receipt {

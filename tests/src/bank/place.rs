@@ -8,7 +8,7 @@ use mdb_core::relocate::{
 };
 use mdb_core::{Gdid, Mdb};
 
-use super::{Audit, Bank, SUM, Teller, past_triggers};
+use super::{Audit, Bank, SUM, Teller, literal, past_triggers};
 use crate::kit::Kind;
 use crate::store::TestEngine;
 
@@ -96,6 +96,23 @@ impl<DB: TestEngine> Place<DB> {
         for number in [0, 1] {
             self.at(number, statement).await;
         }
+    }
+
+    /// Makes a table `note` that the configuration does not list, on both shards, whose `key` is the customer's; who has a row
+    /// there at the first one.
+    ///
+    /// # Panics
+    ///
+    /// When a statement fails.
+    pub async fn make_notes(&self, key: &str) {
+        let note = format!(
+            "CREATE TABLE note ({key} {} NOT NULL PRIMARY KEY, n INTEGER)",
+            id::<DB>()
+        );
+        self.on_both(&note).await;
+        let customer = literal::<DB>(self.ids[0]);
+        let insert = format!("INSERT INTO note VALUES ({customer}, 1)");
+        self.at(0, &insert).await;
     }
 
     /// Plans to move the customer to the second shard.
@@ -237,11 +254,11 @@ impl<DB: TestEngine> Place<DB> {
     /// # Panics
     ///
     /// When that fails.
-    pub async fn resume(&self, id: &str) {
+    pub async fn resume(&self, id: &str) -> MoveReport {
         let options = MoveOptions::new().take_over(TakeOver::FromAnybody);
         let (relocator, progress) = (self.mdb.relocator(), MoveProgress::new());
         let resumed = Box::pin(relocator.resume(id, &options, &progress)).await;
-        resumed.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        resumed.unwrap_or_else(|error| panic!("{}", chain(&error)))
     }
 
     /// All of the customer's rows are on the shard of that number, and nothing is left of any move.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use mdb_core::error::chain;
 use mdb_core::relocate::{
-    Leftover, LeftoverState, MoveError, MoveOptions, MovePhase, MoveProgress, MoveRecord, TakeOver,
+    Leftover, LeftoverState, MoveError, MoveOptions, MovePhase, MoveProgress, MoveRecord,
+    TableReceipt, TakeOver,
 };
 use mdb_core::{Gdid, Mdb};
 use mdb_tests::bank::{Audit, Bank, Worker, Workers};
@@ -297,7 +298,20 @@ impl<DB: TestEngine> Stage<DB> {
         }
         audit.balances().await;
         self.look_for_leftovers(left, context).await;
+        self.look_for_receipts(context).await;
         home
+    }
+
+    /// Each move that was decided has a receipt, whoever brought it to its end.
+    async fn look_for_receipts(&self, context: &impl fmt::Display) {
+        for record in self.mdb.relocator().list().await.unwrap() {
+            if record.phase() == MovePhase::Done {
+                let receipt = record.receipt();
+                let customers = receipt.iter().find(|line| line.table() == "customer");
+                let rows = customers.map(TableReceipt::rows);
+                assert_eq!(rows, Some(self.moved.len() as u64), "{context}");
+            }
+        }
     }
 }
 

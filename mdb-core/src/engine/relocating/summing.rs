@@ -2,7 +2,7 @@
 
 use mdb_gdid::Gdid;
 
-use super::{Manifest, Span, TableSum};
+use super::{Manifest, Span};
 
 /// Up to this length servers send a text or bytes as they are, to be hashed; of a longer value they send a hash, so that
 /// large documents travel once, when they are copied.
@@ -18,6 +18,19 @@ pub(crate) fn is_short(data_type: &str) -> bool {
     length.is_some_and(|length| length <= INLINE_BYTES / BYTES_OF_A_CHARACTER)
 }
 
+/// Count and checksum of the rows of a move in one table of one shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TableSum {
+    pub(crate) rows: u64,
+    /// The sum of the 128-bit hashes of all rows in canonical form, so that their order does not
+    /// matter.
+    pub(crate) sum: u128,
+}
+
+impl TableSum {
+    pub(crate) const NOTHING: Self = Self { rows: 0, sum: 0 };
+}
+
 /// The sums of the tables in each span, under way.
 pub(crate) struct SpanSums<'s> {
     spans: &'s [Span],
@@ -28,11 +41,10 @@ pub(crate) struct SpanSums<'s> {
 
 impl<'s> SpanSums<'s> {
     pub(crate) fn new(manifest: &Manifest, spans: &'s [Span]) -> Self {
-        let nothing = TableSum { rows: 0, sum: 0 };
         Self {
             spans,
             last: 0,
-            sums: vec![vec![nothing; manifest.tables().len()]; spans.len()],
+            sums: vec![vec![TableSum::NOTHING; manifest.tables().len()]; spans.len()],
         }
     }
 

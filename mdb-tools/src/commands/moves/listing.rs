@@ -125,7 +125,7 @@ pub(super) async fn receipt(
         let why = match record.phase() {
             MovePhase::Purging | MovePhase::Done => {
                 "it was verified before it was decided, but its mover died right after that, before it had kept the \
-                 receipt"
+                 receipt, and the source's rows could not be read afterwards"
             }
             _ => "a receipt is kept once a move is verified and decided",
         };

@@ -231,7 +231,7 @@ impl From<Halt> for Failure {
 fn in_words(report: &MoveReport) -> String {
     let briefcases = output::count(report.briefcases(), "briefcase");
     let mut words = format!("move {} is done: {briefcases}", report.id());
-    // Nobody knows them if the mover died before it had kept the receipt.
+    // Nobody knows them if the mover died before it had kept the receipt, and the source could not be read afterwards.
     if !report.tables().is_empty() {
         let rows = usize::try_from(report.rows()).unwrap_or(usize::MAX);
         let _ = write!(words, ", {}", output::count(rows, "row"));

@@ -67,7 +67,7 @@ pub(super) async fn row_by_row(
     );
     let query = crate::engine::bind_values!(sqlx::query::<Sqlite>(&query), values);
     let mut rows = query.fetch(connection);
-    let mut total = TableSum { rows: 0, sum: 0 };
+    let mut total = TableSum::NOTHING;
     let mut hash = RowHash::new();
     while let Some(row) = rows.try_next().await? {
         total.rows += 1;

@@ -94,7 +94,7 @@ async fn each_value_is_hashed_in_its_canonical_form() {
         &[0, 1],
         keyed(),
     )]);
-    let mut expected = TableSum { rows: 0, sum: 0 };
+    let mut expected = TableSum::NOTHING;
     for (number, (sql, form)) in values.iter().enumerate() {
         let key = id(1 + number as u64 % 2).to_bytes();
         let insert = format!("INSERT INTO t VALUES (?, ?, {sql})");
