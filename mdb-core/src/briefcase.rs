@@ -17,8 +17,10 @@ mod statement;
 
 pub use reading::ReadBriefcase;
 
-/// How often a transaction is run at the most before its last error is handed out.
-const ATTEMPTS: usize = 6;
+/// How often a transaction is run at the most before its last error is handed out. The waits between come to two or three
+/// seconds: on MySQL and MariaDB writers of a briefcase that is moved may lock each other out, as those of one row may, until
+/// the mover has got through.
+const ATTEMPTS: usize = 10;
 
 /// A handle to one briefcase: all rows, over several tables, that carry one id.
 ///
@@ -129,7 +131,7 @@ impl<DB: Engine> Briefcase<DB> {
     /// Runs `work` in a transaction and commits it; runs it again when it fails for a passing reason.
     ///
     /// A conflict with another transaction, or a connection that is lost before the commit, is such
-    /// a reason: after a rollback and a short random wait, `work` begins anew, six times at the
+    /// a reason: after a rollback and a short random wait, `work` begins anew, ten times at the
     /// most. So let it do nothing outside the transaction that must not be repeated. Any other
     /// error rolls back and is handed out; [`TransactError::abort`] does so with an error of your own.
     /// `work` ends the transaction by what it returns: it can't commit (nor should it send `COMMIT` as SQL).

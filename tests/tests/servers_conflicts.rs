@@ -117,9 +117,9 @@ async fn work_that_fails_for_ever_is_given_up<DB: TestEngine>() {
         matches!(error, TransactError::Database(sqlx::Error::Io(_))),
         "{error:?}"
     );
-    assert_eq!(runs, 6);
+    assert_eq!(runs, 10);
     assert!(
-        began.elapsed() < Duration::from_secs(5),
+        began.elapsed() < Duration::from_secs(20),
         "{:?}",
         began.elapsed()
     );
