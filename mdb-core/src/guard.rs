@@ -109,6 +109,7 @@ pub(crate) async fn begin<DB: Engine>(
     let mut came_by: Option<String> = None;
     let mut hops = 0;
     loop {
+        // For the fence to be lifted: then there is nothing more to wait for.
         let mut has_waited = false;
         let pool = area.pool(shard)?;
         let patience = options.timeout_or(pool.source().limits.statement_timeout());

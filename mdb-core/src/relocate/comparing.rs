@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::batch::Batch;
+use super::batch::{Batch, busy};
 use super::error::MoveError;
 use super::pace::BatchPace;
 use crate::engine::relocating::{Relocating, Span, StepError, TableSum};
@@ -104,8 +104,15 @@ impl<DB: Relocating> Batch<'_, DB> {
         let mut total = vec![TableSum::NOTHING; self.manifest.tables().len()];
         for span in Span::split(&self.ids, DB::SPANS) {
             let began = Instant::now();
-            let (source, id) = (&mut self.pair.source, &self.record.id);
-            for sums in DB::sums(source, self.manifest, id, &[span]).await? {
+            let mut patience = self.patience("sum up what was moved");
+            let spans = loop {
+                let (source, id) = (&mut self.pair.source, &self.record.id);
+                match DB::sums(source, self.manifest, id, &[span]).await {
+                    Ok(spans) => break spans,
+                    Err(error) => patience.after::<DB>(busy::<DB>(error)).await?,
+                }
+            };
+            for sums in spans {
                 add_each(&mut total, &sums);
             }
             pace.rest(pace.worked(began.elapsed()), DB::LANES).await?;
