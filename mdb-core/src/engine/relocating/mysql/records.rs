@@ -1,5 +1,7 @@
 //! Counting what the triggers recorded, and removing it.
 
+use std::fmt::Write;
+
 use futures_util::TryStreamExt;
 use sqlx::mysql::MySqlConnection;
 use sqlx::{Executor, Row};
@@ -7,8 +9,8 @@ use sqlx::{Executor, Row};
 use super::{LEAVE, busy, ids, is_owner, mover_settings, run, select_owner};
 use crate::engine::relocating::{Manifest, MoveId, MovedTable, OwnerToken, StepError};
 
-/// How many records one statement removes: their numbers fit a packet.
-const REMOVED_AT_ONCE: usize = 1_000;
+/// How many records one statement removes.
+const REMOVED_AT_ONCE: usize = 250;
 
 /// Of how many records a round has the numbers in memory. Whoever asks for the next ones passes by those that are gone.
 pub(super) const FORGOTTEN_AT_ONCE: u32 = 1_000_000;
@@ -125,13 +127,19 @@ pub(super) async fn forget(
     run(source, &end).await.map(drop).map_err(busy)
 }
 
-/// Removes records by their numbers: by that index, or it would wait for records that are just being made.
+/// Removes records by their numbers, each of which is looked up by itself.
+///
+/// Given a list of them (`IN`), the server may read the whole table, whatever index it is told to use: it then waits for
+/// records that are just being made, and locks the gap in which the next one is to come.
 fn remove_these(table: &MovedTable, numbers: &[i64]) -> String {
-    let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
+    let mut seq = String::new();
+    for (place, number) in numbers.iter().enumerate() {
+        let union = if place == 0 { "" } else { " UNION ALL " };
+        let _ = write!(seq, "{union}SELECT {number} AS seq");
+    }
     format!(
-        "DELETE c FROM {} c FORCE INDEX (PRIMARY) WHERE c.seq IN ({})",
-        table.change_table(),
-        numbers.join(",")
+        "DELETE c FROM ({seq}) n STRAIGHT_JOIN {} c FORCE INDEX (PRIMARY) ON c.seq = n.seq",
+        table.change_table()
     )
 }
 

@@ -200,6 +200,45 @@ async fn a_mover_that_falls_silent_blocks_nobody_for_long() {
     assert_eq!(limits, [2, 0, 60]);
 }
 
+/// Neither waits for the other: not for a record that is just being made, nor for a gap in which one is to come.
+#[tokio::test]
+async fn records_are_removed_while_others_are_made() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let change = |user: u64| {
+        let user = hex(user);
+        format!("UPDATE account SET extra = extra + 1 WHERE g_user = {user}")
+    };
+    let (mut early, mut late) = (f.connect().await, f.connect().await);
+    for writer in [&mut early, &mut late] {
+        let limit = "SET SESSION innodb_lock_wait_timeout = 1";
+        writer.execute(limit).await.unwrap();
+        writer.execute("BEGIN").await.unwrap();
+    }
+    // Too few for an index to seem worth its while.
+    for _ in 0..3 {
+        f.client(&change(1)).await.unwrap();
+    }
+    early.execute(change(2).as_str()).await.unwrap();
+    f.pair
+        .source
+        .execute(mover_settings(&f.id).as_str())
+        .await
+        .unwrap();
+    f.pair.source.execute("BEGIN").await.unwrap();
+    let [accounts, ..] = f.manifest.tables() else {
+        unreachable!()
+    };
+    let removed = MySql::forget_some(&mut f.pair.source, accounts, &f.id, 10).await;
+    assert_eq!(removed.unwrap(), 3);
+    late.execute(change(1).as_str()).await.unwrap();
+    f.pair.source.execute("COMMIT").await.unwrap();
+    for writer in [&mut early, &mut late] {
+        writer.execute("COMMIT").await.unwrap();
+    }
+    assert_eq!(f.pending().await, 2);
+}
+
 #[tokio::test]
 async fn the_sessions_of_a_name_end() {
     let f = Fixture::new().await;
