@@ -127,6 +127,7 @@ mod resuming;
 mod risks;
 mod rows;
 mod run;
+mod seen;
 mod selecting;
 mod side;
 mod steps;

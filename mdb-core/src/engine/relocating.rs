@@ -239,6 +239,15 @@ pub(crate) trait Relocating: Sparing {
         std::future::ready(None)
     }
 
+    /// How the manifest's tables are defined, and what [`arm`](Self::arm) made for them, where the server shows that in less
+    /// time than it takes to look all of it up. The same text means that nothing has changed; another one means nothing.
+    fn glance(
+        _: &mut Self::Connection,
+        _: &Manifest,
+    ) -> impl Future<Output = Result<Option<String>, sqlx::Error>> + Send {
+        std::future::ready(Ok(None))
+    }
+
     /// Has a session that keeps plans make what [`turn_at_once`](Self::turn_at_once) would make else when services wait for it.
     ///
     /// [`StepError::Altered`] when the tables are other ones by now.

@@ -1,5 +1,6 @@
 //! One batch under way: its connections and its journal.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mdb_gdid::Gdid;
@@ -10,11 +11,12 @@ use super::journal::Journal;
 use super::record::{MovePhase, MoveRecord};
 use super::report::{MoveOptions, MoveProgress};
 use super::run::Run;
+use super::seen::Seen;
 use super::side::SideOf;
 use crate::catalog::Home;
 use crate::config::Capture;
 use crate::engine::relocating::{Manifest, OwnerToken, Pair, Relocating, Side, Span, StepError};
-use crate::engine::{Access, ErrorClass, Lanes, Shape, Target, Value};
+use crate::engine::{Access, ErrorClass, Lanes, Target, Value};
 use crate::routing::AreaRouter;
 use crate::servers::{Servers, ShardPool};
 use crate::topology::ShardId;
@@ -38,8 +40,8 @@ pub(super) struct Batch<'m, DB: Relocating> {
     pub(super) verified: Vec<(Span, u64)>,
     pub(super) manifest: &'m Manifest,
     pub(super) capture: Capture,
-    /// The source's tables, with the triggers that capture.
-    pub(super) as_they_were: Option<Shape>,
+    /// The source's tables, once they were looked at.
+    pub(super) seen: Option<Arc<Seen>>,
     pub(super) pair: Pair<DB>,
     pub(super) source: ShardId,
     /// Where briefcases are that were never moved.

@@ -93,10 +93,10 @@ impl<DB: Relocating> Batch<'_, DB> {
     async fn fence(&mut self) -> Result<(), StepError> {
         let pause = self.options.longest_pause().as_millis();
         let milliseconds = i64::try_from(pause).unwrap_or(i64::MAX);
-        let Some(shape) = self.as_they_were.clone() else {
+        let Some(seen) = self.seen.clone() else {
             return Err(StepError::Altered);
         };
-        let as_they_were = &shape;
+        let as_they_were = seen.shape();
         let others = as_they_were.has_still_others::<DB>(&mut self.pair.source);
         if !others.await.map_err(busy::<DB>)? {
             return Err(StepError::Altered);
@@ -104,6 +104,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         self.take_turn(Turn::Fence {
             milliseconds,
             as_they_were,
+            glance: seen.glance(),
         })
         .await
     }

@@ -2,10 +2,11 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{MutexGuard, Semaphore, SemaphorePermit};
 
+use super::seen::Seen;
 use crate::engine::relocating::{Pair, Relocating};
 use crate::topology::ShardId;
 
@@ -45,6 +46,7 @@ struct Idle {
     source: ShardId,
     target: ShardId,
     pair: Box<dyn Any + Send>,
+    seen: Option<Arc<Seen>>,
 }
 
 impl Run {
@@ -79,26 +81,33 @@ impl Run {
         }
     }
 
-    /// Connections that an earlier batch has left.
+    /// Connections that an earlier batch has left, and what it has seen of the source.
     pub(super) fn take<DB: Relocating>(
         &self,
         source: ShardId,
         target: ShardId,
-    ) -> Option<Pair<DB>> {
+    ) -> Option<(Pair<DB>, Option<Arc<Seen>>)> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let place = idle
             .iter()
             .position(|idle| idle.source == source && idle.target == target)?;
-        let pair = idle.swap_remove(place).pair;
-        pair.downcast().ok().map(|pair| *pair)
+        let Idle { pair, seen, .. } = idle.swap_remove(place);
+        pair.downcast().ok().map(|pair| (*pair, seen))
     }
 
     /// Leaves the connections of a batch that has ended well to a later one.
-    pub(super) fn keep<DB: Relocating>(&self, source: ShardId, target: ShardId, pair: Pair<DB>) {
+    pub(super) fn keep<DB: Relocating>(
+        &self,
+        source: ShardId,
+        target: ShardId,
+        pair: Pair<DB>,
+        seen: Option<Arc<Seen>>,
+    ) {
         let idle = Idle {
             source,
             target,
             pair: Box::new(pair),
+            seen,
         };
         self.idle
             .lock()

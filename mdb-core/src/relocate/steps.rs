@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::batch::{Batch, busy};
+use super::batch::Batch;
 use super::error::MoveError;
 use super::fail::pass;
 use super::pace::BatchPace;
@@ -176,43 +176,6 @@ impl<DB: Relocating> Batch<'_, DB> {
             }
         }
         Ok(())
-    }
-
-    /// Makes sure that the source's tables are those of the plan, with triggers, and remembers them for the fence.
-    async fn remember_tables(&mut self) -> Result<(), MoveError> {
-        let mut patience = self.patience("look at the tables");
-        let Some(planned) = self.manifest.shape() else {
-            return Err(MoveError::Altered);
-        };
-        loop {
-            let source = &mut self.pair.source;
-            let looked = async {
-                let found = planned.again::<DB>(source).await.map_err(busy::<DB>)?;
-                // Afterwards: what was found then is not of a time without them.
-                let is_armed = DB::is_armed(source, self.manifest).await?;
-                if !is_armed || !found.has_tables_of(planned) {
-                    return Err(StepError::Altered);
-                }
-                DB::rehearse_fence(source, &found).await?;
-                Ok(found)
-            };
-            match looked.await {
-                Ok(found) => {
-                    self.as_they_were = Some(found);
-                    return Ok(());
-                }
-                Err(error) => patience.after::<DB>(error).await?,
-            }
-        }
-    }
-
-    /// Whether the source's tables are defined in another way than when the move was planned.
-    async fn is_altered(&mut self) -> bool {
-        let Some(planned) = self.manifest.shape() else {
-            return true;
-        };
-        let found = planned.again::<DB>(&mut self.pair.source).await;
-        found.is_ok_and(|found| !found.has_tables_of(planned))
     }
 
     pub(super) async fn copy(&mut self) -> Result<(), MoveError> {

@@ -213,9 +213,11 @@ impl Relocator {
         aim: Aim,
     ) -> Result<MoveReport, MoveError> {
         let (run, source, target) = (job.run, job.source, job.target);
-        let pair = match run.take::<DB>(source, target) {
-            Some(pair) => pair,
-            None => open_pair::<DB>(&self.servers, source, target).await?,
+        let (pair, seen) = if let Some(left) = run.take::<DB>(source, target) {
+            left
+        } else {
+            let pair = open_pair::<DB>(&self.servers, source, target).await?;
+            (pair, None)
         };
         let mut ids = job.ids;
         ids.sort_unstable();
@@ -228,7 +230,7 @@ impl Relocator {
             verified: Vec::new(),
             manifest: job.manifest,
             capture: job.capture,
-            as_they_were: None,
+            seen,
             pair,
             source,
             rule: job.rule,
@@ -240,7 +242,7 @@ impl Relocator {
         match aim {
             Aim::Complete => {
                 let report = batch.run().await?;
-                run.keep(source, target, batch.pair);
+                run.keep(source, target, batch.pair, batch.seen);
                 Ok(report)
             }
             Aim::Abort => {

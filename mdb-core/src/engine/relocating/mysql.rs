@@ -6,6 +6,7 @@
 //! - `values`: how each column type travels, and its canonical form.
 //! - `copy`: from one snapshot of the source to the target, in statements of some thousand rows.
 //! - `delete`: taking them away again.
+//! - `glance`: whether definitions are what they were.
 //! - `changes`: catching up with what the triggers recorded.
 //! - `records`: counting and removing that.
 //! - `sums`: checksums of rows that the servers send, and the rows that differ.
@@ -19,6 +20,7 @@ mod arming;
 mod changes;
 mod copy;
 mod delete;
+mod glance;
 mod locks;
 mod records;
 mod settings;
@@ -110,6 +112,13 @@ impl Relocating for MySql {
         limit: Duration,
     ) -> Result<(), StepError> {
         locks::lock_exclusive(connection, ids, limit).await
+    }
+
+    async fn glance(
+        connection: &mut MySqlConnection,
+        manifest: &Manifest,
+    ) -> Result<Option<String>, sqlx::Error> {
+        glance::glance(connection, manifest).await
     }
 
     async fn arm(

@@ -13,6 +13,8 @@ pub(crate) enum Turn<'t> {
     Fence {
         milliseconds: i64,
         as_they_were: &'t Shape,
+        /// From before that was looked at; see [`Relocating::glance`].
+        glance: Option<&'t str>,
     },
     /// They are at the target, as of that epoch: unless changes are left that the target has not got, or the time is over.
     Flip { target: &'t str, epoch: i64 },
@@ -30,6 +32,7 @@ pub(crate) async fn take<DB: Relocating>(
         Turn::Fence {
             milliseconds,
             as_they_were,
+            glance,
         } => {
             let fence = format!(
                 "UPDATE mdb_fence SET state = 2, deadline = {} + ? WHERE move = ? AND state IN (1, 2)",
@@ -40,7 +43,10 @@ pub(crate) async fn take<DB: Relocating>(
                 return Err(StepError::NotOwner);
             }
             // Last: nobody who writes the briefcases has seen other tables.
-            if DB::words_of(connection, as_they_were.listed()).await? != *as_they_were.words() {
+            let is_still = glance.is_some()
+                && DB::glance(connection, manifest).await?.as_deref() == glance
+                || DB::words_of(connection, as_they_were.listed()).await? == *as_they_were.words();
+            if !is_still {
                 return Err(StepError::Altered);
             }
         }

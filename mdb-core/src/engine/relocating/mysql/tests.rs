@@ -5,6 +5,7 @@ mod capturing;
 mod catching_up;
 mod copying;
 mod fixture;
+mod glancing;
 mod locking;
 mod modes;
 mod plans;

@@ -68,6 +68,7 @@ fn statements(manifest: &Manifest, id: &MoveId, briefcases: usize, turn: Turn<'_
         Turn::Fence {
             milliseconds,
             as_they_were,
+            glance: _,
         } => format!(
             "WITH fenced AS (UPDATE mdb_fence SET state = 2, deadline = {now} + {milliseconds} \
              WHERE move = {mine} AND state IN (1, 2) RETURNING 1) \

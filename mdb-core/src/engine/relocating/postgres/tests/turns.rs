@@ -30,6 +30,7 @@ async fn a_turn_is_taken_only_when_all_is_as_it_should_be() {
     let fence = |milliseconds| Turn::Fence {
         milliseconds,
         as_they_were: &shape,
+        glance: None,
     };
     let flip = Turn::Flip {
         target: "b's",
@@ -91,6 +92,7 @@ async fn nothing_is_fenced_when_tables_or_triggers_are_others() {
             let turn = Turn::Fence {
                 milliseconds: 60_000,
                 as_they_were: &shape,
+                glance: None,
             };
             let source = &mut f.pair.source;
             let taken = Postgres::turn_at_once(source, &f.manifest, &f.id, f.owner, &ids, turn);
