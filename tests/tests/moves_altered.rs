@@ -18,6 +18,7 @@ use sqlx::Postgres;
 on_all_engines!(
     a_column_that_came_after_the_plan_comes_along,
     a_column_that_comes_after_the_copy_comes_along,
+    a_foreign_key_that_came_after_the_plan_is_seen,
     a_table_that_came_after_the_plan_is_not_left_behind,
     a_view_is_no_table_to_be_left_behind,
     triggers_that_have_gone_are_noticed,
@@ -75,16 +76,19 @@ async fn a_column_that_came_after_the_plan_comes_along<DB: TestEngine>() {
     place.is_whole(1).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_foreign_key_that_came_after_the_plan_is_seen() {
-    let place = Place::<Postgres>::new().await;
+async fn a_foreign_key_that_came_after_the_plan_is_seen<DB: TestEngine>() {
+    let place = Place::<DB>::new().await;
     let there = place.plan_to(1).await;
-    place
-        .at(
-            0,
-            "CREATE TABLE audit (id BIGINT PRIMARY KEY, who BYTEA REFERENCES customer (g_user) ON DELETE CASCADE)",
-        )
-        .await;
+    let id = match DB::KIND {
+        EngineKind::Postgres => "BYTEA",
+        EngineKind::MySql => "BINARY(12)",
+        EngineKind::Sqlite => "BLOB",
+    };
+    let audit = format!(
+        "CREATE TABLE audit (id BIGINT PRIMARY KEY, who {id}, \
+         FOREIGN KEY (who) REFERENCES customer (g_user) ON DELETE CASCADE)"
+    );
+    place.at(0, &audit).await;
     let altered = place.run(&there).await;
     assert!(matches!(altered, Err(MoveError::Altered)), "{altered:?}");
     is_refused(&place, "audit").await;

@@ -14,7 +14,11 @@ use crate::engine::{Listed, Words};
 /// How often it is asked when tables are being changed at that moment: briefcases may be locked.
 const TRIES: u32 = 4;
 
-/// The columns of the tables, and MDB's own triggers on them.
+/// What says of a foreign key where it leads, and what follows it.
+const KEY: &str = "HEX(CONCAT_WS(' ', table_name, constraint_name, referenced_table_name, delete_rule, update_rule)) AS word \
+     FROM information_schema.referential_constraints WHERE constraint_schema = DATABASE()";
+
+/// The columns and foreign keys of the tables, and MDB's own triggers on them.
 pub(super) async fn words_of(
     connection: &mut MySqlConnection,
     listed: &Listed,
@@ -30,6 +34,7 @@ pub(super) async fn words_of(
              FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = {table}"
         )
     });
+    let keys = of_each(&|table| format!("SELECT {KEY} AND table_name = {table}"));
     let triggers = of_each(&|table| {
         format!(
             "SELECT HEX(CONCAT_WS(' ', event_object_table, trigger_name, event_manipulation)) AS word \
@@ -37,28 +42,42 @@ pub(super) async fn words_of(
              AND event_object_table = {table} AND trigger_name LIKE 'mdb!_capture!_%' ESCAPE '!'"
         )
     });
+    let mut tables = lines(rows_in(connection, &ordered(columns), TRIES).await?)?;
+    tables += &lines(rows_in(connection, &ordered(keys), TRIES).await?)?;
     Ok(Words {
-        tables: lines(rows_in(connection, &ordered(columns), TRIES).await?)?,
+        tables,
         triggers: lines(rows_in(connection, &ordered(triggers), TRIES).await?)?,
     })
 }
 
-/// All columns of the names of keys, but those of views. That takes as long as the database has tables.
+/// All columns of the names of keys, but those of views, and other tables' foreign keys to the listed ones. That takes as
+/// long as the database has tables.
 pub(super) async fn others_of(
     connection: &mut MySqlConnection,
     listed: &Listed,
 ) -> Result<String, sqlx::Error> {
-    let keys: Vec<String> = listed.keys.iter().map(|key| literal(key)).collect();
-    if keys.is_empty() {
-        return Ok(String::new());
+    let literals = |names: &[String]| {
+        let names: Vec<String> = names.iter().map(|name| literal(name)).collect();
+        names.join(", ")
+    };
+    let mut others = String::new();
+    if !listed.keys.is_empty() {
+        let columns = format!(
+            "SELECT HEX(CONCAT_WS(' ', table_name, column_name)) AS word FROM information_schema.columns \
+             WHERE table_schema = DATABASE() AND table_name NOT LIKE 'mdb!_%' ESCAPE '!' AND column_name IN ({}) \
+             AND table_name NOT IN (SELECT v.table_name FROM information_schema.views v WHERE v.table_schema = DATABASE())",
+            literals(&listed.keys)
+        );
+        others += &lines(all_rows(connection, &ordered(columns)).await?)?;
     }
-    let query = format!(
-        "SELECT HEX(CONCAT_WS(' ', table_name, column_name)) AS word FROM information_schema.columns \
-         WHERE table_schema = DATABASE() AND table_name NOT LIKE 'mdb!_%' ESCAPE '!' AND column_name IN ({}) \
-         AND table_name NOT IN (SELECT v.table_name FROM information_schema.views v WHERE v.table_schema = DATABASE())",
-        keys.join(", ")
-    );
-    lines(all_rows(connection, &ordered(query)).await?)
+    if !listed.tables.is_empty() {
+        let tables = literals(&listed.tables);
+        let keys = format!(
+            "SELECT {KEY} AND referenced_table_name IN ({tables}) AND table_name NOT IN ({tables})"
+        );
+        others += &lines(all_rows(connection, &ordered(keys)).await?)?;
+    }
+    Ok(others)
 }
 
 fn ordered(query: String) -> String {

@@ -93,6 +93,15 @@ async fn nothing_is_fenced_when_tables_or_triggers_are_others() {
         .unwrap();
     assert_ne!(glance(&mut f).await, seen);
     fence(&mut f, &shape, seen.as_deref()).await.unwrap();
+    // What follows a key by itself fires no trigger.
+    let key = "ALTER TABLE item ADD CONSTRAINT item_follows FOREIGN KEY (g_order) REFERENCES orders (g_order) ON DELETE CASCADE";
+    f.client(key).await.unwrap();
+    let fenced = fence(&mut f, &shape, seen.as_deref()).await;
+    assert!(matches!(fenced, Err(StepError::Altered)), "{fenced:?}");
+    f.client("ALTER TABLE item DROP FOREIGN KEY item_follows")
+        .await
+        .unwrap();
+    fence(&mut f, &shape, seen.as_deref()).await.unwrap();
     f.client("DROP TRIGGER mdb_capture_1_update").await.unwrap();
     for seen in [seen.as_deref(), None] {
         let fenced = fence(&mut f, &shape, seen).await;
