@@ -6,6 +6,7 @@
 
 mod begin;
 mod error_class;
+mod farewell;
 mod mysql;
 mod own_tables;
 mod postgres;
@@ -26,6 +27,7 @@ use sqlx::{Database, Describe, Either, Execute, MySql, Postgres, Sqlite};
 pub(crate) use begin::Writes;
 pub use begin::{Isolation, TransactionOptions};
 pub(crate) use error_class::ErrorClass;
+pub(crate) use farewell::{Connected, Farewells};
 pub(crate) use own_tables::{ColumnTypes, Indexes, mdb_tables};
 pub(crate) use schema::{Catalogue, Listed, Names, Schema, Shape, TableSize, Words};
 pub use schema::{Column, Table};

@@ -163,7 +163,7 @@ impl Mdb {
     pub async fn leave(&self) {
         let inner = &self.inner;
         inner.session.leave(&inner.live, &inner.servers).await;
-        inner.servers.close();
+        inner.servers.close().await;
     }
 
     /// The area called `name`, letter case ignored.
@@ -350,8 +350,13 @@ impl Mdb {
         &self.inner.servers
     }
 
-    /// Closes all pools; connections in use are closed when they are given back.
-    pub fn close(&self) {
-        self.inner.servers.close();
+    /// Closes all pools. Idle connections have taken leave of their servers then, if those listen; connections in use do
+    /// when they are given back.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: connections take leave all the same.
+    pub async fn close(&self) {
+        self.inner.servers.close().await;
     }
 }

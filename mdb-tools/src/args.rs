@@ -10,9 +10,11 @@ mod moves;
 mod verify;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
+use mdb_core::Mdb;
 
 pub(crate) use gdid::{
     FloorArguments, GdidCommand, InitDisksArguments, ServeArguments, StatusArguments,
@@ -61,6 +63,10 @@ pub(crate) struct Arguments {
 
     #[command(subcommand)]
     pub(crate) command: Command,
+
+    /// The store that the command has opened.
+    #[arg(skip)]
+    pub(crate) opened: OnceLock<Mdb>,
 }
 
 impl Arguments {

@@ -46,6 +46,9 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         ended = commands::run(&arguments) => ended,
         () = interrupted(&arguments) => Err(Failure::interrupted()),
     };
+    if let Some(mdb) = arguments.opened.get() {
+        mdb.close().await;
+    }
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

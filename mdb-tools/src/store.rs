@@ -9,7 +9,10 @@ use crate::failure::Failure;
 
 /// Opens the configured store.
 pub(crate) async fn open(arguments: &Arguments) -> Result<Mdb, Failure> {
-    Ok(Mdb::open(&arguments.config).await?)
+    let mdb = Mdb::open(&arguments.config).await?;
+    // Fails for a second one, of which no command has need.
+    let _ = arguments.opened.set(mdb.clone());
+    Ok(mdb)
 }
 
 /// All shards of a topology.

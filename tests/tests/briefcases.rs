@@ -373,7 +373,7 @@ async fn a_closed_store_hands_out_nothing<DB: TestEngine>() {
     let store = Store::<DB>::start(Limits::ROOMY).await;
     let ann = store.briefcase_on("a0");
     let tx = ann.begin().await.unwrap();
-    store.mdb().close();
+    store.mdb().close().await;
     DB::put(&tx, ann.id(), 1).await.unwrap();
     tx.commit().await.unwrap();
     let errors = [

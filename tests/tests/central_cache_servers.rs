@@ -95,7 +95,7 @@ async fn cost_of_misses(server: &Server, store: &CentralStore, callers: usize) -
         for holder in tasks.join_all().await {
             assert_eq!(holder.unwrap(), Some(id(1)));
         }
-        mdb.close();
+        mdb.close().await;
         drop((index, mdb));
         least = least.min(queries(server).await - before);
     }

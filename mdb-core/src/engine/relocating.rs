@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use mdb_gdid::Gdid;
 
-use super::{Engine, Shape};
+use super::{Connected, Engine, Shape};
 
 pub(crate) use fence::FenceState;
 pub(crate) use installed::{Installed, TriggerState, others_rely};
@@ -62,8 +62,8 @@ mod turn;
 
 /// A connection to the source and one to the target of a move.
 pub(crate) struct Pair<DB: Engine> {
-    pub(crate) source: DB::Connection,
-    pub(crate) target: DB::Connection,
+    pub(crate) source: Connected<DB>,
+    pub(crate) target: Connected<DB>,
     /// Where the engine is embedded: the source's file.
     pub(crate) source_file: Option<std::path::PathBuf>,
 }

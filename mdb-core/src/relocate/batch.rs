@@ -16,7 +16,7 @@ use super::side::SideOf;
 use crate::catalog::Home;
 use crate::config::Capture;
 use crate::engine::relocating::{Manifest, OwnerToken, Pair, Relocating, Side, Span, StepError};
-use crate::engine::{Access, ErrorClass, Lanes, Target, Value};
+use crate::engine::{Access, Connected, ErrorClass, Lanes, Target, Value};
 use crate::routing::AreaRouter;
 use crate::servers::{Servers, ShardPool};
 use crate::topology::ShardId;
@@ -93,7 +93,7 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
     /// The source and the target, to be used at the same time.
     pub(super) fn sides(&mut self) -> [SideOf<'_, DB>; 2] {
         let Pair { source, target, .. } = &mut self.pair;
-        [source, target].map(|connection| SideOf {
+        [&mut **source, &mut **target].map(|connection| SideOf {
             connection,
             id: &self.record.id,
             owner: self.owner,
@@ -196,9 +196,7 @@ pub(super) async fn open_pair<DB: Relocating>(
     })
 }
 
-pub(super) async fn open<DB: Relocating>(
-    pool: &ShardPool<DB>,
-) -> Result<DB::Connection, MoveError> {
+pub(super) async fn open<DB: Relocating>(pool: &ShardPool<DB>) -> Result<Connected<DB>, MoveError> {
     let source = pool.source();
     let mut spec = source.spec(Target::Database(&source.database), Access::ReadWrite);
     // Not the name of this process' other connections: those may be ended.

@@ -157,7 +157,7 @@ fn discard<DB: Engine>(pooled: Pooled<DB>, permits: Option<Permits>, source: Arc
         Session::Embedded(_) => {
             runtime.spawn(async move {
                 // When the worker has come to the end of what it does, it does nothing later.
-                if let Err(error) = pooled.connection.close().await {
+                if let Err(error) = pooled.connection.into_inner().close().await {
                     tracing::debug!(error = %error, "an abandoned connection did not end in order");
                 }
                 drop(permits);

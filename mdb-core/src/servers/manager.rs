@@ -10,7 +10,9 @@ use super::budget::{Budget, Open};
 use super::error::AcquireError;
 use super::identity::{self, Identity};
 use crate::config::{DatabaseName, Endpoint, ServerLimits, ServerName};
-use crate::engine::{Access, ConnectSpec, Engine, ErrorClass, Session, Target};
+use crate::engine::{
+    Access, ConnectSpec, Connected, Engine, ErrorClass, Farewells, Session, Target,
+};
 
 /// Where the connections of one database come from.
 pub(crate) struct Source {
@@ -21,6 +23,7 @@ pub(crate) struct Source {
     pub(crate) limits: ServerLimits,
     pub(crate) application: Arc<str>,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) farewells: Farewells,
     pub(crate) alterations: AtomicU64,
 }
 
@@ -42,10 +45,12 @@ impl Source {
         &self,
         target: Target<'_>,
         access: Access,
-    ) -> Result<(DB::Connection, Session), AcquireError> {
+    ) -> Result<(Connected<DB>, Session), AcquireError> {
         let limit = self.limits.connect_timeout();
         match tokio::time::timeout(limit, DB::connect(&self.spec(target, access))).await {
-            Ok(Ok(opened)) => Ok(opened),
+            Ok(Ok((connection, session))) => {
+                Ok((Connected::new(connection, &self.farewells), session))
+            }
             Ok(Err(source))
                 if matches!(target, Target::Database(_))
                     && DB::error_class(&source) == ErrorClass::MissingDatabase =>
@@ -73,11 +78,12 @@ impl Source {
     pub(crate) async fn connect_checked<DB: Engine>(
         &self,
         spec: &ConnectSpec<'_>,
-    ) -> Result<DB::Connection, AcquireError> {
+    ) -> Result<Connected<DB>, AcquireError> {
         let limit = self.limits.connect_timeout();
         let (server, database) = (self.server.clone(), self.database.clone());
         match tokio::time::timeout(limit, DB::connect(spec)).await {
-            Ok(Ok((mut connection, _))) => {
+            Ok(Ok((connection, _))) => {
+                let mut connection = Connected::new(connection, &self.farewells);
                 self.verify::<DB>(&mut connection).await?;
                 Ok(connection)
             }
@@ -134,7 +140,7 @@ impl Source {
 
 /// A connection, idle or in use.
 pub(crate) struct Pooled<DB: Engine> {
-    pub(crate) connection: DB::Connection,
+    pub(crate) connection: Connected<DB>,
     pub(crate) session: Session,
     pub(crate) idle_since: Instant,
     pub(crate) reuses: u64,

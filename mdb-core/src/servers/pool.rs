@@ -16,7 +16,7 @@ use super::identity::Identity;
 use super::manager::{Manager, Source};
 use super::transaction::Transaction;
 use crate::config::{DatabaseName, Endpoint, ServerLimits, ServerName};
-use crate::engine::{Access, Engine, Lanes, TransactionOptions};
+use crate::engine::{Access, Engine, Farewells, Lanes, TransactionOptions};
 
 /// How many statements that write are remembered, so that they go to the writer straight away.
 const KNOWN_WRITERS: usize = 10_000;
@@ -90,6 +90,7 @@ pub(crate) struct PoolParts<'a> {
     pub(crate) limits: &'a ServerLimits,
     pub(crate) application: &'a Arc<str>,
     pub(crate) budget: &'a Arc<Budget>,
+    pub(crate) farewells: &'a Farewells,
     pub(crate) access: Access,
 }
 
@@ -103,6 +104,7 @@ impl<DB: Engine> ShardPool<DB> {
             limits: parts.limits.clone(),
             application: Arc::clone(parts.application),
             budget: Arc::clone(parts.budget),
+            farewells: parts.farewells.clone(),
             alterations: AtomicU64::new(0),
         });
         let lane = |access, size| {

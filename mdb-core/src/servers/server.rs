@@ -11,7 +11,7 @@ use super::error::AcquireError;
 use super::identity::Identity;
 use super::pool::{PoolParts, PoolStatus, ShardPool};
 use crate::config::{Config, Endpoint, ServerConfig};
-use crate::engine::{Access, Engine};
+use crate::engine::{Access, Engine, Farewells};
 use crate::topology::{ShardId, Topology};
 
 /// How often idle connections are looked through for old ones.
@@ -40,6 +40,7 @@ struct Inner {
     topology: Arc<Topology>,
     configs: HashMap<String, ServerConfig>,
     shards: Vec<ShardPools>,
+    farewells: Farewells,
 }
 
 struct ShardPools {
@@ -57,6 +58,7 @@ impl Servers {
     pub fn new(config: &Config, topology: &Arc<Topology>) -> Self {
         let application: Arc<str> =
             format!("mdb:{}:{:08x}", config.store(), fastrand::u32(..)).into();
+        let farewells = Farewells::new();
         let mut budgets: HashMap<(String, usize), Arc<Budget>> = HashMap::new();
         let shards = (0..)
             .zip(topology.shards())
@@ -76,6 +78,7 @@ impl Servers {
                         limits: server.limits(),
                         application: &application,
                         budget,
+                        farewells: &farewells,
                         access,
                     };
                     AnyPool::new(server.engine(), parts)
@@ -100,6 +103,7 @@ impl Servers {
             topology: Arc::clone(topology),
             configs,
             shards,
+            farewells,
         });
         sweep_regularly(&inner);
         Self { inner }
@@ -193,12 +197,18 @@ impl Servers {
         }
     }
 
-    /// Closes all pools. Connections in use are closed when they are given back.
-    pub fn close(&self) {
+    /// Closes all pools. Idle connections have taken leave of their servers then, if those listen; connections in use do
+    /// when they are given back.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: connections take leave all the same.
+    pub async fn close(&self) {
         for pools in &self.inner.shards {
             pools.primary.close();
             pools.replicas.iter().for_each(AnyPool::close);
         }
+        self.inner.farewells.all().await;
     }
 }
 

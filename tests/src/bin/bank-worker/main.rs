@@ -75,9 +75,9 @@ async fn main() -> ExitCode {
         words: Words::listen(),
     };
     let end = match engine.as_str() {
-        "SQLite" => task.run::<Sqlite>().await,
-        "PostgreSQL" => task.run::<Postgres>().await,
-        _ => task.run::<MySql>().await,
+        "SQLite" => Box::pin(task.run::<Sqlite>()).await,
+        "PostgreSQL" => Box::pin(task.run::<Postgres>()).await,
+        _ => Box::pin(task.run::<MySql>()).await,
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,6 +19,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
 use super::*;
+use crate::engine::Connected;
 use crate::engine::relocating::{
     FenceState, Hurried, MovedColumn, MovedReach, SpanSums, Touched, Unhurried, check_delete_all,
     check_forget_some, check_neighbours, check_other_tables, checked_copy, checked_round,
@@ -196,8 +197,8 @@ impl Fixture {
         let source = server.create_database("source").await.unwrap();
         let target = server.create_database("target").await.unwrap();
         let mut pair = Pair {
-            source: connect_mover(&server, &source).await,
-            target: connect_mover(&server, &target).await,
+            source: Connected::alone(connect_mover(&server, &source).await),
+            target: Connected::alone(connect_mover(&server, &target).await),
             source_file: None,
         };
         for connection in [&mut pair.source, &mut pair.target] {

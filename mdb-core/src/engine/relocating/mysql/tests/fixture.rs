@@ -7,6 +7,7 @@ use mdb_tests::kit::{SharedServer, shared_mariadb, wait_for};
 use sqlx::mysql::MySqlConnection;
 use sqlx::{Connection, Executor, MySql};
 
+use crate::engine::Connected;
 use crate::engine::relocating::{
     Amount, FenceState, Manifest, MoveId, MovedColumn, MovedReach, MovedTable, OwnerToken, Pair,
     Relocating, Side, Span, StepError, TableSum, Taken, Unhurried, checked_round,
@@ -115,11 +116,11 @@ impl Fixture {
         let source = server.create_database("source").await.unwrap();
         let target = server.create_database("target").await.unwrap();
         let mut pair = Pair {
-            source: connect(&server, &source).await,
-            target: connect(&server, &target).await,
+            source: Connected::alone(connect(&server, &source).await),
+            target: Connected::alone(connect(&server, &target).await),
             source_file: None,
         };
-        for connection in [&mut pair.source, &mut pair.target] {
+        for connection in [&mut *pair.source, &mut *pair.target] {
             for statement in mdb_tables::<MySql>().0 {
                 MySql::execute_own(connection, &statement, &[])
                     .await
@@ -221,14 +222,14 @@ impl Fixture {
     /// Opens the mover's connection to the target anew, with more in its URL.
     pub(super) async fn reconnect_target(&mut self, parameters: &str) {
         let database = format!("{}?{parameters}", self.target);
-        self.pair.target = connect(&self.server, &database).await;
+        self.pair.target = Connected::alone(connect(&self.server, &database).await);
     }
 
     /// Opens all connections anew.
     pub(super) async fn reconnect(&mut self) {
         self.client = self.connect().await;
-        self.pair.source = connect(&self.server, &self.source).await;
-        self.pair.target = connect(&self.server, &self.target).await;
+        self.pair.source = Connected::alone(connect(&self.server, &self.source).await);
+        self.pair.target = Connected::alone(connect(&self.server, &self.target).await);
     }
 
     /// Changes the fences at the source as a mover does.

@@ -191,7 +191,7 @@ async fn a_mover_that_falls_silent_blocks_nobody_for_long() {
     f.fence(FenceState::Capturing, "0").await;
     let mut limits = Vec::new();
     for begin in ["DO 1", copy::BEGIN_SNAPSHOT, &mover_settings(&f.id)] {
-        let source = &mut f.pair.source;
+        let source = &mut *f.pair.source;
         source.execute(begin).await.unwrap();
         let limit = "SELECT CAST(@@SESSION.idle_transaction_timeout AS SIGNED)";
         let limit: i64 = sqlx::query_scalar(limit).fetch_one(source).await.unwrap();

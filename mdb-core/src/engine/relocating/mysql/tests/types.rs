@@ -187,11 +187,11 @@ async fn long_values_arrive_whole() {
     f.assert_equal().await;
     let digest = "SELECT CAST(GROUP_CONCAT(MD5(v), LENGTH(v)) AS CHAR) FROM long_values";
     let here: String = sqlx::query_scalar(digest)
-        .fetch_one(&mut f.pair.source)
+        .fetch_one(&mut *f.pair.source)
         .await
         .unwrap();
     let there: String = sqlx::query_scalar(digest)
-        .fetch_one(&mut f.pair.target)
+        .fetch_one(&mut *f.pair.target)
         .await
         .unwrap();
     assert_eq!(here, there);
@@ -221,7 +221,7 @@ async fn what_urls_say_of_sessions_does_not_matter() {
     f.catch_up().await;
     f.assert_equal().await;
     let query = "SELECT CAST(GROUP_CONCAT(CAST(UNIX_TIMESTAMP(at) AS SIGNED), HEX(what) ORDER BY at) AS CHAR) FROM moments";
-    for connection in [&mut f.pair.source, &mut f.pair.target] {
+    for connection in [&mut *f.pair.source, &mut *f.pair.target] {
         let found: String = sqlx::query_scalar(query)
             .fetch_one(connection)
             .await

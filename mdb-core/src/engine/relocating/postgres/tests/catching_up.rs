@@ -129,7 +129,7 @@ async fn rows_that_refer_to_a_changed_row_stay() {
     f.copy().await;
     let before: String =
         sqlx::query_scalar("SELECT string_agg(xmin::text, ',' ORDER BY g_order) FROM orders")
-            .fetch_one(&mut f.pair.target)
+            .fetch_one(&mut *f.pair.target)
             .await
             .unwrap();
     f.client(&format!(
@@ -141,7 +141,7 @@ async fn rows_that_refer_to_a_changed_row_stay() {
     f.settle().await;
     let after: String =
         sqlx::query_scalar("SELECT string_agg(xmin::text, ',' ORDER BY g_order) FROM orders")
-            .fetch_one(&mut f.pair.target)
+            .fetch_one(&mut *f.pair.target)
             .await
             .unwrap();
     assert_eq!(before, after);
@@ -258,7 +258,7 @@ async fn a_row_of_nobody_stays() {
     );
     let kept = "SELECT count(*) FROM orders WHERE g_user IS NULL AND total = 7";
     let kept: i64 = sqlx::query_scalar(kept)
-        .fetch_one(&mut f.pair.target)
+        .fetch_one(&mut *f.pair.target)
         .await
         .unwrap();
     assert_eq!(kept, 1);

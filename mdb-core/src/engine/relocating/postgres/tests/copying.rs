@@ -27,7 +27,7 @@ async fn rows_are_copied_and_deleted_again_and_again() {
             .await
             .unwrap();
         let (forced,): (String,) = sqlx::query_as("SHOW synchronous_commit")
-            .fetch_one(&mut *source)
+            .fetch_one(&mut **source)
             .await
             .unwrap();
         assert_eq!(forced, if some < 5 { "on" } else { "off" });
@@ -284,7 +284,7 @@ async fn what_moves_is_forced_to_the_disk_whatever_the_database_does_by_default(
         .unwrap();
         let mut client = f.another().await;
         assert_eq!(commits(&mut client).await, default);
-        f.pair.source = connect_mover(&f.server, &f.source).await;
+        f.pair.source = Connected::alone(connect_mover(&f.server, &f.source).await);
         assert_eq!(commits(&mut f.pair.source).await, movers);
         f.capture().await;
         let source = &mut f.pair.source;

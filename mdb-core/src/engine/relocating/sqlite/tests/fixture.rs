@@ -7,6 +7,7 @@ use mdb_gdid::Gdid;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use sqlx::{ConnectOptions, Executor, Sqlite};
 
+use crate::engine::Connected;
 use crate::engine::relocating::{
     Amount, FenceState, Manifest, MoveId, MovedColumn, MovedReach, MovedTable, OwnerToken, Pair,
     Relocating, Span, TableSum, Taken, Unhurried, checked_round,
@@ -122,7 +123,7 @@ pub(super) fn manifest() -> Manifest {
 impl Fixture {
     /// A number that the target has.
     pub(super) async fn at_target(&mut self, query: &str) -> i64 {
-        let found = sqlx::query_scalar(query).fetch_one(&mut self.pair.target);
+        let found = sqlx::query_scalar(query).fetch_one(&mut *self.pair.target);
         found.await.unwrap()
     }
 
@@ -141,11 +142,11 @@ impl Fixture {
         let files = tempfile::tempdir().unwrap();
         let (source_file, target_file) = (files.path().join("a.db"), files.path().join("b.db"));
         let mut pair = Pair {
-            source: open(&source_file).await,
-            target: open(&target_file).await,
+            source: Connected::alone(open(&source_file).await),
+            target: Connected::alone(open(&target_file).await),
             source_file: Some(source_file.clone()),
         };
-        for connection in [&mut pair.source, &mut pair.target] {
+        for connection in [&mut *pair.source, &mut *pair.target] {
             for statement in mdb_tables::<Sqlite>().0 {
                 Sqlite::execute_own(connection, &statement, &[])
                     .await

@@ -14,7 +14,7 @@ async fn spared(f: &mut Fixture) -> ([Triggers; 2], bool) {
         found.push(before);
     }
     let checks: bool = sqlx::query_scalar("PRAGMA foreign_keys")
-        .fetch_one(&mut f.pair.source)
+        .fetch_one(&mut *f.pair.source)
         .await
         .unwrap();
     ([found[0], found[1]], checks)
