@@ -89,7 +89,8 @@ impl<DB: Engine> Drop for Connected<DB> {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        if DB::LANES == Lanes::WriterAndReaders {
+        // What was given up before it was sent must not be sent now.
+        if DB::LANES == Lanes::WriterAndReaders || connection.should_flush() {
             return;
         }
         let under_way = self.farewells.begin();

@@ -48,7 +48,6 @@ impl<DB: Relocating> Batch<'_, DB> {
     async fn look(&mut self) -> Result<Arc<Seen>, StepError> {
         let planned = self.manifest.shape().ok_or(StepError::Altered)?;
         let source = &mut self.pair.source;
-        // First: the fence must not take for looked at what came after the look.
         let glance = DB::glance(source, self.manifest).await;
         let glance = glance.map_err(busy::<DB>)?;
         // An earlier batch has looked, and nothing has changed since.
@@ -64,6 +63,10 @@ impl<DB: Relocating> Batch<'_, DB> {
             return Err(StepError::Altered);
         }
         DB::rehearse_fence(source, &shape).await?;
+        // The fence must not take for looked at what was there before or after the look only.
+        let again = DB::glance(source, self.manifest).await;
+        let again = again.map_err(busy::<DB>)?;
+        let glance = if glance == again { glance } else { None };
         Ok(Arc::new(Seen {
             manifest: self.manifest.clone(),
             shape,

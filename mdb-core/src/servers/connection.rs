@@ -174,7 +174,9 @@ fn discard<DB: Engine>(pooled: Pooled<DB>, permits: Option<Permits>, source: Arc
             }
             tokio::time::sleep(source.limits.connect_timeout().mul_f64(fastrand::f64())).await;
         }
-        drop(pooled);
+        // Without a word: a server that could not be told to end the session learns by that alone, and at once, that nobody
+        // waits for what it still has to do.
+        drop(pooled.connection.into_inner());
         drop(permits);
     });
 }

@@ -13,7 +13,7 @@ pub(crate) enum Turn<'t> {
     Fence {
         milliseconds: i64,
         as_they_were: &'t Shape,
-        /// From before that was looked at; see [`Relocating::glance`].
+        /// What showed at that time; see [`Relocating::glance`].
         glance: Option<&'t str>,
     },
     /// They are at the target, as of that epoch: unless changes are left that the target has not got, or the time is over.

@@ -14,6 +14,10 @@ use crate::engine::{Engine, ErrorClass};
 /// `ER_TRG_DOES_NOT_EXIST`.
 const NO_TRIGGER: u16 = 1360;
 
+/// Others may wait for whoever asks, so on MariaDB it waits for no table that is being altered; MySQL waits for as long as the
+/// session waits for locks.
+const SHOW: &str = "/*M! SET STATEMENT lock_wait_timeout = 0 FOR */ SHOW CREATE";
+
 /// The statements that make the manifest's tables, their change tables and triggers, as the server shows them.
 pub(super) async fn glance(
     connection: &mut MySqlConnection,
@@ -22,13 +26,9 @@ pub(super) async fn glance(
     let mut show = String::new();
     for table in manifest.tables() {
         let (name, change) = (quoted(table), table.change_table());
-        let _ = write!(
-            show,
-            "SHOW CREATE TABLE {name}; SHOW CREATE TABLE {change}; "
-        );
+        let _ = write!(show, "{SHOW} TABLE {name}; {SHOW} TABLE {change}; ");
         for event in Event::ALL {
-            let trigger = triggers::name(table, event);
-            let _ = write!(show, "SHOW CREATE TRIGGER {trigger}; ");
+            let _ = write!(show, "{SHOW} TRIGGER {}; ", triggers::name(table, event));
         }
     }
     match run(connection, &show).await {

@@ -9,8 +9,8 @@ use sqlx::{Executor, Row};
 use super::{LEAVE, busy, ids, is_owner, mover_settings, run, select_owner};
 use crate::engine::relocating::{Manifest, MoveId, MovedTable, OwnerToken, StepError};
 
-/// How many records one statement removes.
-const REMOVED_AT_ONCE: usize = 250;
+/// How many records one statement removes: few enough for the stack of any server.
+const REMOVED_AT_ONCE: usize = 100;
 
 /// Of how many records a round has the numbers in memory. Whoever asks for the next ones passes by those that are gone.
 pub(super) const FORGOTTEN_AT_ONCE: u32 = 1_000_000;

@@ -289,3 +289,21 @@ async fn records_of_a_snapshot_are_removed_a_few_at_a_time() {
         assert_eq!(f.pending().await, left);
     }
 }
+
+/// More than one statement removes.
+#[tokio::test]
+async fn many_records_are_removed() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.copy().await;
+    for total in 0..250 {
+        let write = format!(
+            "UPDATE orders SET total = {total} WHERE g_order = {}",
+            hex(100)
+        );
+        f.client(&write).await.unwrap();
+    }
+    assert_eq!(f.catch_up().await, 250);
+    assert_eq!(f.pending().await, 0);
+    f.assert_equal().await;
+}

@@ -108,3 +108,31 @@ async fn nothing_is_fenced_when_tables_or_triggers_are_others() {
         assert!(matches!(fenced, Err(StepError::Altered)), "{fenced:?}");
     }
 }
+
+/// Services may wait for whoever asks.
+#[tokio::test]
+async fn a_glance_waits_for_no_table_that_is_being_altered() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    let (mut user, mut altering) = (f.connect().await, f.connect().await);
+    user.execute("BEGIN").await.unwrap();
+    user.execute("SELECT * FROM orders").await.unwrap();
+    let number = "SELECT CAST(CONNECTION_ID() AS SIGNED)";
+    let number: i64 = sqlx::query_scalar(number)
+        .fetch_one(&mut altering)
+        .await
+        .unwrap();
+    // It has the first one for itself while it waits for the second one.
+    let rename = "RENAME TABLE item TO item_before, orders TO orders_before";
+    let renamed = tokio::spawn(async move { altering.execute(rename).await.map(drop) });
+    loop {
+        match MySql::glance(&mut f.pair.source, &f.manifest).await {
+            Err(error) if MySql::error_class(&error) == ErrorClass::Conflict => break,
+            Ok(Some(_)) if !renamed.is_finished() => tokio::task::yield_now().await,
+            other => panic!("{other:?}"),
+        }
+    }
+    f.client(&format!("KILL QUERY {number}")).await.unwrap();
+    renamed.await.unwrap().unwrap_err();
+    assert!(glance(&mut f).await.is_some());
+}
