@@ -47,6 +47,8 @@ fn is_out_of_time(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {
             matches!(error.code().as_deref(), Some("57014" | "70100" | "9"))
+                // MySQL has no code of its own for it.
+                || error.message().contains("maximum statement execution time exceeded")
         }
         _ => matches!(cause_of(error), Some(TransactionError::OutOfTime { .. })),
     }

@@ -1,5 +1,6 @@
 //! MySQL 8 and MariaDB 10.5, or newer.
 
+use std::fmt::Write as _;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -144,13 +145,16 @@ impl Engine for MySql {
         connection: &mut MySqlConnection,
         session: &ServerSession,
     ) -> Result<(), sqlx::Error> {
-        // There is no session of the number 0.
-        let kill = sqlx::query("KILL CONNECTION IF(IS_USED_LOCK(?) = ?, ?, 0)")
-            .bind(&session.name)
-            .bind(session.number)
-            .bind(session.number)
-            .persistent(false);
-        match kill.execute(connection).await {
+        let mut name = String::new();
+        for byte in session.name.bytes() {
+            let _ = write!(name, "{byte:02x}");
+        }
+        let number = session.number;
+        // There is no session of the number 0. As text: MySQL doesn't prepare a KILL.
+        let kill = format!(
+            "KILL CONNECTION IF(IS_USED_LOCK(CONVERT(x'{name}' USING utf8mb4)) = {number}, {number}, 0)"
+        );
+        match connection.execute(kill.as_str()).await {
             // 1094: it has ended by itself.
             Err(error) if number_of(&error) == Some(1094) => Ok(()),
             result => result.map(drop),

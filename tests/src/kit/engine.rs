@@ -1,4 +1,4 @@
-//! What differs between the engines: names, users, start arguments, shutdown signals.
+//! What differs between the engines, and between MariaDB and MySQL: names, users, start arguments, shutdown signals.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -11,8 +11,16 @@ use rustix::process::Signal;
 pub enum Kind {
     /// `PostgreSQL`.
     Postgres,
-    /// `MariaDB`.
+    /// `MariaDB`, or `MySQL` where `MDB_TEST_MYSQL` names its server.
     MariaDb,
+}
+
+/// Which program runs an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Product {
+    Postgres,
+    MariaDb,
+    MySql,
 }
 
 /// What a commit waits for.
@@ -48,14 +56,6 @@ impl Kind {
         }
     }
 
-    /// The name in directories.
-    pub(super) const fn label(self) -> &'static str {
-        match self {
-            Self::Postgres => "postgres",
-            Self::MariaDb => "mariadb",
-        }
-    }
-
     /// The user a server runs as when the kit runs as root.
     pub(super) const fn system_user(self) -> &'static str {
         match self {
@@ -76,7 +76,7 @@ impl Kind {
     pub(super) const fn port_taken_line(self) -> &'static str {
         match self {
             Self::Postgres => "Address already in use",
-            Self::MariaDb => "Do you already have another server running on port",
+            Self::MariaDb => "server running on port",
         }
     }
 
@@ -95,6 +95,24 @@ impl Kind {
         match self {
             Self::Postgres => Signal::INT,
             Self::MariaDb => Signal::TERM,
+        }
+    }
+}
+
+impl Product {
+    pub(super) const fn kind(self) -> Kind {
+        match self {
+            Self::Postgres => Kind::Postgres,
+            Self::MariaDb | Self::MySql => Kind::MariaDb,
+        }
+    }
+
+    /// The name in directories.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::MariaDb => "mariadb",
+            Self::MySql => "mysql",
         }
     }
 
@@ -137,7 +155,7 @@ impl Kind {
                     arguments.extend(["-c".into(), setting.into()]);
                 }
             }
-            Self::MariaDb => {
+            Self::MariaDb | Self::MySql => {
                 let with_path = |option: &str, path: &Path| {
                     let mut argument = OsString::from(option);
                     argument.push(path);
@@ -162,7 +180,6 @@ impl Kind {
                     "--max-connections=200",
                     "--innodb-buffer-pool-size=64M",
                     "--performance-schema=0",
-                    "--binlog-format=ROW",
                     "--local-infile=1",
                 ];
                 arguments.extend(settings.map(OsString::from));
@@ -171,16 +188,27 @@ impl Kind {
                     Durability::Fast => &[
                         "--innodb-flush-log-at-trx-commit=2",
                         "--innodb-flush-method=nosync",
-                        "--innodb-log-file-size=16M",
                         "--sync-binlog=0",
                     ],
-                    Durability::Fsync => &[
-                        "--innodb-flush-log-at-trx-commit=1",
-                        "--innodb-log-file-size=96M",
-                        "--sync-binlog=1",
-                    ],
+                    Durability::Fsync => &["--innodb-flush-log-at-trx-commit=1", "--sync-binlog=1"],
                 };
-                arguments.extend(durable.iter().map(OsString::from));
+                let own: &[&str] = match (self, durability) {
+                    (Self::MySql, Durability::Fast) => &[
+                        "--mysqlx=OFF",
+                        "--secure-file-priv=NULL",
+                        "--innodb-redo-log-capacity=32M",
+                    ],
+                    (Self::MySql, Durability::Fsync) => &[
+                        "--mysqlx=OFF",
+                        "--secure-file-priv=NULL",
+                        "--innodb-redo-log-capacity=192M",
+                    ],
+                    (_, Durability::Fast) => &["--binlog-format=ROW", "--innodb-log-file-size=16M"],
+                    (_, Durability::Fsync) => {
+                        &["--binlog-format=ROW", "--innodb-log-file-size=96M"]
+                    }
+                };
+                arguments.extend(durable.iter().chain(own).map(OsString::from));
             }
         }
         arguments

@@ -7,12 +7,16 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::engine::Product;
 use super::{Kind, KitError};
+
+/// The variable that names MySQL's server program. MySQL takes MariaDB's place in all tests then.
+const MYSQL: &str = "MDB_TEST_MYSQL";
 
 /// Where the programs of one engine are.
 #[derive(Clone, Debug)]
 pub(super) struct Programs {
-    kind: Kind,
+    product: Product,
     setpriv: PathBuf,
     server: PathBuf,
     initialise: PathBuf,
@@ -25,14 +29,31 @@ impl Programs {
             program: "setpriv",
             package: "util-linux",
         })?;
-        let (directories, server, initialise, missing) = match kind {
+        let mysql = env::var_os(MYSQL).filter(|_| kind == Kind::MariaDb);
+        if let Some(server) = mysql.map(PathBuf::from) {
+            if !server.is_file() {
+                return Err(KitError::MissingPackage {
+                    program: "what `MDB_TEST_MYSQL` names",
+                    package: "mysql-server-core-8.0",
+                });
+            }
+            return Ok(Self {
+                product: Product::MySql,
+                setpriv,
+                initialise: server.clone(),
+                server,
+            });
+        }
+        let (product, directories, server, initialise, missing) = match kind {
             Kind::Postgres => (
+                Product::Postgres,
                 postgres_directories(),
                 "postgres",
                 "initdb",
                 ("PostgreSQL's server", "postgresql"),
             ),
             Kind::MariaDb => (
+                Product::MariaDb,
                 search_path(),
                 "mariadbd",
                 "mariadb-install-db",
@@ -46,11 +67,15 @@ impl Programs {
             })
         };
         Ok(Self {
-            kind,
+            product,
             setpriv,
             server: locate(server)?,
             initialise: locate(initialise)?,
         })
+    }
+
+    pub(super) fn product(&self) -> Product {
+        self.product
     }
 
     /// The server's program as its own user; it gets the engine's signal when the spawning thread dies.
@@ -58,7 +83,7 @@ impl Programs {
     /// The user is changed before the signal is set, since the kernel forgets the signal when the user changes. That
     /// is also why `MariaDB`'s own `--user` is not used.
     pub(super) fn server(&self) -> Command {
-        let signal = self.kind.signal_on_parent_death();
+        let signal = self.product.kind().signal_on_parent_death();
         let mut command = self.unprivileged();
         command
             .args(["--pdeathsig", signal, "--"])
@@ -83,7 +108,7 @@ impl Programs {
     fn unprivileged(&self) -> Command {
         let mut command = Command::new(&self.setpriv);
         if rustix::process::geteuid().is_root() {
-            let user = self.kind.system_user();
+            let user = self.product.kind().system_user();
             command.args(["--reuid", user, "--regid", user, "--init-groups"]);
         }
         // The directory of the tests may be closed to the server's user, and messages must not be translated.

@@ -238,7 +238,7 @@ impl Server {
     fn prepare(kind: Kind, durability: Durability) -> Result<Self, KitError> {
         let programs = Programs::find(kind)?;
         let template = template::template(&programs, kind)?;
-        let directory = workspace::server_directory(kind)?;
+        let directory = workspace::server_directory(programs.product())?;
         let port = free_port().map_err(KitError::file("find a free port for", &directory))?;
         // From here on the directory is removed with the server, also when a step fails.
         let server = Self {
@@ -273,10 +273,8 @@ impl Server {
 
     fn command(&self) -> Command {
         let mut command = self.programs.server();
-        command.args(
-            self.kind
-                .arguments(self.durability, &self.directory, self.port),
-        );
+        let product = self.programs.product();
+        command.args(product.arguments(self.durability, &self.directory, self.port));
         command
     }
 

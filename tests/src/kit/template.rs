@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
+use super::engine::Product;
 use super::programs::{Programs, run, run_with_input};
 use super::{Kind, KitError, PASSWORD, PLAIN_ROLE, USER};
 
@@ -50,7 +51,11 @@ fn find_or_make(programs: &Programs, kind: Kind) -> Result<PathBuf, KitError> {
 
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let boot: String = boot.chars().take(8).collect();
-    let name = format!("{}-{RECIPE}-{boot}-{}", kind.label(), programs.version()?);
+    let name = format!(
+        "{}-{RECIPE}-{boot}-{}",
+        programs.product().label(),
+        programs.version()?
+    );
     let finished = parent.join(&name);
     if finished.is_dir() {
         return Ok(finished);
@@ -72,9 +77,11 @@ fn find_or_make(programs: &Programs, kind: Kind) -> Result<PathBuf, KitError> {
         let owner = format!("{}:", kind.system_user());
         run(Command::new("chown").arg(owner).arg(&building))?;
     }
-    match kind {
-        Kind::Postgres => make_postgres(programs, &building.join("data"))?,
-        Kind::MariaDb => make_mariadb(programs, &building.join("data"))?,
+    let data = building.join("data");
+    match programs.product() {
+        Product::Postgres => make_postgres(programs, &data)?,
+        Product::MariaDb => make_mariadb(programs, &data)?,
+        Product::MySql => make_mysql(programs, &building, &data)?,
     }
     fs::rename(&building, &finished).map_err(KitError::file("rename", &building))?;
     Ok(finished)
@@ -143,12 +150,27 @@ fn make_mariadb(programs: &Programs, data: &Path) -> Result<(), KitError> {
     bootstrap.arg(format!("--datadir={}", data.display()));
     bootstrap.args(["--innodb-log-file-size=16M", "--bootstrap"]);
     // Bootstrap leaves the grant tables out until they are asked for.
-    let statements = format!(
-        "FLUSH PRIVILEGES;\n\
-         CREATE USER {USER}@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n\
-         GRANT ALL ON *.* TO {USER}@'127.0.0.1' WITH GRANT OPTION;\n\
-         CREATE DATABASE {USER} CHARACTER SET utf8mb4;\n"
-    );
+    let statements = format!("FLUSH PRIVILEGES;\n{}", mysql_user());
     run_with_input(&mut bootstrap, &statements)?;
     Ok(())
+}
+
+fn make_mysql(programs: &Programs, building: &Path, data: &Path) -> Result<(), KitError> {
+    let statements = building.join("user.sql");
+    fs::write(&statements, mysql_user()).map_err(KitError::file("write", &statements))?;
+    let mut initialise = programs.initialise();
+    initialise.arg("--no-defaults");
+    initialise.arg(format!("--datadir={}", data.display()));
+    initialise.arg(format!("--init-file={}", statements.display()));
+    run(initialise.args(["--initialize-insecure", "--innodb-redo-log-capacity=32M"]))?;
+    Ok(())
+}
+
+/// The statements that make [`USER`] and its database, a line each.
+fn mysql_user() -> String {
+    format!(
+        "CREATE USER {USER}@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n\
+         GRANT ALL ON *.* TO {USER}@'127.0.0.1' WITH GRANT OPTION;\n\
+         CREATE DATABASE {USER} CHARACTER SET utf8mb4;\n"
+    )
 }

@@ -15,8 +15,9 @@ use std::sync::{Mutex, PoisonError};
 
 use tempfile::TempDir;
 
+use super::KitError;
+use super::engine::Product;
 use super::template::open_to_all;
-use super::{Kind, KitError};
 
 /// The file that marks a server's directory as evidence.
 pub(super) const EVIDENCE: &str = "evidence";
@@ -31,7 +32,7 @@ struct Workspace {
 }
 
 /// A new, empty directory for one server of this process.
-pub(super) fn server_directory(kind: Kind) -> Result<PathBuf, KitError> {
+pub(super) fn server_directory(product: Product) -> Result<PathBuf, KitError> {
     static WORKSPACE: Mutex<Option<Workspace>> = Mutex::new(None);
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     let mut workspace = WORKSPACE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -40,7 +41,7 @@ pub(super) fn server_directory(kind: Kind) -> Result<PathBuf, KitError> {
         None => workspace.insert(Workspace::open()?).path.clone(),
     };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let path = parent.join(format!("{}-{number}", kind.label()));
+    let path = parent.join(format!("{}-{number}", product.label()));
     fs::create_dir(&path).map_err(KitError::file("create", &path))?;
     open_to_all(&path)?;
     Ok(path)
