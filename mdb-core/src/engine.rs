@@ -263,6 +263,11 @@ pub trait Engine: Database + sealed::Sealed {
     #[doc(hidden)]
     fn column_types() -> ColumnTypes;
 
+    /// A query, where a database has several schemas, of one in which MDB's tables are though the next ones would be
+    /// made in another, and of that one.
+    #[doc(hidden)]
+    const TABLES_ELSEWHERE: Option<&'static str> = None;
+
     /// Makes sure that only one connection at a time runs MDB's table definitions.
     #[doc(hidden)]
     fn definition_lock() -> Option<&'static str>;

@@ -11,6 +11,7 @@ use mdb_core::{
 use mdb_tests::kit::{free_port, unique};
 use mdb_tests::on_all_engines;
 use mdb_tests::store::{Limits, Store, TestEngine};
+use sqlx::Postgres;
 
 on_all_engines!(
     initialising_again_changes_nothing,
@@ -313,4 +314,31 @@ async fn one_shard_that_fails_does_not_stop_the_others<DB: TestEngine>() {
             }
         }
     }
+}
+
+/// Tables that are made in a schema that comes first hide those in use: the next `init` would find no stamp, and make a new
+/// store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_in_another_schema_are_not_hidden() {
+    let store = Store::<Postgres>::start(Limits::ROOMY).await;
+    let earlier = [
+        "CREATE SCHEMA earlier".to_owned(),
+        format!(
+            "ALTER DATABASE {} SET search_path = earlier, public",
+            store.database("a0")
+        ),
+    ];
+    Postgres::run_at(&store.url("a0"), &earlier).await.unwrap();
+    // On new connections, where the setting holds.
+    let mdb = store.open_changed(|text| text);
+    for _ in 0..2 {
+        let report = mdb.init_shard(store.shard("a0")).await;
+        let Err(InitError::Elsewhere { found, first, .. }) = report else {
+            panic!("{report:?}");
+        };
+        assert_eq!([found.as_str(), first.as_str()], ["public", "earlier"]);
+    }
+    let area = mdb.area::<Postgres>("user").unwrap();
+    let ann = area.briefcase(store.id_on("a0")).unwrap();
+    Postgres::put(&ann, ann.id(), 7).await.unwrap();
 }

@@ -58,6 +58,11 @@ impl Engine for Postgres {
     const NAMES: Names = Names::Exact;
     const CATALOGUE: Catalogue = tables::CATALOGUE;
 
+    const TABLES_ELSEWHERE: Option<&'static str> = Some(
+        "SELECT n.nspname::text, current_schema()::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relname = 'mdb_shard' AND n.nspname = ANY (current_schemas(false)) AND n.nspname <> current_schema()",
+    );
+
     super::shared_methods!();
 
     fn copy_arguments<'q>(arguments: &Self::Arguments<'q>) -> Option<Self::Arguments<'q>> {

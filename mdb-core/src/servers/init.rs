@@ -104,6 +104,7 @@ impl<'a, DB: Engine> Init<'a, DB> {
             .connect::<DB>(target, Access::ReadWrite)
             .await
             .map_err(InitError::Acquire)?;
+        self.refuse_elsewhere(&mut connection).await?;
         let expected = &self.source.identity;
         match self.limited(identity::read::<DB>(&mut connection)).await? {
             Some(Ok(found)) if found.identity == *expected => {
@@ -203,6 +204,26 @@ impl<'a, DB: Engine> Init<'a, DB> {
             })?;
         }
         Ok(InitOutcome::Created)
+    }
+
+    /// New, empty tables would hide those that are there.
+    async fn refuse_elsewhere(&self, connection: &mut DB::Connection) -> Result<(), InitError> {
+        let Some(query) = DB::TABLES_ELSEWHERE else {
+            return Ok(());
+        };
+        let found = self.limited(DB::query_own(connection, query, &[])).await?;
+        let Some(row) = found.first() else {
+            return Ok(());
+        };
+        let text = |place| row.text(place).map(str::to_owned);
+        let names = std::future::ready(text(0).and_then(|found| Ok((found, text(1)?))));
+        let (found, first) = self.limited(names).await?;
+        Err(InitError::Elsewhere {
+            server: self.source.server.clone(),
+            database: self.source.database.clone(),
+            found,
+            first,
+        })
     }
 
     async fn create_tables(&self, connection: &mut DB::Connection) -> Result<(), InitError> {

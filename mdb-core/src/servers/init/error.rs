@@ -31,6 +31,21 @@ pub enum InitError {
         #[source]
         source: sqlx::Error,
     },
+    /// MDB's tables are in another schema than the one in which new tables are made: those would hide them. PostgreSQL only.
+    #[error(
+        "database `{database}` on server `{server}` has MDB's tables in schema `{found}`, but the search path now begins with `{first}`: \
+         drop that schema, or have the search path of MDB's user begin with `{found}`"
+    )]
+    Elsewhere {
+        /// The server.
+        server: ServerName,
+        /// The database.
+        database: DatabaseName,
+        /// Where the tables are.
+        found: String,
+        /// Where they would be made.
+        first: String,
+    },
     /// The directory of a SQLite server could not be made.
     #[error("can't create directory `{}` for server `{server}`", directory.display())]
     Directory {
@@ -210,6 +225,7 @@ impl InitError {
             Self::TimedOut { .. } => true,
             Self::MayNotCreate { .. }
             | Self::Directory { .. }
+            | Self::Elsewhere { .. }
             | Self::Statement { .. }
             | Self::CentralLost { .. }
             | Self::ShardLost { .. }
