@@ -5,7 +5,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mdb_core::error::chain;
-use mdb_core::relocate::MoveError;
+use mdb_core::failpoint::HaltSide;
+use mdb_core::relocate::{MoveError, MoveOptions};
 use mdb_tests::bank::{Place, id, literal};
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
@@ -195,6 +196,46 @@ async fn tables_that_others_inherit_from_are_refused() {
         .await;
     let refused = place.plan().await.unwrap_err().to_string();
     assert!(refused.contains("inherit"), "{refused}");
+}
+
+/// They would fail a mover's deletions when the move is decided already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_let_nobody_delete_are_refused() {
+    let place = with_note::<Postgres>("", "").await;
+    let rule = "CREATE RULE kept AS ON DELETE TO note DO INSTEAD NOTHING";
+    place.at(0, rule).await;
+    place.refused("note", &["rule", "`kept`"]).await;
+    place.at(0, "DROP RULE kept ON note").await;
+    place
+        .at(0, "ALTER TABLE note REPLICA IDENTITY NOTHING")
+        .await;
+    place.warned(&[]).await;
+    place.at(0, "CREATE PUBLICATION told FOR TABLE note").await;
+    place.refused("note", &["replica identity", "`told`"]).await;
+}
+
+/// Its type has no equality, by which a trigger would look whether a key has changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_that_a_key_includes_are_no_part_of_it() {
+    let place = with_note::<Postgres>("extra JSON, ", "").await;
+    let include =
+        "ALTER TABLE note DROP CONSTRAINT note_pkey, ADD PRIMARY KEY (g_user, n) INCLUDE (extra)";
+    place.on_both(include).await;
+    let key = literal::<Postgres>(place.ids[0]);
+    place
+        .at(0, &format!("INSERT INTO note VALUES ({key}, 1, '[]')"))
+        .await;
+    let moved = place
+        .run_halted(
+            &MoveOptions::new(),
+            HaltSide::After,
+            async || place.bank.count(1, "SELECT count(*) FROM note").await == 1,
+            async || place.at(0, "UPDATE note SET extra = '[1]'").await,
+        )
+        .await;
+    moved.unwrap();
+    let came = "SELECT count(*) FROM note WHERE extra::text = '[1]'";
+    assert_eq!(place.bank.count(1, came).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -217,13 +217,13 @@ async fn a_parents_columns_have_to_tell_briefcases_apart<DB: TestEngine>() {
     // Rows that agree in the briefcase's key are of one briefcase, however many they are.
     place
         .on_both(&format!(
-            "ALTER TABLE team_setting ADD COLUMN of {}",
+            "ALTER TABLE team_setting ADD COLUMN of_user {}",
             id::<DB>()
         ))
         .await;
     place.mdb = place
         .bank
-        .open_with(&below("of = \"g_user\", team = \"team\""));
+        .open_with(&below("of_user = \"g_user\", team = \"team\""));
     place.warned(&[]).await;
 }
 

@@ -7,13 +7,19 @@ use crate::engine::{Engine, Listed, Words};
 
 /// Tables with their columns and triggers, those included by which the server keeps foreign keys to and from them; other
 /// tables that carry a key. Apart from them MDB's own triggers. Planning it takes longer than running it, so sessions keep it.
+///
+/// Partitions come and go, and get and lose triggers, without their table; one that is emptied by TRUNCATE, which fires
+/// triggers of its own only, gets another file.
 const QUERY: &str = "WITH listed AS (SELECT c.oid, c.relkind, c.relrowsecurity FROM unnest($1::text[]) AS w (name) \
           JOIN pg_class c ON c.oid = to_regclass(w.name)), \
+        partitions AS (SELECT p.relid::oid AS oid, p.parentrelid::oid AS parent, pg_relation_filenode(p.relid) AS file \
+          FROM listed l CROSS JOIN LATERAL pg_partition_tree(l.oid) AS p WHERE p.level > 0), \
         parts (own, part) AS (SELECT FALSE, concat_ws(':', l.oid, l.relkind, l.relrowsecurity) FROM listed l \
           UNION ALL SELECT FALSE, concat_ws(':', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated) \
             FROM listed l JOIN pg_attribute a ON a.attrelid = l.oid AND a.attnum > 0 AND NOT a.attisdropped \
           UNION ALL SELECT t.tgname IN ('mdb_capture', 'mdb_capture_truncate'), concat_ws(':', t.tgrelid, t.oid, t.tgenabled) \
-            FROM listed l JOIN pg_trigger t ON t.tgrelid = l.oid \
+            FROM (SELECT oid FROM listed UNION ALL SELECT oid FROM partitions) l JOIN pg_trigger t ON t.tgrelid = l.oid \
+          UNION ALL SELECT FALSE, concat_ws(':', 'partition', p.parent, p.oid, p.file) FROM partitions p \
           UNION ALL SELECT FALSE, concat_ws(':', a.attrelid, a.attname) FROM pg_class c \
             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = ANY ($2::text[]) AND NOT a.attisdropped \
             WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition \

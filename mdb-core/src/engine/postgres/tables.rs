@@ -8,9 +8,10 @@ use sqlx::postgres::PgConnection;
 use crate::engine::schema::{Nullability, Numbering, Origin, Unnamed, tables_of};
 use crate::engine::{Catalogue, Column, Table};
 
-/// What an amount of money is worth hangs on the database's locale, whose encoding is written in several ways.
+/// Columns that the primary key's index includes besides are no part of the key; their places count from zero, after those
+/// that are. What an amount of money is worth hangs on the database's locale, whose encoding is written in several ways.
 const QUERY: &str = "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
-            array_position(i.indkey::int2[], a.attnum), \
+            CASE WHEN array_position(i.indkey::int2[], a.attnum) < i.indnkeyatts THEN array_position(i.indkey::int2[], a.attnum) END, \
             a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false), \
             a.attgenerated <> '', a.atthasdef, \
             CASE WHEN a.atttypid IN ('money'::regtype, 'money[]'::regtype) THEN lower(replace(current_setting('lc_monetary'), '-', '')) END \
@@ -61,6 +62,12 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
           SELECT c.oid, 'row security', NULL FROM pg_class c WHERE c.relrowsecurity AND row_security_active(c.oid) \
           UNION ALL SELECT c.oid, 'inherited', NULL FROM pg_class c WHERE c.relkind = 'r' \
             AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid) \
+          UNION ALL SELECT w.ev_class, 'rule', w.rulename::text FROM pg_rewrite w \
+            WHERE w.ev_type <> '1' AND w.ev_enabled IN ('O', 'A') \
+          UNION ALL SELECT c.oid, 'no identity', p.pubname::text FROM pg_class c JOIN pg_publication p ON p.pubdelete \
+            WHERE c.relreplident = 'n' AND c.relnamespace = current_schema()::regnamespace \
+              AND EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = p.pubname \
+                AND t.schemaname = current_schema() AND t.tablename = c.relname) \
           UNION ALL SELECT a.attrelid, 'large objects', a.attname::text FROM pg_attribute a \
             WHERE a.attnum > 0 AND NOT a.attisdropped AND a.atttypid IN (SELECT type FROM numbers)) \
         SELECT c.relname::text, found.kind, found.detail FROM found JOIN pg_class c ON c.oid = found.relation \

@@ -106,6 +106,14 @@ pub(crate) enum Obstacle {
     )]
     RowSecurity,
     #[error(
+        "its rule `{0}` has other things done than a mover asks for: use a trigger instead, or disable the rule"
+    )]
+    Rule(String),
+    #[error(
+        "publication `{0}` publishes deletions, for which it has no replica identity: give it one (`ALTER TABLE … REPLICA IDENTITY DEFAULT`)"
+    )]
+    NoIdentity(String),
+    #[error(
         "other tables inherit from it, whose rows look like its own: make it a partitioned table"
     )]
     Inherited,

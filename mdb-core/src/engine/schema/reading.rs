@@ -147,6 +147,8 @@ pub(crate) fn foreign_keys_of(rows: &[Row]) -> Result<Vec<ForeignKey>, sqlx::Err
 fn obstacle_of(row: &Row) -> Result<Obstacle, sqlx::Error> {
     Ok(match text(row, 1)?.as_str() {
         "row security" => Obstacle::RowSecurity,
+        "rule" => Obstacle::Rule(text(row, 2)?),
+        "no identity" => Obstacle::NoIdentity(text(row, 2)?),
         "inherited" => Obstacle::Inherited,
         "large objects" => Obstacle::LargeObjects(text(row, 2)?),
         "versioned" => Obstacle::Versioned,

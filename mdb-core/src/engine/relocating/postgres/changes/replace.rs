@@ -78,7 +78,9 @@ pub(super) fn statements(manifest: &Manifest, parts: &[Part<'_>], comparison: &s
     sql
 }
 
-/// Adds the keys of rows below deep hits: those that the target has, and those that the source has.
+/// Adds the keys of rows below deep hits: those that the target has, and those that the source has, which are the ones that
+/// no record names. A row that a record names takes those below it along only if the record says so: the source has sent no
+/// others.
 fn collect_below(sql: &mut String, manifest: &Manifest, table: &MovedTable, parts: &[Part<'_>]) {
     let MovedReach::Parent { parent, on } = &table.reach else {
         return;
@@ -94,7 +96,8 @@ fn collect_below(sql: &mut String, manifest: &Manifest, table: &MovedTable, part
         sql,
         "INSERT INTO pg_temp.{} SELECT {}, true FROM {} AS p JOIN {} AS t ON {} \
          WHERE ({}) IN (SELECT {} FROM pg_temp.{} AS h WHERE h.deep) \
-         UNION ALL SELECT {}, true FROM pg_temp.{} AS n; ",
+         UNION ALL SELECT {}, true FROM pg_temp.{} AS n \
+         WHERE NOT EXISTS (SELECT FROM pg_temp.{} AS h WHERE ({}) = ({})); ",
         hits(table),
         keys(table, "t"),
         quoted(parent),
@@ -105,6 +108,9 @@ fn collect_below(sql: &mut String, manifest: &Manifest, table: &MovedTable, part
         hits(parent),
         keys(table, "n"),
         news(table),
+        hits(table),
+        numbered(table, "h"),
+        keys(table, "n"),
     );
 }
 

@@ -64,6 +64,27 @@ async fn changes_of_all_kinds_arrive() {
 }
 
 #[tokio::test]
+async fn a_row_that_stays_keeps_those_below_it() {
+    let mut f = Fixture::new().await;
+    f.capture().await;
+    f.copy().await;
+    // In one round with a row of the table above that comes, or goes.
+    for change in [
+        format!("INSERT INTO orders VALUES ({}, {}, 3)", hex(299), hex(2)),
+        format!("DELETE FROM orders WHERE g_order = {}", hex(100)),
+    ] {
+        f.client(&format!(
+            "BEGIN; {change}; UPDATE item SET what = what || '!' WHERE g_order = {}; COMMIT",
+            hex(201)
+        ))
+        .await
+        .unwrap();
+        assert!(f.take().await.records > 0);
+        f.assert_equal().await;
+    }
+}
+
+#[tokio::test]
 async fn changes_arrive_together() {
     let mut f = Fixture::new().await;
     f.capture().await;
