@@ -188,9 +188,12 @@ async fn main() -> Result<()> {
         &|name| std::env::var(name).ok(),
     )?;
     let mdb = Mdb::from_config(config)?;
-    if url.starts_with("sqlite:") {
+    let went = if url.starts_with("sqlite:") {
         a_day::<Sqlite>(&mdb).await
     } else {
         a_day::<Postgres>(&mdb).await
-    }
+    };
+    // However it went: those who move briefcases wait for a process that ends without a word.
+    mdb.leave().await;
+    went
 }

@@ -162,7 +162,7 @@ impl Mdb {
     /// Safe: it can be called again.
     pub async fn leave(&self) {
         let inner = &self.inner;
-        inner.session.leave(&inner.live, &inner.servers).await;
+        inner.session.leave().await;
         inner.servers.close().await;
     }
 

@@ -47,7 +47,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         () = interrupted(&arguments) => Err(Failure::interrupted()),
     };
     if let Some(mdb) = arguments.opened.get() {
-        mdb.close().await;
+        mdb.leave().await;
     }
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,10 +1,11 @@
 //! This process' registration at the catalog's home.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::copies;
@@ -25,31 +26,24 @@ const POLL: Duration = Duration::from_millis(200);
 /// How long a process is used before it registers. One that is gone sooner isn't waited for.
 const GRACE: Duration = Duration::from_millis(300);
 
+/// How long taking the registration back is waited for.
+const LEAVING: Duration = Duration::from_secs(5);
+
 /// The registration, kept up in the background until the store is dropped.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// Ends with the keeper.
     joined: watch::Receiver<bool>,
-    hurry: Arc<tokio::sync::Notify>,
-    keeper: AbortOnce,
-}
-
-/// The task that keeps the registration up, where there is a runtime.
-#[derive(Debug)]
-struct AbortOnce(Option<tokio::task::AbortHandle>);
-
-impl AbortOnce {
-    fn abort(&self) {
-        if let Some(task) = &self.0 {
-            task.abort();
-        }
-    }
+    hurry: Arc<Notify>,
+    is_leaving: Arc<AtomicBool>,
 }
 
 impl Session {
     /// Begins to watch `live`; registers once it has been used for a moment.
     pub(crate) fn start(live: &Arc<LiveRouter>, servers: &Servers) -> Self {
         let (tell, joined) = watch::channel(false);
-        let hurry = Arc::new(tokio::sync::Notify::new());
+        let hurry = Arc::new(Notify::new());
+        let is_leaving = Arc::new(AtomicBool::new(false));
         let keeper = Keeper {
             live: Arc::downgrade(live),
             servers: servers.downgrade(),
@@ -57,17 +51,20 @@ impl Session {
             router: servers.application().to_owned(),
             acknowledged: Epoch::START,
             left: BTreeSet::new(),
+            is_leaving: Arc::clone(&is_leaving),
+            has_registered: false,
             was_granted: false,
             renewed: None,
             relocations: KnownRelocations::default(),
             tell,
         };
-        let runtime = tokio::runtime::Handle::try_current().ok();
-        let task = runtime.map(|runtime| runtime.spawn(keeper.run(Arc::clone(&hurry))));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(keeper.run(Arc::clone(&hurry)));
+        }
         Self {
             joined,
             hurry,
-            keeper: AbortOnce(task.map(|task| task.abort_handle())),
+            is_leaving,
         }
     }
 
@@ -77,16 +74,15 @@ impl Session {
         let mut joined = self.joined.clone();
         joined.wait_for(|joined| *joined).await.is_ok()
     }
-}
 
-impl Session {
-    /// Ends the registration.
-    pub(crate) async fn leave(&self, live: &LiveRouter, servers: &Servers) {
-        self.keeper.abort();
-        live.grant(None);
-        let home = Home::of(servers, servers.topology());
-        if let Err(error) = home.leave(servers.application()).await {
-            tracing::debug!(error = %crate::error::chain(&error), "the registration runs out by itself");
+    /// Has the keeper take the registration back, and waits for that: not for long, since it can run out by itself.
+    pub(crate) async fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
+        self.hurry.notify_one();
+        let mut joined = self.joined.clone();
+        let left = async { while joined.changed().await.is_ok() {} };
+        if tokio::time::timeout(LEAVING, left).await.is_err() {
+            tracing::debug!("the registration runs out by itself");
         }
     }
 }
@@ -99,6 +95,9 @@ struct Keeper {
     acknowledged: Epoch,
     /// Shards that briefcases have left, or are leaving, by what was learned since the last acknowledgement.
     left: BTreeSet<ShardId>,
+    is_leaving: Arc<AtomicBool>,
+    /// Whether there may be something to take back.
+    has_registered: bool,
     /// Whether there was a lease at any time.
     was_granted: bool,
     /// When the lease was last asked for.
@@ -108,19 +107,26 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn run(mut self, hurry: Arc<tokio::sync::Notify>) {
+    async fn run(mut self, hurry: Arc<Notify>) {
         // Until somebody uses the store, nobody has to wait for it.
         loop {
             let Some(live) = self.live.upgrade() else {
                 return;
             };
-            let used = tokio::time::timeout(POLL, live.used().notified()).await;
-            drop(live);
-            if used.is_ok() || hurried(&hurry, Duration::ZERO).await {
+            let is_wanted = tokio::select! {
+                () = live.used().notified() => true,
+                is_hurried = hurried(&hurry, POLL) => is_hurried,
+            };
+            if is_wanted {
                 break;
             }
         }
-        let _ = hurried(&hurry, GRACE).await;
+        if !self.is_leaving() {
+            let _ = hurried(&hurry, GRACE).await;
+        }
+        if self.is_leaving() {
+            return;
+        }
         let mut listening = JoinSet::new();
         listening.spawn(listen(
             self.servers.clone(),
@@ -139,7 +145,28 @@ impl Keeper {
             self.tell
                 .send_if_modified(|was| std::mem::replace(was, joined) != joined);
             let pause = if went.is_ok() { POLL } else { RENEWAL };
-            let _ = hurried(&hurry, pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+            let pause = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
+            if self.is_leaving() || hurried(&hurry, pause).await && self.is_leaving() {
+                self.leave().await;
+                return;
+            }
+        }
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Relaxed)
+    }
+
+    /// Takes the registration back. Nothing that would make it anew is under way.
+    async fn leave(&self) {
+        let (Some(live), Some(servers)) = (self.live.upgrade(), self.servers.upgrade()) else {
+            return;
+        };
+        live.grant(None);
+        if self.has_registered
+            && let Err(error) = Home::of(&servers, &self.topology).leave(&self.router).await
+        {
+            tracing::debug!(error = %crate::error::chain(&error), "the registration runs out by itself");
         }
     }
 
@@ -197,6 +224,7 @@ impl Keeper {
             std::process::id(),
             whoami::fallible::hostname().unwrap_or_else(|_| "an unnamed machine".to_owned())
         );
+        self.has_registered = true;
         home.register(&self.router, &place, LEASE).await?;
         let epoch = home.epoch().await?;
         self.learn(live, home, epoch).await?;
@@ -291,7 +319,7 @@ impl Keeper {
 }
 
 /// Hurries whenever the home's server tells of a change, where it can.
-async fn listen(servers: WeakServers, topology: Arc<Topology>, hurry: Arc<tokio::sync::Notify>) {
+async fn listen(servers: WeakServers, topology: Arc<Topology>, hurry: Arc<Notify>) {
     while let Some(strong) = servers.upgrade() {
         let home = Home::of(&strong, &topology).pool().clone();
         drop(strong);
@@ -306,6 +334,6 @@ async fn listen(servers: WeakServers, topology: Arc<Topology>, hurry: Arc<tokio:
 }
 
 /// Whether somebody is in a hurry within `time`.
-async fn hurried(hurry: &tokio::sync::Notify, time: Duration) -> bool {
+async fn hurried(hurry: &Notify, time: Duration) -> bool {
     tokio::time::timeout(time, hurry.notified()).await.is_ok()
 }

@@ -56,8 +56,9 @@ impl Servers {
     ///
     /// When the topology names a server that the configuration lacks; build it from the same one.
     pub fn new(config: &Config, topology: &Arc<Topology>) -> Self {
-        let application: Arc<str> =
-            format!("mdb:{}:{:08x}", config.store(), fastrand::u32(..)).into();
+        // 63 characters: PostgreSQL cuts longer names of sessions, which could not be found by them then.
+        let store = config.store().as_str();
+        let application: Arc<str> = format!("mdb:{store:.42}:{:016x}", fastrand::u64(..)).into();
         let farewells = Farewells::new();
         let mut budgets: HashMap<(String, usize), Arc<Budget>> = HashMap::new();
         let shards = (0..)

@@ -38,6 +38,7 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let path = lay_configuration(&quickstart.dir)?;
     let mdb = Mdb::open(&path).await?;
+    let _ = arguments.opened.set(mdb.clone());
     let mut created = 0;
     for shard in store::shard_ids(mdb.topology()) {
         if mdb.init_shard(shard).await?.outcome() != InitOutcome::Unchanged {
