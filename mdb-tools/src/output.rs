@@ -47,7 +47,10 @@ pub(crate) fn try_line(text: &str) -> Result<(), Failure> {
 /// A table with headings: with lines on a terminal, where it is folded to fit; elsewhere columns alone, a line a row.
 pub(crate) fn table<const N: usize>(headings: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.set_content_arrangement(ContentArrangement::Dynamic);
+    // A terminal that tells of no columns may have any number of them.
+    if table.width() != Some(0) {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
     if is_terminal() {
         table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     } else {

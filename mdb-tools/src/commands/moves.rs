@@ -100,8 +100,12 @@ fn from(force: bool) -> TakeOver {
 
 /// The move whose id begins so.
 async fn find(relocator: &Relocator, beginning: &str) -> Result<MoveRecord, Failure> {
+    if beginning.is_empty() {
+        let missing = "give a move's id, or how it begins; see `mdb move list`";
+        return Err(Failure::Input(missing.to_owned()));
+    }
     let mut found = relocator.list().await?;
-    found.retain(|record| record.id().starts_with(beginning) && !beginning.is_empty());
+    found.retain(|record| record.id().starts_with(beginning));
     match found.len() {
         1 => Ok(found.remove(0)),
         0 => Err(Failure::Input(format!(

@@ -104,7 +104,7 @@ fn read_range(text: &str) -> Result<Selection, Failure> {
     let read = |end: &str| RangeKey::from_start(end).map_err(|error| refused(&error.to_string()));
     let (from, until) = (read(from)?, read(until)?);
     if from >= until {
-        return Err(refused("it ends before it begins"));
+        return Err(refused("it is empty, or ends before it begins"));
     }
     Ok(Selection::Range { from, until })
 }
