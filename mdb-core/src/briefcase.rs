@@ -10,7 +10,10 @@ use crate::area::Area;
 use crate::engine::{Engine, TransactionOptions};
 use crate::guard;
 use crate::routing::{Route, RouteError};
-use crate::servers::{CommitError, ShardPool, Transaction, is_outcome_unknown, is_transient};
+use crate::servers::{
+    CommitError, ShardPool, Transaction, TransactionError, cause_of, is_outcome_unknown,
+    is_transient,
+};
 
 mod reading;
 mod statement;
@@ -21,6 +24,12 @@ pub use reading::ReadBriefcase;
 /// seconds: on MySQL and MariaDB writers of a briefcase that is moved may lock each other out, as those of one row may, until
 /// the mover has got through.
 const ATTEMPTS: usize = 10;
+
+/// Whether the end of a move was waited for already, for as long as a transaction may take.
+fn has_waited(error: &sqlx::Error) -> bool {
+    let transaction = cause_of::<TransactionError>(error);
+    matches!(transaction, Some(TransactionError::Moving { .. }))
+}
 
 /// A handle to one briefcase: all rows, over several tables, that carry one id.
 ///
@@ -130,10 +139,11 @@ impl<DB: Engine> Briefcase<DB> {
 
     /// Runs `work` in a transaction and commits it; runs it again when it fails for a passing reason.
     ///
-    /// A conflict with another transaction, or a connection that is lost before the commit, is such
+    /// A conflict with another transaction, or a connection that can't be opened, or is lost before the commit, is such
     /// a reason: after a rollback and a short random wait, `work` begins anew, ten times at the
-    /// most. So let it do nothing outside the transaction that must not be repeated. Any other
-    /// error rolls back and is handed out; [`TransactError::abort`] does so with an error of your own.
+    /// most, which takes two or three seconds. So let it do nothing outside the transaction that must not be repeated. Any other error rolls back
+    /// and is handed out, also that a move took too long, whose end was waited for; [`TransactError::abort`] does so with an
+    /// error of your own.
     /// `work` ends the transaction by what it returns: it can't commit (nor should it send `COMMIT` as SQL).
     ///
     /// ```
@@ -189,7 +199,11 @@ impl<DB: Engine> Briefcase<DB> {
             .build();
         loop {
             let error = match self.attempt(options, &mut work).await {
-                Err(TransactError::Database(error)) if is_transient::<DB>(&error) => error,
+                Err(TransactError::Database(error))
+                    if is_transient::<DB>(&error) && !has_waited(&error) =>
+                {
+                    error
+                }
                 end => return end,
             };
             let Some(wait) = waits.next() else {

@@ -50,21 +50,27 @@
 //! async fn empty(mdb: &Mdb, full: ShardId, target: ShardId) -> Result<(), Box<dyn std::error::Error>> {
 //!     let relocator = mdb.relocator();
 //!     let request = MoveRequest::new("user", Selection::Shard(full), target);
-//!     let plan = relocator.plan(&request).await?; // changes nothing
-//!     println!("{} briefcases are to be moved", plan.briefcases());
-//!
-//!     let (options, progress) = (MoveOptions::new().batch(50), MoveProgress::new());
-//!     let ended = relocator.run(&plan, &options, &progress).await;
-//!     // Those that were done, also when another one failed; they can be taken while it runs, too.
-//!     for report in progress.take_reports() {
-//!         println!("move {}: {} briefcases, {} rows", report.id(), report.briefcases(), report.rows());
-//!     }
-//!     if ended.is_err() {
+//!     loop {
+//!         let plan = relocator.plan(&request).await?; // changes nothing
+//!         if plan.briefcases() == 0 {
+//!             return Ok(());
+//!         }
+//!         println!("{} briefcases are to be moved", plan.briefcases());
+//!         let (options, progress) = (MoveOptions::new().batch(50), MoveProgress::new());
+//!         let ended = relocator.run(&plan, &options, &progress).await;
+//!         // Those that were done, also when another one failed; they can be taken while it runs, too.
+//!         for report in progress.take_reports() {
+//!             println!("move {}: {} briefcases, {} rows", report.id(), report.briefcases(), report.rows());
+//!         }
 //!         for id in progress.unfinished() {
 //!             relocator.resume(&id, &options, &MoveProgress::new()).await?; // or `abort` it
 //!         }
+//!         match ended {
+//!             Err(error) if !error.is_transient() => return Err(error.into()),
+//!             // What a passing failure has left, and who has come meanwhile, is in the next plan.
+//!             _ => {}
+//!         }
 //!     }
-//!     Ok(())
 //! }
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;

@@ -10,12 +10,12 @@ use futures_util::future::join_all;
 use mdb_core::config::EngineKind;
 use mdb_core::error::chain;
 use mdb_core::failpoint::{Halt, HaltSide};
-use mdb_core::relocate::{MoveOptions, MoveProgress};
+use mdb_core::relocate::{MoveError, MoveOptions, MoveProgress};
 use mdb_tests::bank::{Bank, Place, literal};
 use mdb_tests::kit::wait_for;
 use mdb_tests::on_engines_with_servers;
 use mdb_tests::store::TestEngine;
-use sqlx::{Connection as _, Database};
+use sqlx::{Connection as _, Database, Executor as _, MySql, MySqlConnection};
 
 on_engines_with_servers!(
     nobody_queues_for_long_behind_a_move_that_waits_for_a_table,
@@ -100,6 +100,43 @@ async fn nobody_queues_for_long_behind_a_move_that_waits_for_a_table<DB: TestEng
     let none = "SELECT count(*) FROM customer";
     assert_eq!(place.bank.count(0, none).await, 2, "it has gone");
     assert_eq!(place.bank.count(1, none).await, 1, "it has come");
+}
+
+/// Its client has gone, and MariaDB keeps the rows locked that it has changed, but not their table.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_was_prepared_before_is_waited_for() {
+    let place = Place::on(Bank::<MySql>::alone().await, 1).await;
+    let key = literal::<MySql>(place.ids[0]);
+    let account = |n: u8, by: i8| {
+        format!("UPDATE account SET cents = cents + {by} WHERE g_user = {key} AND n = {n}")
+    };
+    let cents = format!("SELECT cents FROM account WHERE g_user = {key} AND n = 0");
+    let before = place.bank.count(0, &cents).await;
+    let prepared = [
+        "XA START 'left'".to_owned(),
+        account(0, -5),
+        account(1, 5),
+        "XA END 'left'".to_owned(),
+        "XA PREPARE 'left'".to_owned(),
+    ];
+    let url = place.bank.url(0);
+    let mut theirs = MySqlConnection::connect(&url).await.unwrap();
+    for statement in &prepared {
+        theirs.execute(statement.as_str()).await.unwrap();
+    }
+    theirs.close().await.unwrap();
+
+    let there = place.plan_to(1).await;
+    let (options, progress) = (MoveOptions::new(), MoveProgress::new());
+    let options = options.patience(Duration::from_secs(1));
+    let moved = place.mdb.relocator().run(&there, &options, &progress).await;
+    assert!(matches!(moved, Err(MoveError::Busy { .. })), "{moved:?}");
+    let mut theirs = MySqlConnection::connect(&url).await.unwrap();
+    theirs.execute("XA COMMIT 'left'").await.unwrap();
+    place.resume(place.moves().await[0].id()).await;
+    assert_eq!(place.bank.count(1, &cents).await, before - 5);
+    let none = "SELECT count(*) FROM account";
+    assert_eq!(place.bank.count(0, none).await, 0);
 }
 
 /// How many sessions are at work.

@@ -9,6 +9,7 @@
 //!   `n` were changed while a move captures.
 //! - **pair**: a connection to each of the two shards, used by nobody else.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::{Connected, Engine, Shape};
 
 pub(crate) use fence::FenceState;
 pub(crate) use installed::{Installed, TriggerState, others_rely};
+pub(crate) use lock_limit::LockLimit;
 pub(crate) use locked::{ADVISORY_CLASS, ADVISORY_SLOTS, advisory_key, stripe};
 use manifest::joined;
 pub(crate) use manifest::{Manifest, MovedColumn, MovedReach, MovedTable, OutwardKey};
@@ -26,6 +28,7 @@ pub(crate) use mover::{MoveId, OwnerToken};
 pub(crate) use neighbours::{check_delete_all, check_forget_some, check_neighbours};
 #[cfg(test)]
 pub(crate) use others::check_other_tables;
+pub(crate) use pace::{Amount, Pace};
 #[cfg(test)]
 pub(crate) use pacing::{Hurried, Unhurried, checked_copy};
 pub(crate) use reference::{Reference, Standing};
@@ -40,6 +43,7 @@ pub(crate) use turn::{COUNT_FLIP, Turn, take};
 
 mod fence;
 mod installed;
+mod lock_limit;
 mod locked;
 mod manifest;
 mod mover;
@@ -48,6 +52,7 @@ mod mysql;
 mod neighbours;
 #[cfg(test)]
 mod others;
+mod pace;
 #[cfg(test)]
 mod pacing;
 mod postgres;
@@ -89,34 +94,6 @@ pub(crate) enum StepError {
     /// Somebody has asked the mover to stop.
     #[error("the mover was asked to stop")]
     Stopped,
-}
-
-/// How much was copied or applied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Amount {
-    pub(crate) rows: u64,
-    pub(crate) bytes: u64,
-}
-
-/// What is told, and asked, while rows flow in chunks.
-pub(crate) trait Pace: Send + Sync {
-    /// How many rows a chunk is to have: fewer than `most` where rows flow slowly, lest they come in bursts.
-    fn chunk(&self, most: u64) -> u64 {
-        most
-    }
-
-    /// Counts a chunk, and returns how long to wait before the next one.
-    fn taken(&self, chunk: Amount) -> Duration;
-
-    /// Whether no more chunks are wanted.
-    fn is_stopped(&self) -> bool {
-        false
-    }
-
-    /// Whether services wait for the end of the work.
-    fn is_hurried(&self) -> bool {
-        false
-    }
 }
 
 /// One of the two shards of a pair.
@@ -268,8 +245,16 @@ pub(crate) trait Relocating: Sparing {
         connection: &mut Self::Connection,
         manifest: &Manifest,
         by: Option<&MoveId>,
-        limit: Duration,
+        limit: &LockLimit<'_>,
     ) -> impl Future<Output = Result<(), StepError>> + Send;
+
+    /// The transactions that were prepared for a commit in two phases and may be older than the triggers, where creating
+    /// these doesn't wait for them: they have changed rows that nobody has recorded.
+    fn prepared_transactions(
+        _: &mut Self::Connection,
+    ) -> impl Future<Output = Result<BTreeSet<Vec<u8>>, sqlx::Error>> + Send {
+        std::future::ready(Ok(BTreeSet::new()))
+    }
 
     /// Whether [`arm`](Self::arm) would find nothing to do.
     fn is_armed(
@@ -281,13 +266,13 @@ pub(crate) trait Relocating: Sparing {
     /// they can't be disabled.
     fn disarm(
         connection: &mut Self::Connection,
-        limit: Duration,
+        limit: &LockLimit<'_>,
     ) -> impl Future<Output = Result<(), StepError>> + Send;
 
     /// Removes what [`arm`](Self::arm) created, in the same careful way.
     fn uninstall(
         connection: &mut Self::Connection,
-        limit: Duration,
+        limit: &LockLimit<'_>,
     ) -> impl Future<Output = Result<(), StepError>> + Send {
         Self::disarm(connection, limit)
     }

@@ -15,7 +15,9 @@ use super::seen::Seen;
 use super::side::SideOf;
 use crate::catalog::Home;
 use crate::config::Capture;
-use crate::engine::relocating::{Manifest, OwnerToken, Pair, Relocating, Side, Span, StepError};
+use crate::engine::relocating::{
+    LockLimit, Manifest, OwnerToken, Pair, Relocating, Side, Span, StepError,
+};
 use crate::engine::{Access, Connected, ErrorClass, Lanes, Target, Value};
 use crate::routing::AreaRouter;
 use crate::servers::{Servers, ShardPool};
@@ -43,6 +45,8 @@ pub(super) struct Batch<'m, DB: Relocating> {
     /// The source's tables, once they were looked at.
     pub(super) seen: Option<Arc<Seen>>,
     pub(super) pair: Pair<DB>,
+    /// The source's and the target's.
+    pub(super) pools: [&'m ShardPool<DB>; 2],
     pub(super) source: ShardId,
     /// Where briefcases are that were never moved.
     pub(super) rule: &'m AreaRouter,
@@ -93,8 +97,11 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
     /// The source and the target, to be used at the same time.
     pub(super) fn sides(&mut self) -> [SideOf<'_, DB>; 2] {
         let Pair { source, target, .. } = &mut self.pair;
-        [&mut **source, &mut **target].map(|connection| SideOf {
+        let [source_pool, target_pool] = self.pools;
+        let both = [(&mut **source, source_pool), (&mut **target, target_pool)];
+        both.map(|(connection, pool)| SideOf {
             connection,
+            pool,
             id: &self.record.id,
             owner: self.owner,
             waits: self.options.waits(),
@@ -173,6 +180,13 @@ pub(super) fn busy<DB: Relocating>(error: sqlx::Error) -> StepError {
         ErrorClass::Conflict | ErrorClass::Cancelled => StepError::Busy,
         _ => StepError::Database(error),
     }
+}
+
+/// How long definitions on a shard may keep others waiting.
+pub(super) fn lock_limit<DB: Relocating>(pool: &ShardPool<DB>) -> LockLimit<'_> {
+    let source = pool.source();
+    let target = Target::Database(&source.database);
+    LockLimit::new(LOCK_LIMIT, source.spec(target, Access::ReadWrite))
 }
 
 /// Opens the two connections of a batch, which are nobody else's.

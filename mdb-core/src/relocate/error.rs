@@ -87,7 +87,8 @@ impl PlanError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Database(_) | Self::Acquire(_) => true,
+            Self::Database(_) => true,
+            Self::Acquire(error) => error.is_transient(),
             Self::UnknownArea { .. }
             | Self::UnknownShard { .. }
             | Self::NoManifest { .. }
@@ -323,11 +324,11 @@ impl MoveError {
             | Self::Window { .. }
             | Self::Unacknowledged { .. }
             | Self::Database(_)
-            | Self::Acquire(_)
             | Self::Catalog(_)
             | Self::Running { .. }
             | Self::Altered
             | Self::Stopped => true,
+            Self::Acquire(error) => error.is_transient(),
             Self::Plan(error) => error.is_transient(),
             Self::Unknown { .. }
             | Self::Known { .. }

@@ -7,7 +7,7 @@ use super::error::{MoveError, Trouble};
 use super::fail::pass;
 use super::record::MovePhase;
 use super::report::TableReceipt;
-use super::side::forget_mover;
+use super::side::{forget_mover, owned_patiently};
 use crate::engine::Value;
 use crate::engine::relocating::{
     COUNT_FLIP, Relocating, Side, Span, StepError, TableSum, Turn, take,
@@ -156,16 +156,18 @@ impl<DB: Relocating> Batch<'_, DB> {
     /// Lets everybody go on at the source.
     async fn lift(&mut self) -> Result<(), MoveError> {
         let id = Value::from(&self.record.id);
-        self.side(Side::Source)
-            .owned_patiently("lift the fence", async |connection| {
+        owned_patiently!(
+            self.side(Side::Source),
+            "lift the fence",
+            async |connection| {
                 let lift =
                     "UPDATE mdb_fence SET state = 1, deadline = 0 WHERE move = ? AND state = 2";
                 DB::execute_own(connection, lift, std::slice::from_ref(&id))
                     .await
                     .map_err(busy::<DB>)?;
                 Ok(())
-            })
-            .await
+            }
+        )
     }
 
     /// Copies everything again, in case a change was made past the triggers.
@@ -209,20 +211,24 @@ impl<DB: Relocating> Batch<'_, DB> {
     pub(super) async fn land(&mut self) -> Result<(), MoveError> {
         let move_id = &self.record.id.clone();
         let id = Value::from(move_id);
-        self.side(Side::Target)
-            .owned_patiently("open the target", async |connection| {
+        owned_patiently!(
+            self.side(Side::Target),
+            "open the target",
+            async |connection| {
                 let arrive = "DELETE FROM mdb_fence WHERE move = ? AND state = 4";
                 DB::execute_own(connection, arrive, std::slice::from_ref(&id)).await?;
                 DB::execute_own(connection, COUNT_FLIP, &[]).await?;
                 forget_mover::<DB>(connection, move_id).await
-            })
-            .await?;
-        self.side(Side::Source)
-            .owned_patiently("note the arrival", async |connection| {
+            }
+        )?;
+        owned_patiently!(
+            self.side(Side::Source),
+            "note the arrival",
+            async |connection| {
                 let landed = "UPDATE mdb_fence SET landed = 1 WHERE move = ? AND state = 3";
                 DB::execute_own(connection, landed, std::slice::from_ref(&id)).await?;
                 Ok(())
-            })
-            .await
+            }
+        )
     }
 }

@@ -1,5 +1,6 @@
 //! The journal of moves, in the catalog.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use mdb_gdid::Gdid;
@@ -103,10 +104,19 @@ impl<'s> Journal<'s> {
         Step::new(update, values).expecting(1)
     }
 
-    /// Renews the mover's lease.
-    pub(super) async fn beat(self, id: &MoveId, owner: OwnerToken) -> Result<(), MoveError> {
+    async fn beat(self, id: &MoveId, owner: OwnerToken) -> Result<(), MoveError> {
         self.home.together(&[self.renewal(id, owner)]).await?;
         Ok(())
+    }
+
+    /// Renews the mover's lease, for ever.
+    pub(super) async fn heartbeat(self, id: MoveId, owner: OwnerToken) -> Infallible {
+        loop {
+            tokio::time::sleep(MOVER_LEASE / 3).await;
+            if let Err(error) = self.beat(&id, owner).await {
+                tracing::debug!(error = %crate::error::chain(&error), "could not renew the mover's lease");
+            }
+        }
     }
 
     fn renewal(self, id: &MoveId, owner: OwnerToken) -> Step {

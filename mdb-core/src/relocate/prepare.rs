@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::{MySql, Postgres, Sqlite};
 
-use super::batch::{LOCK_LIMIT, Patience, open};
+use super::batch::{Patience, lock_limit, open};
 use super::error::{MoveError, PlanError, Refusal};
 use super::fail::pass;
 use super::manifest::manifest_of;
@@ -13,6 +13,7 @@ use super::suitability::examine;
 use crate::config::{Capture, EngineKind};
 use crate::engine::relocating::{Installed, Manifest, Relocating};
 use crate::topology::{AreaIndex, ShardId};
+use futures_util::future::BoxFuture;
 
 /// For how long it is looked again while others change what is looked for.
 const LOOK_PATIENCE: Duration = Duration::from_secs(5);
@@ -69,18 +70,22 @@ impl Relocator {
         Ok(shards)
     }
 
-    async fn prepare_on<DB: Relocating>(
-        &self,
+    fn prepare_on<'a, DB: Relocating>(
+        &'a self,
         shard: ShardId,
-        manifest: &Manifest,
+        manifest: &'a Manifest,
         patience: Duration,
-    ) -> Result<(), MoveError> {
-        let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
-        let mut patience = Patience::new(patience, "install triggers");
-        while let Err(error) = pass(DB::arm(&mut connection, manifest, None, LOCK_LIMIT)).await {
-            patience.after::<DB>(error).await?;
-        }
-        Ok(())
+    ) -> BoxFuture<'a, Result<(), MoveError>> {
+        Box::pin(async move {
+            let pool = self.servers.typed::<DB>(shard)?;
+            let mut connection = open::<DB>(pool).await?;
+            let limit = lock_limit(pool);
+            let mut patience = Patience::new(patience, "install triggers");
+            while let Err(error) = pass(DB::arm(&mut connection, manifest, None, &limit)).await {
+                patience.after::<DB>(error).await?;
+            }
+            Ok(())
+        })
     }
 
     /// Those of `shards` that lack triggers or change tables which their area keeps, or have other ones. Shards without the area's own tables are not
@@ -121,19 +126,21 @@ impl Relocator {
         Ok(found)
     }
 
-    async fn is_armed<DB: Relocating>(
-        &self,
+    fn is_armed<'a, DB: Relocating>(
+        &'a self,
         shard: ShardId,
-        manifest: &Manifest,
-    ) -> Result<bool, MoveError> {
-        let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
-        let mut patience = Patience::new(LOOK_PATIENCE, "look for triggers");
-        loop {
-            match DB::is_armed(&mut connection, manifest).await {
-                Ok(is_armed) => return Ok(is_armed),
-                Err(error) => patience.after::<DB>(error).await?,
+        manifest: &'a Manifest,
+    ) -> BoxFuture<'a, Result<bool, MoveError>> {
+        Box::pin(async move {
+            let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
+            let mut patience = Patience::new(LOOK_PATIENCE, "look for triggers");
+            loop {
+                match DB::is_armed(&mut connection, manifest).await {
+                    Ok(is_armed) => return Ok(is_armed),
+                    Err(error) => patience.after::<DB>(error).await?,
+                }
             }
-        }
+        })
     }
 
     /// The tables of an area as they are on one of its shards.
@@ -173,8 +180,13 @@ impl Relocator {
         }
     }
 
-    async fn installed<DB: Relocating>(&self, shard: ShardId) -> Result<Installed, MoveError> {
-        let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
-        Ok(DB::installed(&mut connection).await?)
+    fn installed<DB: Relocating>(
+        &self,
+        shard: ShardId,
+    ) -> BoxFuture<'_, Result<Installed, MoveError>> {
+        Box::pin(async move {
+            let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
+            Ok(DB::installed(&mut connection).await?)
+        })
     }
 }

@@ -5,7 +5,7 @@ use super::error::MoveError;
 use super::groups::groups;
 use super::pace::BatchPace;
 use super::record::MovePhase;
-use super::side::forget_mover;
+use super::side::{forget_mover, owned_patiently};
 use crate::catalog::Epoch;
 use crate::config::Capture;
 use crate::engine::relocating::{Commits, Pace, Relocating, Side};
@@ -106,14 +106,16 @@ impl<DB: Relocating> Batch<'_, DB> {
     /// Turns everybody away from the source, from now on, who knows less than `epoch`.
     async fn raise_least_epoch(&mut self, epoch: Epoch) -> Result<(), MoveError> {
         let epoch = i64::try_from(epoch.get()).unwrap_or(i64::MAX);
-        self.side(Side::Source)
-            .owned_patiently("raise the least epoch", async |connection| {
+        owned_patiently!(
+            self.side(Side::Source),
+            "raise the least epoch",
+            async |connection| {
                 let least = "UPDATE mdb_shard SET least_epoch = ? WHERE least_epoch < ?";
                 let values = [Value::Integer(epoch), Value::Integer(epoch)];
                 DB::execute_own(connection, least, &values).await?;
                 Ok(())
-            })
-            .await
+            }
+        )
     }
 
     /// Tells everybody what was decided, and deletes what nobody looks for any more.
@@ -172,7 +174,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         loop {
             let next = groups.next();
             let mut source = self.side(Side::Source);
-            let is_empty = source.owned_patiently("delete rows", async |connection| {
+            let is_empty = owned_patiently!(source, "delete rows", async |connection| {
                 if let Some(group) = group {
                     DB::delete_all(connection, manifest, &id, group.ids).await?;
                 }
@@ -192,7 +194,7 @@ impl<DB: Relocating> Batch<'_, DB> {
                 forget_mover::<DB>(connection, &id).await?;
                 Ok(true)
             });
-            if is_empty.await? {
+            if is_empty? {
                 // Before the journal forgets it.
                 return self.set_commits_at_source(Commits::Forced).await;
             }
@@ -215,30 +217,15 @@ impl<DB: Relocating> Batch<'_, DB> {
     async fn delete_at_target(&mut self) -> Result<(), MoveError> {
         let pace = BatchPace::new(self.progress, self.options);
         let (manifest, id) = (self.manifest, self.record.id.clone());
-        self.in_parts(Side::Target, "delete rows", &pace, async |target, limit| {
-            DB::delete_some(target, manifest, &id, limit).await
-        })
-        .await
-    }
-
-    /// Does `part` again and again, which says how many rows of at most so many it has found, until they are fewer.
-    async fn in_parts(
-        &mut self,
-        side: Side,
-        doing: &'static str,
-        pace: &BatchPace<'_>,
-        part: impl AsyncFn(&mut DB::Connection, u32) -> Result<u64, sqlx::Error>,
-    ) -> Result<(), MoveError> {
-        let limit = deleted_at_once::<DB>(pace);
+        let limit = deleted_at_once::<DB>(&pace);
         loop {
-            let mut side = self.side(side);
-            let found =
-                side.owned_patiently(doing, async |connection| Ok(part(connection, limit).await?));
-            if found.await? < u64::from(limit) {
+            let mut target = self.side(Side::Target);
+            let found = owned_patiently!(target, "delete rows", async |connection| {
+                Ok(DB::delete_some(connection, manifest, &id, limit).await?)
+            });
+            if self.is_last_part(found?, limit, &pace).await? {
                 return Ok(());
             }
-            self.keep_going()?;
-            pace.rest(pace.deleted(limit.into()), DB::LANES).await?;
         }
     }
 
@@ -247,17 +234,33 @@ impl<DB: Relocating> Batch<'_, DB> {
         // Others may change rows faster than a slow move flows.
         let pace = BatchPace::hurried(self.progress);
         let (manifest, id) = (self.manifest, self.record.id.clone());
-        let tables = manifest.tables().iter();
-        for table in tables.filter(|table| armed.contains(&table.change_table())) {
-            self.in_parts(
-                Side::Source,
-                "forget changes",
-                &pace,
-                async |source, limit| DB::forget_some(source, table, &id, limit).await,
-            )
-            .await?;
+        let limit = deleted_at_once::<DB>(&pace);
+        for table in manifest.tables() {
+            let mut is_over = !armed.contains(&table.change_table());
+            while !is_over {
+                let mut source = self.side(Side::Source);
+                let found = owned_patiently!(source, "forget changes", async |connection| {
+                    Ok(DB::forget_some(connection, table, &id, limit).await?)
+                });
+                is_over = self.is_last_part(found?, limit, &pace).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Whether a part was the last one, in which so many of at most `limit` were found; rests after any other.
+    async fn is_last_part(
+        &mut self,
+        found: u64,
+        limit: u32,
+        pace: &BatchPace<'_>,
+    ) -> Result<bool, MoveError> {
+        if found < u64::from(limit) {
+            return Ok(true);
+        }
+        self.keep_going()?;
+        pace.rest(pace.deleted(limit.into()), DB::LANES).await?;
+        Ok(false)
     }
 
     /// Has the triggers fire no more where no other move needs them, if they are not to stay. Whether none did on either
@@ -266,8 +269,8 @@ impl<DB: Relocating> Batch<'_, DB> {
         if self.capture == Capture::Always {
             return Ok(true);
         }
-        let target_is_idle = self.is_idle(self.record.target()).await?;
-        let source_is_idle = self.is_idle(self.record.source()).await?;
+        let target_is_idle = self.is_idle(Side::Target).await?;
+        let source_is_idle = self.is_idle(Side::Source).await?;
         let [source, target] = self.sides();
         // What fences need stays: whoever removes triggers looks for those.
         tokio::join!(
@@ -286,9 +289,13 @@ impl<DB: Relocating> Batch<'_, DB> {
     }
 
     /// Whether no other move of the area needs the triggers of that shard.
-    async fn is_idle(&self, shard: &str) -> Result<bool, MoveError> {
+    async fn is_idle(&mut self, side: Side) -> Result<bool, MoveError> {
         let others = "SELECT count(*) FROM mdb_move WHERE area = ? AND (source = ? OR target = ?) \
              AND move <> ? AND phase NOT IN (5, 7)";
+        let shard = match side {
+            Side::Source => self.record.source(),
+            Side::Target => self.record.target(),
+        };
         let values = [
             Value::from(self.record.area()),
             Value::from(shard),
@@ -301,7 +308,11 @@ impl<DB: Relocating> Batch<'_, DB> {
 
     /// Undoes everything. Only before the flip.
     pub(super) async fn abort(&mut self) -> Result<(), MoveError> {
-        self.alive(async |batch| batch.undo().await).await
+        let heartbeat = self.journal().heartbeat(self.record.id.clone(), self.owner);
+        tokio::select! {
+            end = self.undo() => end,
+            never = heartbeat => match never {},
+        }
     }
 
     async fn undo(&mut self) -> Result<(), MoveError> {
@@ -327,23 +338,26 @@ impl<DB: Relocating> Batch<'_, DB> {
         let armed = DB::installed(&mut self.pair.source).await?.names;
         let manifest = self.manifest;
         self.forget_most(&armed).await?;
-        self.side(Side::Source).owned_patiently("lift the fence", async |connection| {
-            DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
-            // Others wait meanwhile, so most of it has gone before.
-            for table in manifest.tables() {
-                let name = table.change_table();
-                if armed.contains(&name) {
-                    let forget = format!(
-                        "DELETE FROM {name} WHERE gdid IN (SELECT gdid FROM mdb_fence WHERE move = ?)"
-                    );
-                    DB::execute_own(connection, &forget, std::slice::from_ref(&id)).await?;
+        owned_patiently!(
+            self.side(Side::Source),
+            "lift the fence",
+            async |connection| {
+                DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
+                // Others wait meanwhile, so most of it has gone before.
+                for table in manifest.tables() {
+                    let name = table.change_table();
+                    if armed.contains(&name) {
+                        let forget = format!(
+                            "DELETE FROM {name} WHERE gdid IN (SELECT gdid FROM mdb_fence WHERE move = ?)"
+                        );
+                        DB::execute_own(connection, &forget, std::slice::from_ref(&id)).await?;
+                    }
                 }
+                let lift = "DELETE FROM mdb_fence WHERE move = ?";
+                DB::execute_own(connection, lift, std::slice::from_ref(&id)).await?;
+                Ok(())
             }
-            let lift = "DELETE FROM mdb_fence WHERE move = ?";
-            DB::execute_own(connection, lift, std::slice::from_ref(&id)).await?;
-            Ok(())
-        })
-        .await?;
+        )?;
         self.side(Side::Target).free().await?;
         for side in [Side::Target, Side::Source] {
             self.side(side).forget_mover().await?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::cleaning::{self, Leftover};
 use super::error::{MoveError, PlanError};
@@ -109,36 +109,42 @@ impl Relocator {
         progress: &MoveProgress,
     ) -> Result<Vec<MoveReport>, MoveError> {
         let size = options.briefcases_in_a_batch();
-        let sources = || plan.sources.iter();
-        let counts = sources().map(|(source, all)| (*source, all.ids.len().div_ceil(size)));
+        let mut batches = Vec::new();
+        let mut counts = Vec::new();
+        for (source, leaving) in &plan.sources {
+            counts.push((*source, leaving.ids.len().div_ceil(size)));
+            for ids in leaving.ids.chunks(size) {
+                batches.push((*source, &leaving.manifest, ids));
+            }
+        }
         let run = Run::of(counts, options.batches_at_once());
         let rule = Router::new(Arc::clone(self.servers.topology()));
         let rule = rule.area_at(plan.area);
-        let batches = sources().flat_map(|(source, all)| {
-            let batches = all.ids.chunks(size);
-            batches.map(move |ids| (*source, &all.manifest, ids))
-        });
-        let mut running = futures_util::stream::iter(batches)
-            .map(|leaving| self.run_batch(plan, rule, &run, leaving, options, progress))
-            // As many again are beyond copying.
-            .buffer_unordered(2 * options.batches_at_once());
+        // As many again are beyond copying.
+        let at_once = 2 * options.batches_at_once();
         let all = async {
-            let shards: Vec<ShardId> = sources().map(|(source, _)| *source).collect();
-            self.refuse_behind(&[&shards[..], &[plan.target]].concat())
-                .await?;
+            let mut shards: Vec<ShardId> = plan.sources.keys().copied().collect();
+            shards.push(plan.target);
+            self.refuse_behind(&shards).await?;
+            let (mut batches, mut running) = (batches.into_iter(), FuturesUnordered::new());
             let (mut reports, mut failure) = (Vec::new(), None);
-            while let Some(end) = running.next().await {
-                match end {
-                    Ok(report) => reports.push(report),
-                    Err(error) if failure.is_none() => {
+            loop {
+                while running.len() < at_once
+                    && let Some(batch) = batches.next()
+                {
+                    running.push(self.run_batch(plan, rule, &run, batch, options, progress));
+                }
+                match running.next().await {
+                    Some(Ok(report)) => reports.push(report),
+                    Some(Err(error)) if failure.is_none() => {
                         // The others stop where they can be resumed.
                         progress.stop();
                         failure = Some(error);
                     }
-                    Err(_) => {}
+                    Some(Err(_)) => {}
+                    None => return failure.map_or(Ok(reports), Err),
                 }
             }
-            failure.map_or(Ok(reports), Err)
         };
         self.with_copies(all).await
     }

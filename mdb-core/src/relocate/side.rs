@@ -1,10 +1,11 @@
 //! One of a batch's two connections: transactions on it that only the move's owner can do.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mdb_gdid::Gdid;
 
-use super::batch::{LOCK_LIMIT, Patience, busy, count_fences};
+use super::batch::{LOCK_LIMIT, Patience, busy, count_fences, lock_limit};
 use super::error::MoveError;
 use super::fail::pass;
 use super::journal::{NAMED_AT_ONCE, repeated};
@@ -13,14 +14,42 @@ use crate::engine::Value;
 use crate::engine::relocating::{
     FenceState, Manifest, MoveId, OwnerToken, QUERIES_AT_ONCE, Relocating, StepError, begin,
 };
+use crate::servers::ShardPool;
 
 /// For how long locks are waited for to disable or remove triggers: they do little harm, and the move is over but for
 /// them.
 const DISARM_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Tries a transaction of the [owner](SideOf::owned) until nobody is in its way any more.
+///
+/// Of the future of a function that is given an `AsyncFnMut` the compiler does not see that it can be sent to other
+/// threads.
+macro_rules! owned_patiently {
+    ($side:expr, $phase:expr, $work:expr) => {{
+        let side = &mut $side;
+        let mut patience = side.patience($phase);
+        loop {
+            match side.owned($work).await {
+                Ok(value) => break Ok::<_, $crate::relocate::MoveError>(value),
+                Err(error) => {
+                    if let Err(error) = patience.after::<DB>(error).await {
+                        break Err(error);
+                    }
+                }
+            }
+            if let Err(stopped) = side.progress.keep_going() {
+                break Err(stopped);
+            }
+        }
+    }};
+}
+
+pub(super) use owned_patiently;
+
 /// A connection of a batch, and what its transactions need to know of the move.
 pub(super) struct SideOf<'b, DB: Relocating> {
     pub(super) connection: &'b mut DB::Connection,
+    pub(super) pool: &'b ShardPool<DB>,
     pub(super) id: &'b MoveId,
     pub(super) owner: OwnerToken,
     pub(super) waits: Duration,
@@ -28,7 +57,7 @@ pub(super) struct SideOf<'b, DB: Relocating> {
 }
 
 impl<DB: Relocating> SideOf<'_, DB> {
-    fn patience(&self, phase: &'static str) -> Patience {
+    pub(super) fn patience(&self, phase: &'static str) -> Patience {
         Patience::new(self.waits, phase)
     }
 
@@ -51,22 +80,6 @@ impl<DB: Relocating> SideOf<'_, DB> {
         };
         let done = done.await;
         end::<DB, T>(connection, done).await
-    }
-
-    /// Tries `work` in a transaction until nobody is in its way any more.
-    pub(super) async fn owned_patiently<T>(
-        &mut self,
-        phase: &'static str,
-        mut work: impl AsyncFnMut(&mut DB::Connection) -> Result<T, StepError>,
-    ) -> Result<T, MoveError> {
-        let mut patience = self.patience(phase);
-        loop {
-            match self.owned(&mut work).await {
-                Ok(value) => return Ok(value),
-                Err(error) => patience.after::<DB>(error).await?,
-            }
-            self.progress.keep_going()?;
-        }
     }
 
     /// Makes this process the one whose transactions count here.
@@ -103,22 +116,16 @@ impl<DB: Relocating> SideOf<'_, DB> {
     /// Removes the move's mark: nobody is its owner here from now on.
     pub(super) async fn forget_mover(&mut self) -> Result<(), MoveError> {
         let id = self.id;
-        self.owned_patiently("take the mover's mark away", async |connection| {
+        owned_patiently!(*self, "take the mover's mark away", async |connection| {
             forget_mover::<DB>(connection, id).await
         })
-        .await
     }
 
     /// Installs the triggers.
     pub(super) async fn arm(&mut self, manifest: &Manifest) -> Result<(), MoveError> {
         let mut patience = self.patience("install triggers");
-        while let Err(error) = pass(DB::arm(
-            self.connection,
-            manifest,
-            Some(self.id),
-            LOCK_LIMIT,
-        ))
-        .await
+        let limit = lock_limit(self.pool);
+        while let Err(error) = pass(DB::arm(self.connection, manifest, Some(self.id), &limit)).await
         {
             patience.after::<DB>(error).await?;
             self.progress.keep_going()?;
@@ -132,8 +139,9 @@ impl<DB: Relocating> SideOf<'_, DB> {
             self.waits.min(DISARM_PATIENCE),
             "disable or remove triggers",
         );
+        let limit = lock_limit(self.pool);
         let disarmed = async {
-            while let Err(error) = pass(DB::disarm(self.connection, LOCK_LIMIT)).await {
+            while let Err(error) = pass(DB::disarm(self.connection, &limit)).await {
                 patience.after::<DB>(error).await?;
                 self.progress.keep_going()?;
             }
@@ -157,15 +165,34 @@ impl<DB: Relocating> SideOf<'_, DB> {
         // the briefcases are fenced.
         self.arm(manifest).await?;
         let id = self.id;
-        self.owned_patiently("record changes", async |connection| {
+        owned_patiently!(*self, "record changes", async |connection| {
             DB::lock_exclusive(connection, ids, LOCK_LIMIT).await?;
             put_fences::<DB>(connection, id, ids, FenceState::Capturing).await
-        })
-        .await?
+        })?
         .then_some(())
         .ok_or(MoveError::Conflict)?;
         // After them: nobody removes triggers that one of them needs.
-        self.arm(manifest).await
+        self.arm(manifest).await?;
+        self.outlast_prepared().await
+    }
+
+    /// At the source: waits until the transactions have ended that were prepared perhaps before there were triggers.
+    async fn outlast_prepared(&mut self) -> Result<(), MoveError> {
+        let mut patience = self.patience("wait for transactions that are prepared (XA RECOVER)");
+        let mut left: Option<BTreeSet<Vec<u8>>> = None;
+        loop {
+            let prepared = DB::prepared_transactions(self.connection).await?;
+            let still = match left {
+                Some(left) => left.intersection(&prepared).cloned().collect(),
+                None => prepared,
+            };
+            if still.is_empty() {
+                return Ok(());
+            }
+            left = Some(still);
+            patience.again().await?;
+            self.progress.keep_going()?;
+        }
     }
 
     /// At the target: lets nobody but this move write the briefcases.
@@ -177,7 +204,7 @@ impl<DB: Relocating> SideOf<'_, DB> {
         // Before the fences, as at the source: what an earlier move has left is replaced while nobody relies on it.
         self.arm(manifest).await?;
         let id = self.id;
-        self.owned_patiently("reserve the target", async |connection| {
+        owned_patiently!(*self, "reserve the target", async |connection| {
             for ids in ids.chunks(NAMED_AT_ONCE) {
                 // From an earlier stay here.
                 let forget = format!(
@@ -188,8 +215,7 @@ impl<DB: Relocating> SideOf<'_, DB> {
                 DB::execute_own(connection, &forget, &named).await?;
             }
             put_fences::<DB>(connection, id, ids, FenceState::Receiving).await
-        })
-        .await?
+        })?
         .then_some(())
         .ok_or(MoveError::Conflict)?;
         // They turn away who takes half a copy for the briefcase.
@@ -217,12 +243,11 @@ impl<DB: Relocating> SideOf<'_, DB> {
     /// At the target: takes that back.
     pub(super) async fn free(&mut self) -> Result<(), MoveError> {
         let id = Value::from(self.id);
-        self.owned_patiently("free the target", async |connection| {
+        owned_patiently!(*self, "free the target", async |connection| {
             let free = "DELETE FROM mdb_fence WHERE move = ? AND state = 4";
             DB::execute_own(connection, free, std::slice::from_ref(&id)).await?;
             Ok(())
         })
-        .await
     }
 
     /// At the target: rows of the briefcases that are there before anything was copied are nobody's to

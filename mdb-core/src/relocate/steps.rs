@@ -18,7 +18,11 @@ const ROUNDS: usize = 20;
 impl<DB: Relocating> Batch<'_, DB> {
     /// Runs the move from where it is to its end.
     pub(super) async fn run(&mut self) -> Result<MoveReport, MoveError> {
-        let end = self.alive(async |batch| batch.all_phases().await).await;
+        let heartbeat = self.journal().heartbeat(self.record.id.clone(), self.owner);
+        let end = tokio::select! {
+            end = self.all_phases() => end,
+            never = heartbeat => match never {},
+        };
         match end {
             // What the server says of it need not tell that somebody has changed the tables.
             Err(MoveError::Database(_))
@@ -28,27 +32,6 @@ impl<DB: Relocating> Batch<'_, DB> {
                 Err(MoveError::Altered)
             }
             end => end,
-        }
-    }
-
-    /// Renews the mover's lease while `work` goes on.
-    pub(super) async fn alive<T>(
-        &mut self,
-        work: impl AsyncFnOnce(&mut Self) -> Result<T, MoveError>,
-    ) -> Result<T, MoveError> {
-        let journal = self.journal();
-        let (id, owner) = (self.record.id.clone(), self.owner);
-        let heartbeat = async move {
-            loop {
-                tokio::time::sleep(super::journal::MOVER_LEASE / 3).await;
-                if let Err(error) = journal.beat(&id, owner).await {
-                    tracing::debug!(error = %crate::error::chain(&error), "could not renew the mover's lease");
-                }
-            }
-        };
-        tokio::select! {
-            end = work(self) => end,
-            never = heartbeat => never,
         }
     }
 

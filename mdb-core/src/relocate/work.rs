@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use mdb_gdid::Gdid;
 use sqlx::{MySql, Postgres, Sqlite};
 use tokio::sync::SemaphorePermit;
@@ -207,54 +208,61 @@ impl Relocator {
         }
     }
 
-    async fn work_on<DB: Relocating>(
-        &self,
-        job: Job<'_>,
+    fn work_on<'a, DB: Relocating>(
+        &'a self,
+        job: Job<'a>,
         aim: Aim,
-    ) -> Result<MoveReport, MoveError> {
-        let (run, source, target) = (job.run, job.source, job.target);
-        let (pair, seen) = if let Some(left) = run.take::<DB>(source, target) {
-            left
-        } else {
-            let pair = open_pair::<DB>(&self.servers, source, target).await?;
-            (pair, None)
-        };
-        let mut ids = job.ids;
-        ids.sort_unstable();
-        let mut batch = Batch {
-            home: self.home(),
-            record: job.record,
-            owner: job.owner,
-            ids,
-            copied: 0,
-            verified: Vec::new(),
-            manifest: job.manifest,
-            capture: job.capture,
-            seen,
-            pair,
-            source,
-            rule: job.rule,
-            run,
-            turn: Some(job.turn),
-            options: job.options,
-            progress: job.progress,
-        };
-        match aim {
-            Aim::Complete => {
-                let report = batch.run().await?;
-                run.keep(source, target, batch.pair, batch.seen);
-                Ok(report)
+    ) -> BoxFuture<'a, Result<MoveReport, MoveError>> {
+        Box::pin(async move {
+            let (run, source, target) = (job.run, job.source, job.target);
+            let pools = [
+                self.servers.typed::<DB>(source)?,
+                self.servers.typed::<DB>(target)?,
+            ];
+            let (pair, seen) = if let Some(left) = run.take::<DB>(source, target) {
+                left
+            } else {
+                let pair = open_pair::<DB>(&self.servers, source, target).await?;
+                (pair, None)
+            };
+            let mut ids = job.ids;
+            ids.sort_unstable();
+            let mut batch = Batch {
+                home: self.home(),
+                record: job.record,
+                owner: job.owner,
+                ids,
+                copied: 0,
+                verified: Vec::new(),
+                manifest: job.manifest,
+                capture: job.capture,
+                seen,
+                pair,
+                pools,
+                source,
+                rule: job.rule,
+                run,
+                turn: Some(job.turn),
+                options: job.options,
+                progress: job.progress,
+            };
+            match aim {
+                Aim::Complete => {
+                    let report = batch.run().await?;
+                    run.keep(source, target, batch.pair, batch.seen);
+                    Ok(report)
+                }
+                Aim::Abort => {
+                    batch.abort().await?;
+                    Ok(MoveReport {
+                        id: batch.record.id().to_owned(),
+                        briefcases: 0,
+                        rows: 0,
+                        pause: Duration::ZERO,
+                        tables: Vec::new(),
+                    })
+                }
             }
-            Aim::Abort => {
-                batch.abort().await?;
-                Ok(MoveReport {
-                    id: batch.record.id().to_owned(),
-                    briefcases: 0,
-                    rows: 0,
-                    pause: Duration::ZERO,
-                    tables: Vec::new(),
-                })
-            }
-        }
+        })
     }
 }

@@ -30,6 +30,7 @@ mod tests;
 mod triggers;
 mod values;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
@@ -38,7 +39,7 @@ use sqlx::mysql::{MySqlConnection, MySqlDatabaseError, MySqlRow};
 use sqlx::{Database, Executor, MySql, Row, TransactionManager};
 
 use super::{
-    Amount, Installed, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair,
+    Amount, Installed, LockLimit, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair,
     Relocating, Span, Sparing, StepError, TableSum, Taken, joined,
 };
 use crate::engine::{Engine, ErrorClass};
@@ -125,9 +126,15 @@ impl Relocating for MySql {
         connection: &mut MySqlConnection,
         manifest: &Manifest,
         by: Option<&MoveId>,
-        limit: Duration,
+        limit: &LockLimit<'_>,
     ) -> Result<(), StepError> {
         arming::arm(connection, manifest, by, limit).await
+    }
+
+    async fn prepared_transactions(
+        connection: &mut MySqlConnection,
+    ) -> Result<BTreeSet<Vec<u8>>, sqlx::Error> {
+        arming::prepared_transactions(connection).await
     }
 
     async fn is_armed(
@@ -137,7 +144,10 @@ impl Relocating for MySql {
         arming::is_armed(connection, manifest).await
     }
 
-    async fn disarm(connection: &mut MySqlConnection, limit: Duration) -> Result<(), StepError> {
+    async fn disarm(
+        connection: &mut MySqlConnection,
+        limit: &LockLimit<'_>,
+    ) -> Result<(), StepError> {
         arming::disarm(connection, limit).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Manifest, MoveId, MovedTable, Relocating, StepError};
+use super::{LockLimit, Manifest, MoveId, MovedTable, Relocating, StepError};
 
 const LIMIT: Duration = Duration::from_millis(150);
 
@@ -53,7 +53,7 @@ async fn arm<DB: Relocating>(
     by: Option<&MoveId>,
 ) -> Result<(), StepError> {
     loop {
-        match DB::arm(source, manifest, by, LIMIT).await {
+        match DB::arm(source, manifest, by, &LockLimit::of_server(LIMIT)).await {
             Err(StepError::Busy) => tokio::task::yield_now().await,
             armed => return armed,
         }

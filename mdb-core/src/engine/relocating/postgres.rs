@@ -37,8 +37,8 @@ use sqlx::postgres::{PgConnection, PgRow, PgTransactionManager};
 use sqlx::{Executor, Postgres, Row, TransactionManager};
 
 use super::{
-    Amount, Installed, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, Span,
-    StepError, TableSum, Taken, Turn, joined,
+    Amount, Installed, LockLimit, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating,
+    Span, StepError, TableSum, Taken, Turn, joined,
 };
 use crate::engine::postgres::shape;
 use crate::engine::{Engine, ErrorClass, Shape};
@@ -49,11 +49,13 @@ use names::{columns, keys, list, numbered, quoted};
 const LOCK_LIMIT: Duration = Duration::from_millis(150);
 
 /// Commits wait for the disk, also where others' don't: what was copied is soon deleted at the source, and who has moved may
-/// not come back. How they do is kept, for a transaction that does without at first.
+/// not come back. How they do is kept, for a transaction that does without at first. A move that flows slowly has nothing to
+/// say for long.
 ///
 /// What would harm others is set by each transaction for itself: a pooler may lend the server's session to services.
 const SESSION: &str = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
-     SELECT set_config('mdb.commits', current_setting('synchronous_commit'), false)";
+     SELECT set_config('mdb.commits', current_setting('synchronous_commit'), false), \
+       set_config('idle_session_timeout', '0', false), set_config('standard_conforming_strings', 'on', false)";
 
 /// What [`require_owner`] fails with.
 const DIVISION_BY_ZERO: &str = "22012";
@@ -148,9 +150,9 @@ impl Relocating for Postgres {
         connection: &mut PgConnection,
         manifest: &Manifest,
         by: Option<&MoveId>,
-        limit: Duration,
+        limit: &LockLimit<'_>,
     ) -> Result<(), StepError> {
-        triggers::arm(connection, manifest, by, limit).await
+        triggers::arm(connection, manifest, by, limit.duration()).await
     }
 
     async fn is_armed(
@@ -160,12 +162,15 @@ impl Relocating for Postgres {
         triggers::is_armed(connection, manifest).await
     }
 
-    async fn disarm(connection: &mut PgConnection, limit: Duration) -> Result<(), StepError> {
-        triggers::disarm(connection, limit).await
+    async fn disarm(connection: &mut PgConnection, limit: &LockLimit<'_>) -> Result<(), StepError> {
+        triggers::disarm(connection, limit.duration()).await
     }
 
-    async fn uninstall(connection: &mut PgConnection, limit: Duration) -> Result<(), StepError> {
-        triggers::uninstall(connection, limit).await
+    async fn uninstall(
+        connection: &mut PgConnection,
+        limit: &LockLimit<'_>,
+    ) -> Result<(), StepError> {
+        triggers::uninstall(connection, limit.duration()).await
     }
 
     async fn installed(connection: &mut PgConnection) -> Result<Installed, sqlx::Error> {

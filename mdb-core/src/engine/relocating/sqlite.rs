@@ -24,8 +24,8 @@ use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
 use super::{
-    Amount, Commits, Installed, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair,
-    Relocating, Span, StepError, TableSum, Taken, joined,
+    Amount, Commits, Installed, LockLimit, Manifest, MoveId, MovedReach, MovedTable, OwnerToken,
+    Pace, Pair, Relocating, Span, StepError, TableSum, Taken, joined,
 };
 use crate::engine::{Engine, ErrorClass, Value};
 use transactions::{at_once, begin_as_mover, end};
@@ -98,7 +98,7 @@ impl Relocating for Sqlite {
         connection: &mut SqliteConnection,
         manifest: &Manifest,
         by: Option<&MoveId>,
-        _: Duration,
+        _: &LockLimit<'_>,
     ) -> Result<(), StepError> {
         capture::arm(connection, manifest, by).await
     }
@@ -110,7 +110,7 @@ impl Relocating for Sqlite {
         capture::is_armed(connection, manifest).await
     }
 
-    async fn disarm(connection: &mut SqliteConnection, _: Duration) -> Result<(), StepError> {
+    async fn disarm(connection: &mut SqliteConnection, _: &LockLimit<'_>) -> Result<(), StepError> {
         capture::disarm(connection).await
     }
 

@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use mdb_gdid::Gdid;
 use sqlx::{MySql, Postgres, Sqlite};
 
 use super::{Kind, Remains};
 use crate::config::EngineKind;
 use crate::engine::Value;
-use crate::engine::relocating::{Manifest, MoveId, Relocating, StepError};
-use crate::relocate::batch::{LOCK_LIMIT, count_fences, open};
-use crate::relocate::error::{MoveError, Trouble};
+use crate::engine::relocating::{Manifest, MoveId, Relocating};
+use crate::relocate::batch::{LOCK_LIMIT, Patience, count_fences, lock_limit, open};
+use crate::relocate::error::MoveError;
 use crate::relocate::relocator::Relocator;
 use crate::relocate::side::transaction;
 use crate::topology::{AreaIndex, ShardId};
 
-/// How often something is tried that others keep locked, and how long is waited in between.
-const TRIES: u32 = 40;
-const BETWEEN_TRIES: Duration = Duration::from_millis(100);
+/// For how long something is tried that others keep locked.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many rows one transaction deletes.
 const DELETED_AT_ONCE: u32 = 1_000;
@@ -32,34 +32,39 @@ impl Relocator {
         }
     }
 
-    async fn remove_on<DB: Relocating>(&self, remains: &Remains) -> Result<bool, MoveError> {
-        let shard = remains.leftover.shard;
-        let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
-        match &remains.kind {
-            Kind::Fences { by, states } => {
-                remove_fences::<DB>(&mut connection, by, states).await?;
-                Ok(true)
-            }
-            Kind::HalfCopy { by } => {
-                let manifest = self.manifest_of(remains.area, shard).await?;
-                let id = MoveId::stored(by);
-                DB::spare_checks_of_deletions(&mut connection, &manifest, &id).await?;
-                if !remove_rows::<DB>(&mut connection, &manifest, by).await? {
-                    return Ok(false);
+    fn remove_on<'a, DB: Relocating>(
+        &'a self,
+        remains: &'a Remains,
+    ) -> BoxFuture<'a, Result<bool, MoveError>> {
+        Box::pin(async move {
+            let shard = remains.leftover.shard;
+            let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
+            match &remains.kind {
+                Kind::Fences { by, states } => {
+                    remove_fences::<DB>(&mut connection, by, states).await?;
+                    Ok(true)
                 }
-                remove_fences::<DB>(&mut connection, by, "4").await?;
-                Ok(true)
+                Kind::HalfCopy { by } => {
+                    let manifest = self.manifest_of(remains.area, shard).await?;
+                    let id = MoveId::stored(by);
+                    DB::spare_checks_of_deletions(&mut connection, &manifest, &id).await?;
+                    if !remove_rows::<DB>(&mut connection, &manifest, by).await? {
+                        return Ok(false);
+                    }
+                    remove_fences::<DB>(&mut connection, by, "4").await?;
+                    Ok(true)
+                }
+                Kind::Mark { by } => {
+                    let forget = "DELETE FROM mdb_mover WHERE move = ?";
+                    let by = [Value::from(by.as_str())];
+                    self.servers.pool(shard).execute(forget, &by).await?;
+                    Ok(true)
+                }
+                Kind::Installed | Kind::Disabled => {
+                    self.uninstall::<DB>(&mut connection, remains).await
+                }
             }
-            Kind::Mark { by } => {
-                let forget = "DELETE FROM mdb_mover WHERE move = ?";
-                let by = [Value::from(by.as_str())];
-                self.servers.pool(shard).execute(forget, &by).await?;
-                Ok(true)
-            }
-            Kind::Installed | Kind::Disabled => {
-                self.uninstall::<DB>(&mut connection, remains).await
-            }
-        }
+        })
     }
 
     /// Removes the triggers, unless a move needs them.
@@ -72,23 +77,25 @@ impl Relocator {
         if self.is_in_use(remains.area, shard).await? {
             return Ok(false);
         }
-        patiently::<DB, _>("remove triggers", async || {
-            DB::uninstall(connection, LOCK_LIMIT).await
-        })
-        .await?;
+        let limit = lock_limit(self.servers.typed::<DB>(shard)?);
+        let mut patience = Patience::new(PATIENCE, "remove triggers");
+        while let Err(error) = DB::uninstall(connection, &limit).await {
+            patience.after::<DB>(error).await?;
+        }
         if !self.is_in_use(remains.area, shard).await? {
             return Ok(true);
         }
         // A move has begun meanwhile, and has perhaps found them in place.
         let manifest = self.manifest_of(remains.area, shard).await?;
-        let armed = patiently::<DB, _>("install triggers", async || {
-            DB::arm(connection, &manifest, None, LOCK_LIMIT).await
-        });
-        match armed.await {
-            // It has installed its own, with other tables.
-            Ok(()) | Err(MoveError::OtherTables) => Ok(false),
-            Err(error) => Err(error),
+        let mut patience = Patience::new(PATIENCE, "install triggers");
+        while let Err(error) = DB::arm(connection, &manifest, None, &limit).await {
+            match patience.after::<DB>(error).await {
+                // It has installed its own, with other tables.
+                Err(MoveError::OtherTables) => break,
+                tried => tried?,
+            }
         }
+        Ok(false)
     }
 
     /// Whether a move that is not over concerns the shard, or fences are there.
@@ -116,15 +123,18 @@ pub(super) async fn remove_fences<DB: Relocating>(
     let rows = DB::query_own(connection, &query, &by).await?;
     let ids: Vec<Gdid> = rows.iter().map(|row| row.id(0)).collect::<Result<_, _>>()?;
     let forget = format!("DELETE FROM mdb_fence WHERE move = ? AND state IN ({states})");
-    patiently::<DB, _>("remove fences", async || {
-        transaction::<DB, _>(connection, async |connection| {
+    let mut patience = Patience::new(PATIENCE, "remove fences");
+    loop {
+        let removed = transaction::<DB, _>(connection, async |connection| {
             DB::lock_exclusive(connection, &ids, LOCK_LIMIT).await?;
             DB::execute_own(connection, &forget, &by).await?;
             Ok(())
-        })
-        .await
-    })
-    .await
+        });
+        match removed.await {
+            Ok(()) => return Ok(()),
+            Err(error) => patience.after::<DB>(error).await?,
+        }
+    }
 }
 
 /// Deletes the rows that a move has copied; `false`, and nothing more is deleted, when its fences are no
@@ -135,46 +145,24 @@ async fn remove_rows<DB: Relocating>(
     by: &str,
 ) -> Result<bool, MoveError> {
     let id = MoveId::stored(by);
+    let mut patience = Patience::new(PATIENCE, "delete rows");
     loop {
-        let deleted = patiently::<DB, _>("delete rows", async || {
-            transaction::<DB, _>(connection, async |connection| {
-                DB::enter_as_mover(connection, &id, LOCK_LIMIT).await?;
-                let others = count_fences::<DB>(connection, Value::from(&id), "1, 2, 3").await?;
-                let deleted = if others == 0 {
-                    Some(DB::delete_some(connection, manifest, &id, DELETED_AT_ONCE).await?)
-                } else {
-                    None
-                };
-                DB::leave_as_mover(connection, &id).await?;
-                Ok(deleted)
-            })
-            .await
+        let deleted = transaction::<DB, _>(connection, async |connection| {
+            DB::enter_as_mover(connection, &id, LOCK_LIMIT).await?;
+            let others = count_fences::<DB>(connection, Value::from(&id), "1, 2, 3").await?;
+            let deleted = if others == 0 {
+                Some(DB::delete_some(connection, manifest, &id, DELETED_AT_ONCE).await?)
+            } else {
+                None
+            };
+            DB::leave_as_mover(connection, &id).await?;
+            Ok(deleted)
         });
-        match deleted.await? {
-            None => return Ok(false),
-            Some(deleted) if deleted < u64::from(DELETED_AT_ONCE) => return Ok(true),
-            Some(_) => {}
+        match deleted.await {
+            Ok(None) => return Ok(false),
+            Ok(Some(deleted)) if deleted < u64::from(DELETED_AT_ONCE) => return Ok(true),
+            Ok(Some(_)) => patience = Patience::new(PATIENCE, "delete rows"),
+            Err(error) => patience.after::<DB>(error).await?,
         }
     }
-}
-
-/// Tries again for some time while others keep locked what is needed.
-async fn patiently<DB: Relocating, T>(
-    phase: &'static str,
-    mut work: impl AsyncFnMut() -> Result<T, StepError>,
-) -> Result<T, MoveError> {
-    for left in (0..TRIES).rev() {
-        match work().await {
-            Ok(value) => return Ok(value),
-            Err(error) => match Trouble::of::<DB>(error) {
-                Trouble::Failed(error) => return Err(error),
-                Trouble::Busy if left == 0 => break,
-                Trouble::Busy => tokio::time::sleep(BETWEEN_TRIES).await,
-            },
-        }
-    }
-    Err(MoveError::Busy {
-        phase,
-        waited: BETWEEN_TRIES * TRIES,
-    })
 }

@@ -16,6 +16,7 @@ use crate::relocate::batch::open;
 use crate::relocate::error::MoveError;
 use crate::relocate::relocator::Relocator;
 use crate::topology::{AreaIndex, AreaTopology, ShardId};
+use futures_util::future::BoxFuture;
 
 /// A move that shards have fences of and that the journal doesn't know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,13 +111,15 @@ impl Relocator {
         Ok(leftovers)
     }
 
-    async fn remove_all_fences<DB: Relocating>(
-        &self,
+    fn remove_all_fences<'a, DB: Relocating>(
+        &'a self,
         shard: ShardId,
-        by: &str,
-    ) -> Result<(), MoveError> {
-        let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
-        remove_fences::<DB>(&mut connection, by, "1, 2, 3, 4").await
+        by: &'a str,
+    ) -> BoxFuture<'a, Result<(), MoveError>> {
+        Box::pin(async move {
+            let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
+            remove_fences::<DB>(&mut connection, by, "1, 2, 3, 4").await
+        })
     }
 
     /// The fences that a shard has, each kind of each move once.

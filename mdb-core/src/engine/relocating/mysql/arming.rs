@@ -1,25 +1,29 @@
 //! Creating and dropping the triggers and change tables, without holding anybody up.
 //!
 //! A trigger's creation waits for every transaction that has touched its table, and whoever wants the
-//! table queues behind it; so it waits for `limit` only. (MySQL counts that wait in seconds: one.)
+//! table queues behind it; so it waits for its limit only. (MySQL counts that wait in seconds, so there the mover ends it
+//! from another session.)
 //!
 //! Definitions are not transactional here. A named lock keeps movers from arming and disarming the same
 //! database at once, and what is found installed is looked up under that lock, or vouched for (see `voucher`).
 
+mod definer;
 mod voucher;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::time::{Duration, Instant};
 
 use sqlx::mysql::MySqlConnection;
 use sqlx::{MySql, Row};
 
-use super::locks::bounded_with;
+use self::definer::Definer;
 use super::triggers::{self, Event, Following};
-use super::{busy, keys_as_numbered, quoted, run};
+use super::{busy, error_number, keys_as_numbered, quoted, run};
 use crate::engine::Engine;
 use crate::engine::mysql::{foreign_keys, left_some_out};
-use crate::engine::relocating::{Manifest, MoveId, MovedTable, Standing, StepError, others_rely};
+use crate::engine::relocating::{
+    LockLimit, Manifest, MoveId, MovedTable, Standing, StepError, others_rely,
+};
 
 /// A trigger or change table that is there.
 pub(super) struct Installed {
@@ -66,7 +70,7 @@ pub(super) async fn arm(
     connection: &mut MySqlConnection,
     manifest: &Manifest,
     by: Option<&MoveId>,
-    limit: Duration,
+    limit: &LockLimit<'_>,
 ) -> Result<(), StepError> {
     if voucher::is_armed(connection, manifest).await? {
         return Ok(());
@@ -81,7 +85,7 @@ pub(super) async fn arm(
 /// What a fence of any move needs stays: it may have come after the caller looked for fences.
 pub(super) async fn disarm(
     connection: &mut MySqlConnection,
-    limit: Duration,
+    limit: &LockLimit<'_>,
 ) -> Result<(), StepError> {
     alone(connection, async |connection| {
         if run(connection, "SELECT 1 FROM mdb_fence LIMIT 1")
@@ -109,6 +113,22 @@ async fn alone(
     let done = work(connection).await;
     run(connection, &format!("DO RELEASE_LOCK({LOCK})")).await?;
     done
+}
+
+/// Without the right to see them, MySQL refuses to name those transactions. It keeps the tables that they have changed
+/// locked; MariaDB does only as long as their client is connected.
+pub(super) async fn prepared_transactions(
+    connection: &mut MySqlConnection,
+) -> Result<BTreeSet<Vec<u8>>, sqlx::Error> {
+    /// "Fatal error occurred in the transaction branch", and "Access denied".
+    const NO_RIGHT: [u16; 2] = [1401, 1227];
+    let rows = match run(connection, "XA RECOVER").await {
+        Err(error) if error_number(&error).is_some_and(|n| NO_RIGHT.contains(&n)) => Vec::new(),
+        rows => rows?,
+    };
+    rows.iter()
+        .map(|row| row.try_get_unchecked::<Vec<u8>, _>("data"))
+        .collect()
 }
 
 pub(super) async fn is_armed(
@@ -145,7 +165,7 @@ async fn install(
     connection: &mut MySqlConnection,
     manifest: &Manifest,
     by: Option<&MoveId>,
-    limit: Duration,
+    limit: &LockLimit<'_>,
 ) -> Result<(), StepError> {
     let Missing { changes, differs } = missing(connection, manifest).await?;
     if changes.is_empty() {
@@ -161,12 +181,13 @@ async fn install(
         }
     }
     voucher::revoke(connection).await?;
+    let definer = Definer::on(connection, limit).await?;
     for change in &changes {
         match change {
-            Change::Bounded(sql) => change_definition(connection, sql, limit).await?,
+            Change::Bounded(sql) => definer.change(connection, sql).await?,
             Change::BoundedInMySql(sql) => {
-                if is_mysql(connection).await? {
-                    change_definition(connection, sql, limit).await?;
+                if definer.is_mysql() {
+                    definer.change(connection, sql).await?;
                 }
             }
             Change::Own(sql) => run(connection, sql).await.map(drop).map_err(busy)?,
@@ -238,67 +259,25 @@ fn changes(manifest: &Manifest, found: &[Installed], following: &[Following]) ->
     Missing { changes, differs }
 }
 
-async fn remove(connection: &mut MySqlConnection, limit: Duration) -> Result<(), StepError> {
+async fn remove(connection: &mut MySqlConnection, limit: &LockLimit<'_>) -> Result<(), StepError> {
     let found = installed(connection).await?;
     if found.is_empty() {
         return Ok(());
     }
     voucher::revoke(connection).await?;
+    let definer = Definer::on(connection, limit).await?;
     let (tables, triggers): (Vec<_>, Vec<_>) = found.iter().partition(|object| object.is_table);
     // The triggers first: they write to the tables.
     for trigger in triggers {
         let drop = format!("DROP TRIGGER IF EXISTS {}", MySql::quote(&trigger.name));
-        change_definition(connection, &drop, limit).await?;
+        definer.change(connection, &drop).await?;
     }
     let tables: Vec<String> = tables.iter().map(|t| MySql::quote(&t.name)).collect();
     if !tables.is_empty() {
         let drop = format!("DROP TABLE IF EXISTS {}", tables.join(", "));
-        change_definition(connection, &drop, limit).await?;
+        definer.change(connection, &drop).await?;
     }
     Ok(())
-}
-
-/// Dates a statement's beginning after it has its lock.
-///
-/// MariaDB has a prepared statement learn of a trigger by comparing when both were made, where the trigger counts from
-/// the hundredth of a second in which its creation began. One that is taken to be older than the statement looks in
-/// vain for the tables that it needs, and fails the statement each time.
-fn dated_after(limit: Duration) -> String {
-    let later = limit + Duration::from_millis(50);
-    format!(
-        ", timestamp = UNIX_TIMESTAMP(NOW(6)) + {}",
-        later.as_secs_f64()
-    )
-}
-
-/// How long others' statements have between two definitions, at the least and at the most: each of those has MariaDB
-/// prepare them anew, and it gives up after three times.
-const BREATH: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(5)];
-
-/// Runs a statement that needs a table for itself.
-async fn change_definition(
-    connection: &mut MySqlConnection,
-    sql: &str,
-    limit: Duration,
-) -> Result<(), StepError> {
-    let sql = format!(
-        "SET SESSION lock_wait_timeout = 1; {} {sql}",
-        bounded_with(limit, &dated_after(limit))
-    );
-    let began = Instant::now();
-    run(connection, &sql).await.map(drop).map_err(busy)?;
-    let [least, most] = BREATH;
-    tokio::time::sleep(began.elapsed().clamp(least, most)).await;
-    Ok(())
-}
-
-async fn is_mysql(connection: &mut MySqlConnection) -> Result<bool, StepError> {
-    let rows = run(connection, "SELECT CAST(VERSION() AS BINARY)").await?;
-    let version: &[u8] = rows
-        .first()
-        .ok_or(sqlx::Error::RowNotFound)?
-        .try_get_unchecked(0)?;
-    Ok(!String::from_utf8_lossy(version).contains("MariaDB"))
 }
 
 /// What a change table has to fit, kept as its comment.

@@ -8,9 +8,10 @@ use crate::engine::relocating::MoveId;
 /// Moments travel as text, and texts of statements are UTF-8. The mode lets the target store whatever the source has stored,
 /// both sides read a column alike, and a backslash escape what comes after it. A mover may change rows without naming a
 /// key. Unique values are looked at row by row: MariaDB would load an empty table in bulk otherwise, and lock all of it.
+/// A move that flows slowly has nothing to say for long.
 pub(super) const SESSION: &str = "SET SESSION time_zone = '+00:00', \
      sql_mode = 'PIPES_AS_CONCAT,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', \
-     sql_safe_updates = 0, unique_checks = 1, NAMES utf8mb4";
+     sql_safe_updates = 0, unique_checks = 1, wait_timeout = 28800, NAMES utf8mb4";
 
 /// Takes back what [`mover_settings`] set.
 pub(super) const LEAVE: &str = "SET @mdb_mover = NULL, SESSION foreign_key_checks = 1";

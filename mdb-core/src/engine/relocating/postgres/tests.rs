@@ -278,7 +278,13 @@ impl Fixture {
     }
 
     async fn try_arm(&mut self) -> Result<(), StepError> {
-        Postgres::arm(&mut self.pair.source, &self.manifest, None, LIMIT).await
+        Postgres::arm(
+            &mut self.pair.source,
+            &self.manifest,
+            None,
+            &LockLimit::of_server(LIMIT),
+        )
+        .await
     }
 
     /// As movers do: on a machine that has much to do, it takes longer than the limit.

@@ -171,9 +171,14 @@ async fn arming_can_be_repeated_and_taken_back() {
     let mut f = Fixture::new().await;
     let limit = Duration::from_millis(100);
     for _ in 0..2 {
-        Sqlite::arm(&mut f.pair.source, &f.manifest, None, limit)
-            .await
-            .unwrap();
+        Sqlite::arm(
+            &mut f.pair.source,
+            &f.manifest,
+            None,
+            &LockLimit::of_server(limit),
+        )
+        .await
+        .unwrap();
         assert_eq!(
             Sqlite::installed(&mut f.pair.source)
                 .await
@@ -184,7 +189,9 @@ async fn arming_can_be_repeated_and_taken_back() {
         );
     }
     for _ in 0..2 {
-        Sqlite::disarm(&mut f.pair.source, limit).await.unwrap();
+        Sqlite::disarm(&mut f.pair.source, &LockLimit::of_server(limit))
+            .await
+            .unwrap();
         assert_eq!(
             Sqlite::installed(&mut f.pair.source).await.unwrap().names,
             [""; 0]
@@ -273,9 +280,14 @@ async fn a_target_is_armed_anew_while_the_source_is_attached() {
     f.copy().await;
     let limit = Duration::from_millis(100);
     for _ in ["there are none yet", "another mover has removed them"] {
-        Sqlite::arm(&mut f.pair.target, &f.manifest, None, limit)
-            .await
-            .unwrap();
+        Sqlite::arm(
+            &mut f.pair.target,
+            &f.manifest,
+            None,
+            &LockLimit::of_server(limit),
+        )
+        .await
+        .unwrap();
         let armed = Sqlite::is_armed(&mut f.pair.target, &f.manifest).await;
         assert!(armed.unwrap());
         f.pair
@@ -283,7 +295,9 @@ async fn a_target_is_armed_anew_while_the_source_is_attached() {
             .execute("DELETE FROM mdb_fence")
             .await
             .unwrap();
-        Sqlite::disarm(&mut f.pair.target, limit).await.unwrap();
+        Sqlite::disarm(&mut f.pair.target, &LockLimit::of_server(limit))
+            .await
+            .unwrap();
     }
     let armed = Sqlite::is_armed(&mut f.pair.source, &f.manifest).await;
     assert!(armed.unwrap(), "those of the source are its own");

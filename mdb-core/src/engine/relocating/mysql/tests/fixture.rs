@@ -9,8 +9,8 @@ use sqlx::{Connection, Executor, MySql};
 
 use crate::engine::Connected;
 use crate::engine::relocating::{
-    Amount, FenceState, Manifest, MoveId, MovedColumn, MovedReach, MovedTable, OwnerToken, Pair,
-    Relocating, Side, Span, StepError, TableSum, Taken, Unhurried, checked_round,
+    Amount, FenceState, LockLimit, Manifest, MoveId, MovedColumn, MovedReach, MovedTable,
+    OwnerToken, Pair, Relocating, Side, Span, StepError, TableSum, Taken, Unhurried, checked_round,
 };
 use crate::engine::{Engine, Table, Value, mdb_tables};
 
@@ -202,7 +202,13 @@ impl Fixture {
     }
 
     pub(super) async fn try_arm(&mut self) -> Result<(), StepError> {
-        MySql::arm(&mut self.pair.source, &self.manifest, None, LIMIT).await
+        MySql::arm(
+            &mut self.pair.source,
+            &self.manifest,
+            None,
+            &LockLimit::of_server(LIMIT),
+        )
+        .await
     }
 
     /// Arms as a mover does: a slow machine is a busy one.
@@ -214,7 +220,7 @@ impl Fixture {
 
     pub(super) async fn disarm(&mut self) {
         let source = &mut self.pair.source;
-        while let Err(error) = MySql::disarm(source, LIMIT).await {
+        while let Err(error) = MySql::disarm(source, &LockLimit::of_server(LIMIT)).await {
             assert!(matches!(error, StepError::Busy), "{error:?}");
         }
     }

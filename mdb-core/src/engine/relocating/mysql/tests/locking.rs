@@ -87,7 +87,7 @@ async fn a_busy_table_is_left_alone() {
     f.arm().await;
     user.execute("BEGIN").await.unwrap();
     user.execute("SELECT * FROM item").await.unwrap();
-    let disarmed = MySql::disarm(&mut f.pair.source, LIMIT).await;
+    let disarmed = MySql::disarm(&mut f.pair.source, &LockLimit::of_server(LIMIT)).await;
     assert!(matches!(disarmed, Err(StepError::Busy)), "{disarmed:?}");
     user.execute("COMMIT").await.unwrap();
     f.disarm().await;
@@ -100,7 +100,9 @@ async fn two_movers_arm_at_the_same_time() {
     let mut other = f.connect().await;
     let manifest = f.manifest.clone();
     let busily = async {
-        while let Err(error) = MySql::arm(&mut other, &manifest, None, LIMIT).await {
+        while let Err(error) =
+            MySql::arm(&mut other, &manifest, None, &LockLimit::of_server(LIMIT)).await
+        {
             assert!(matches!(error, StepError::Busy), "{error:?}");
         }
     };
@@ -123,13 +125,13 @@ async fn arming_notices_who_has_disarmed() {
     let mut user = f.connect().await;
     user.execute("BEGIN").await.unwrap();
     user.execute("SELECT * FROM note").await.unwrap();
-    let disarmed = MySql::disarm(&mut other, LIMIT).await;
+    let disarmed = MySql::disarm(&mut other, &LockLimit::of_server(LIMIT)).await;
     assert!(matches!(disarmed, Err(StepError::Busy)), "{disarmed:?}");
     assert!(installed(&mut other).await.len() < 4 * 4);
     user.execute("COMMIT").await.unwrap();
     f.arm().await;
     assert_eq!(installed(&mut other).await.len(), 4 * 4);
-    while let Err(error) = MySql::disarm(&mut other, LIMIT).await {
+    while let Err(error) = MySql::disarm(&mut other, &LockLimit::of_server(LIMIT)).await {
         assert!(matches!(error, StepError::Busy), "{error:?}");
     }
     f.arm().await;

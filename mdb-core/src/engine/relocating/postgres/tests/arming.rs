@@ -33,14 +33,15 @@ async fn triggers_that_a_mover_has_found_in_place_are_not_taken_from_him() {
         let mut ending = f.another().await;
         let ending = tokio::spawn(async move {
             if is_removed {
-                Postgres::uninstall(&mut ending, LONG).await
+                Postgres::uninstall(&mut ending, &LockLimit::of_server(LONG)).await
             } else {
-                Postgres::disarm(&mut ending, LONG).await
+                Postgres::disarm(&mut ending, &LockLimit::of_server(LONG)).await
             }
         });
         until_lock_is_awaited(&mut watcher, "relation").await;
         f.put_fences().await;
-        let arm = Postgres::arm(&mut f.pair.source, &f.manifest, None, LONG);
+        let long = LockLimit::of_server(LONG);
+        let arm = Postgres::arm(&mut f.pair.source, &f.manifest, None, &long);
         let (armed, ()) = tokio::join!(arm, async {
             until_lock_is_awaited(&mut watcher, "advisory").await;
             run(&mut writer, "COMMIT").await.unwrap();

@@ -32,7 +32,9 @@ async fn arming_can_be_repeated_and_taken_back() {
         .unwrap();
     assert!(!f.is_armed().await, "a single one does not fire");
     for _ in 0..2 {
-        Postgres::disarm(&mut f.pair.source, LIMIT).await.unwrap();
+        Postgres::disarm(&mut f.pair.source, &LockLimit::of_server(LIMIT))
+            .await
+            .unwrap();
         let disabled = Postgres::installed(&mut f.pair.source).await.unwrap();
         assert_eq!(disabled.state, TriggerState::Disabled);
         assert_eq!(disabled.names, installed, "they stay");
@@ -40,7 +42,7 @@ async fn arming_can_be_repeated_and_taken_back() {
     f.client("UPDATE item SET what = 'x'").await.unwrap();
     assert_eq!(f.number("SELECT count(*) FROM mdb_change_3").await, 0);
     for _ in 0..2 {
-        Postgres::uninstall(&mut f.pair.source, LIMIT)
+        Postgres::uninstall(&mut f.pair.source, &LockLimit::of_server(LIMIT))
             .await
             .unwrap();
         let nothing = Postgres::installed(&mut f.pair.source).await.unwrap();
@@ -74,7 +76,9 @@ async fn triggers_that_were_disabled_are_enabled_again() {
         for side in [&mut f.pair.source, &mut f.pair.target] {
             run(side, "DELETE FROM mdb_fence").await.unwrap();
         }
-        Postgres::disarm(&mut f.pair.source, LIMIT).await.unwrap();
+        Postgres::disarm(&mut f.pair.source, &LockLimit::of_server(LIMIT))
+            .await
+            .unwrap();
     }
 }
 
@@ -82,7 +86,9 @@ async fn triggers_that_were_disabled_are_enabled_again() {
 async fn a_change_table_that_was_made_for_another_table_is_made_anew() {
     let mut f = Fixture::new().await;
     f.arm().await;
-    Postgres::disarm(&mut f.pair.source, LIMIT).await.unwrap();
+    Postgres::disarm(&mut f.pair.source, &LockLimit::of_server(LIMIT))
+        .await
+        .unwrap();
     // As a mover leaves it who was killed while he armed for an order in which the first and the last have changed places.
     let mut tables = f.manifest.tables().to_vec();
     let last = tables.len() - 1;
@@ -94,7 +100,13 @@ async fn a_change_table_that_was_made_for_another_table_is_made_anew() {
         .await
         .unwrap();
     let swapped = Manifest::new(tables);
-    let armed = Postgres::arm(&mut f.pair.source, &swapped, None, LIMIT).await;
+    let armed = Postgres::arm(
+        &mut f.pair.source,
+        &swapped,
+        None,
+        &LockLimit::of_server(LIMIT),
+    )
+    .await;
     assert!(matches!(armed, Err(StepError::Busy)), "{armed:?}");
     f.client("ROLLBACK").await.unwrap();
 
@@ -158,17 +170,21 @@ async fn a_busy_table_is_left_alone() {
     run(&mut writer, "BEGIN; SELECT count(*) FROM task")
         .await
         .unwrap();
-    Postgres::disarm(&mut f.pair.source, LIMIT).await.unwrap();
-    let removed = Postgres::uninstall(&mut f.pair.source, LIMIT).await;
+    Postgres::disarm(&mut f.pair.source, &LockLimit::of_server(LIMIT))
+        .await
+        .unwrap();
+    let removed = Postgres::uninstall(&mut f.pair.source, &LockLimit::of_server(LIMIT)).await;
     assert!(matches!(removed, Err(StepError::Busy)), "{removed:?}");
     f.arm().await;
     run(&mut writer, "UPDATE task SET after = after")
         .await
         .unwrap();
-    let disarmed = Postgres::disarm(&mut f.pair.source, LIMIT).await;
+    let disarmed = Postgres::disarm(&mut f.pair.source, &LockLimit::of_server(LIMIT)).await;
     assert!(matches!(disarmed, Err(StepError::Busy)), "{disarmed:?}");
     run(&mut writer, "COMMIT").await.unwrap();
-    Postgres::disarm(&mut f.pair.source, LIMIT).await.unwrap();
+    Postgres::disarm(&mut f.pair.source, &LockLimit::of_server(LIMIT))
+        .await
+        .unwrap();
     let disabled = Postgres::installed(&mut f.pair.source).await.unwrap();
     assert_eq!(disabled.state, TriggerState::Disabled);
 }
@@ -177,10 +193,10 @@ async fn a_busy_table_is_left_alone() {
 async fn two_movers_arm_at_the_same_time() {
     let mut f = Fixture::new().await;
     let mut other = f.another().await;
-    let limit = Duration::from_secs(20);
+    let limit = LockLimit::of_server(Duration::from_secs(20));
     let (a, b) = tokio::join!(
-        Postgres::arm(&mut f.pair.source, &f.manifest, None, limit),
-        Postgres::arm(&mut other, &f.manifest, None, limit)
+        Postgres::arm(&mut f.pair.source, &f.manifest, None, &limit),
+        Postgres::arm(&mut other, &f.manifest, None, &limit)
     );
     a.unwrap();
     b.unwrap();

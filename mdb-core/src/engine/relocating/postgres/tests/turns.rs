@@ -106,3 +106,37 @@ async fn nothing_is_fenced_when_tables_or_triggers_are_others() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_becomes_of_partitions_is_seen() {
+    let mut f = Fixture::new().await;
+    let listed = Listed {
+        tables: vec!["day".to_owned()],
+        keys: Vec::new(),
+    };
+    f.client(
+        "CREATE TABLE day (g_user bytea, n int) PARTITION BY RANGE (n); \
+         CREATE TABLE day_1 PARTITION OF day FOR VALUES FROM (10) TO (20); \
+         CREATE TABLE day_2 (LIKE day); \
+         CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
+         CREATE TRIGGER noted AFTER INSERT ON day FOR EACH ROW EXECUTE FUNCTION noted()",
+    )
+    .await
+    .unwrap();
+    let mut seen = Shape::read::<Postgres>(&mut f.pair.source, listed)
+        .await
+        .unwrap();
+    for change in [
+        "ALTER TABLE day ATTACH PARTITION day_2 FOR VALUES FROM (20) TO (30)",
+        "ALTER TABLE day_1 DISABLE TRIGGER USER",
+        "TRUNCATE day_1",
+        "ALTER TABLE day DETACH PARTITION day_1",
+    ] {
+        f.client(change).await.unwrap();
+        let now = seen.again::<Postgres>(&mut f.pair.source).await.unwrap();
+        assert!(!now.has_tables_of(&seen), "{change}");
+        seen = now;
+        let still = seen.again::<Postgres>(&mut f.pair.source).await.unwrap();
+        assert!(still.has_tables_of(&seen));
+    }
+}

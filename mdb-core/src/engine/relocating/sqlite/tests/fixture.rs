@@ -9,8 +9,8 @@ use sqlx::{ConnectOptions, Executor, Sqlite};
 
 use crate::engine::Connected;
 use crate::engine::relocating::{
-    Amount, FenceState, Manifest, MoveId, MovedColumn, MovedReach, MovedTable, OwnerToken, Pair,
-    Relocating, Span, TableSum, Taken, Unhurried, checked_round,
+    Amount, FenceState, LockLimit, Manifest, MoveId, MovedColumn, MovedReach, MovedTable,
+    OwnerToken, Pair, Relocating, Span, TableSum, Taken, Unhurried, checked_round,
 };
 use crate::engine::{Engine, Value, mdb_tables};
 
@@ -200,9 +200,14 @@ impl Fixture {
 
     pub(super) async fn capture(&mut self) {
         let limit = Duration::from_millis(100);
-        Sqlite::arm(&mut self.pair.source, &self.manifest, None, limit)
-            .await
-            .unwrap();
+        Sqlite::arm(
+            &mut self.pair.source,
+            &self.manifest,
+            None,
+            &LockLimit::of_server(limit),
+        )
+        .await
+        .unwrap();
         for (connection, state) in [
             (&mut self.pair.source, FenceState::Capturing),
             (&mut self.pair.target, FenceState::Receiving),
