@@ -136,6 +136,7 @@ pub(crate) async fn latest(servers: &Servers) -> Option<(Epoch, KnownRelocations
     }
     let (epoch, copy) = latest?;
     let rows = RelocationRow::changed_since(copy, Epoch::START).await;
-    let rows = rows.ok()?.into_iter().filter(|row| !row.is_mark());
-    Some((epoch, KnownRelocations::of(rows.collect())))
+    let mut rows = rows.ok()?;
+    rows.retain(|row| !row.is_mark());
+    Some((epoch, KnownRelocations::of(&rows, servers.topology())))
 }

@@ -8,7 +8,7 @@ use mdb_gdid::{Gdid, RangeKey};
 
 use super::live::{Epoch, Motions};
 use crate::engine::{Step, Value, Values};
-use crate::routing::{Relocation, Relocations, Route, RouteError, Router};
+use crate::routing::{Relocations, Route, RouteError, Router};
 use crate::servers::AnyPool;
 use crate::topology::{AreaIndex, ShardId, Topology};
 
@@ -118,62 +118,77 @@ pub(super) fn number(epoch: Epoch) -> Value {
     Value::Integer(i64::try_from(epoch.get()).unwrap_or(i64::MAX))
 }
 
-/// The latest row of each briefcase that is known.
-#[derive(Debug, Default)]
-pub(crate) struct KnownRelocations(HashMap<(String, Gdid), RelocationRow>);
+/// What the rows that were read so far come to: of each briefcase the latest.
+#[derive(Debug)]
+pub(crate) struct KnownRelocations {
+    topology: Arc<Topology>,
+    relocations: HashMap<AreaIndex, Relocations>,
+    motions: Motions,
+    unknown_homes: HashMap<(AreaIndex, Gdid), String>,
+}
 
 impl KnownRelocations {
+    /// Nothing is known yet.
+    pub(super) fn none(topology: &Arc<Topology>) -> Self {
+        Self {
+            topology: Arc::clone(topology),
+            relocations: HashMap::new(),
+            motions: Motions::new(),
+            unknown_homes: HashMap::new(),
+        }
+    }
+
     /// Those of `rows`, and no others.
-    pub(crate) fn of(rows: Vec<RelocationRow>) -> Self {
-        let mut known = Self::default();
+    pub(crate) fn of(rows: &[RelocationRow], topology: &Arc<Topology>) -> Self {
+        let mut known = Self::none(topology);
         known.learn(rows);
         known
     }
 
-    pub(super) fn learn(&mut self, rows: Vec<RelocationRow>) {
-        self.0.extend(
-            rows.into_iter()
-                .map(|row| ((row.area.clone(), row.id), row)),
-        );
+    /// Rows that are later than what is known; of one briefcase the last one counts.
+    pub(super) fn learn(&mut self, rows: &[RelocationRow]) {
+        for row in rows {
+            if let Some(area) = self.topology.area_index(&row.area) {
+                self.learn_one(area, row);
+            }
+        }
+        if let Some(((_, id), home)) = self.unknown_homes.iter().next() {
+            tracing::error!(%id, home, briefcases = self.unknown_homes.len(), "briefcases are on shards that this configuration lacks");
+        }
     }
 
-    /// What they come to.
-    pub(crate) fn state(&self, topology: &Arc<Topology>) -> RelocationState {
-        let mut relocations: HashMap<AreaIndex, Vec<Relocation>> = HashMap::new();
-        let mut motions = Motions::new();
-        let mut unknown_homes = HashMap::new();
-        for row in self.0.values() {
-            let Some(area) = topology.area_index(&row.area) else {
-                continue;
-            };
-            if let Some(home) = row.home.as_ref().filter(|home| !home.is_empty()) {
-                if let Some(to) = topology.shard_named(area, home) {
-                    let relocation = Relocation::Briefcase { id: row.id, to };
-                    relocations.entry(area).or_default().push(relocation);
-                } else {
-                    unknown_homes.insert((area, row.id), home.clone());
-                }
+    fn learn_one(&mut self, area: AreaIndex, row: &RelocationRow) {
+        let topology = &self.topology;
+        let home = row.home.as_deref().filter(|home| !home.is_empty());
+        let shard = home.and_then(|home| topology.shard_named(area, home));
+        let relocations = self.relocations.entry(area).or_default();
+        relocations.relocate(row.id, shard);
+        let briefcase = (area, row.id);
+        match home {
+            Some(home) if shard.is_none() => {
+                self.unknown_homes.insert(briefcase, home.to_owned());
             }
-            if row.in_motion {
-                let unknown = ShardId::new(0);
-                let source = topology.shard_named(area, &row.source).unwrap_or(unknown);
-                motions.insert((area, row.id), source);
+            _ => {
+                self.unknown_homes.remove(&briefcase);
             }
         }
-        if let Some(((_, id), home)) = unknown_homes.iter().next() {
-            tracing::error!(%id, home, briefcases = unknown_homes.len(), "briefcases are on shards that this configuration lacks");
+        if row.in_motion {
+            let unknown = ShardId::new(0);
+            let source = topology.shard_named(area, &row.source).unwrap_or(unknown);
+            self.motions.insert(briefcase, source);
+        } else {
+            self.motions.remove(&briefcase);
         }
-        let relocations = relocations
-            .into_iter()
-            .map(|(area, list)| {
-                let list = Relocations::new(list).expect("there is one row for a briefcase");
-                (area, list)
-            })
-            .collect();
+    }
+
+    /// A router by them, with what has to be known besides. Copies them, so that it takes the time of that: each change
+    /// of the catalog asks for it, in every process.
+    pub(crate) fn state(&self) -> RelocationState {
+        let router = Router::with_relocations(Arc::clone(&self.topology), &self.relocations);
         RelocationState {
-            router: Arc::new(Router::with_relocations(Arc::clone(topology), &relocations)),
-            motions,
-            unknown_homes,
+            router: Arc::new(router),
+            motions: self.motions.clone(),
+            unknown_homes: self.unknown_homes.clone(),
         }
     }
 }
@@ -302,22 +317,22 @@ mod tests {
         let area = topology.area_index("user").expect("the area");
         let shards: Vec<ShardId> = topology.area(area).shards().collect();
         let home = |shard: ShardId| Some(topology.shard_name(shard));
-        let mut known = KnownRelocations::of(vec![
-            row(id(1), home(shards[0]), 1),
-            row(id(2), home(shards[1]), 2),
-        ]);
-        known.learn(vec![row(id(1), home(shards[1]), 3)]);
-        let state = known.state(&topology);
+        let mut known = KnownRelocations::of(
+            &[
+                row(id(1), home(shards[0]), 1),
+                row(id(2), home(shards[1]), 2),
+            ],
+            &topology,
+        );
+        known.learn(&[row(id(1), home(shards[1]), 3)]);
+        let state = known.state();
         for id in [id(1), id(2)] {
             let route = state.route(area, id).expect("it has a home");
             assert_eq!(route.shard_id(), shards[1]);
         }
         // A copy says it by an empty text.
-        known.learn(vec![
-            row(id(1), None, 4),
-            row(id(2), Some(String::new()), 5),
-        ]);
-        let state = known.state(&topology);
+        known.learn(&[row(id(1), None, 4), row(id(2), Some(String::new()), 5)]);
+        let state = known.state();
         let by_rule = RelocationState::at_rest(Router::new(Arc::clone(&topology)));
         for id in [id(1), id(2)] {
             assert_eq!(state.route(area, id), by_rule.route(area, id));
@@ -328,10 +343,11 @@ mod tests {
     fn a_briefcase_on_an_unknown_shard_is_an_error_and_not_looked_for_elsewhere() {
         let topology = topology();
         let area = topology.area_index("user").expect("the area");
-        let known = KnownRelocations::of(vec![row(id(1), Some("added since".to_owned()), 1)]);
+        let known =
+            KnownRelocations::of(&[row(id(1), Some("added since".to_owned()), 1)], &topology);
         let live = LiveRouter::new(Router::new(Arc::clone(&topology)));
         let users = live.area(area);
-        live.change(Epoch::new(1), known.state(&topology));
+        live.change(Epoch::new(1), known.state());
         for users in [users, live.area(area)] {
             let error = users.enter(id(1)).expect_err("its home is unknown");
             assert!(
@@ -340,6 +356,26 @@ mod tests {
             );
             assert!(users.enter(id(2)).is_ok());
         }
+    }
+
+    #[test]
+    fn what_was_in_motion_or_on_an_unknown_shard_is_not_for_ever() {
+        let topology = topology();
+        let area = topology.area_index("user").expect("the area");
+        let lost = Some("added since".to_owned());
+        let moving = |home, epoch| RelocationRow {
+            in_motion: true,
+            ..row(id(1), home, epoch)
+        };
+        let mut known = KnownRelocations::of(&[moving(lost, 1)], &topology);
+        let state = known.state();
+        assert!(state.motions.contains_key(&(area, id(1))));
+        assert!(state.route(area, id(1)).is_err());
+        known.learn(&[row(id(1), None, 2)]);
+        let after = known.state();
+        assert!(after.motions.is_empty());
+        assert!(after.route(area, id(1)).is_ok());
+        assert!(state.route(area, id(1)).is_err(), "of its moment");
     }
 
     #[test]
@@ -359,8 +395,8 @@ mod tests {
             in_motion: true,
             ..row(id(150), None, 1)
         };
-        let known = KnownRelocations::of(vec![in_motion]);
-        live.change(Epoch::new(1), known.state(&topology));
+        let known = KnownRelocations::of(&[in_motion], &topology);
+        live.change(Epoch::new(1), known.state());
         assert_eq!(shards_from(150), 3, "it is in motion");
         assert_eq!(shards_from(151), 1, "only an older one is");
     }

@@ -55,7 +55,7 @@ impl Session {
             has_registered: false,
             was_granted: false,
             renewed: None,
-            relocations: KnownRelocations::default(),
+            relocations: KnownRelocations::none(servers.topology()),
             tell,
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -295,11 +295,11 @@ impl Keeper {
             self.left.extend(left);
         }
         if is_anew {
-            self.relocations = KnownRelocations::of(rows);
+            self.relocations = KnownRelocations::of(&rows, &self.topology);
         } else {
-            self.relocations.learn(rows);
+            self.relocations.learn(&rows);
         }
-        live.change(epoch, self.relocations.state(&self.topology));
+        live.change(epoch, self.relocations.state());
         Ok(())
     }
 
@@ -313,7 +313,7 @@ impl Keeper {
         }
         if let Some((epoch, relocations)) = copies::latest(servers).await {
             tracing::warn!(%epoch, "the catalog's home is away; using a copy of the relocations");
-            live.change(epoch, relocations.state(&self.topology));
+            live.change(epoch, relocations.state());
         }
     }
 }

@@ -83,7 +83,7 @@ impl Relocator {
                     PlanError::Database(sqlx::Error::Configuration(error.into()))
                 }
             })?;
-        Ok(KnownRelocations::of(rows).state(self.servers.topology()))
+        Ok(KnownRelocations::of(&rows, self.servers.topology()).state())
     }
 
     /// Runs a plan, batch after batch, and says what came of each.

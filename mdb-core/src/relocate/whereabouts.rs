@@ -66,10 +66,10 @@ pub(super) struct Places {
 impl Places {
     pub(super) async fn now(relocator: &Relocator) -> Result<Self, HomeError> {
         let topology = relocator.servers.topology();
-        let known = KnownRelocations::of(relocator.home().relocations().await?);
+        let rows = relocator.home().relocations().await?;
         Ok(Self {
             by_rule: Router::new(Arc::clone(topology)),
-            state: known.state(topology),
+            state: KnownRelocations::of(&rows, topology).state(),
         })
     }
 

@@ -127,6 +127,14 @@ impl Relocations {
         Ok(collected)
     }
 
+    /// Has a briefcase live on `to` from now on; with `None`, where a span or the rule puts it.
+    pub fn relocate(&mut self, id: Gdid, to: Option<ShardId>) {
+        match to {
+            Some(to) => self.briefcases.insert(id, to),
+            None => self.briefcases.remove(&id),
+        };
+    }
+
     /// Whether there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {

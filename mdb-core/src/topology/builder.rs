@@ -253,12 +253,7 @@ fn build_area(
             partitions: ranges,
         });
     }
-    Ok(AreaTopology {
-        name,
-        engine,
-        hash,
-        generations: built,
-    })
+    Ok(AreaTopology::new(name, engine, hash, built))
 }
 
 #[derive(Default)]

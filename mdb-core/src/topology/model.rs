@@ -95,9 +95,7 @@ impl Topology {
         let position = self.shard(shard).home.position();
         match self.range_of(shard) {
             None => position.to_string(),
-            Some((_, generation, partition)) => {
-                format!("{}/{}/{position}", generation.breakpoint, partition.start)
-            }
+            Some((_, generation, partition)) => generation.shard_name(partition, position),
         }
     }
 
@@ -113,9 +111,7 @@ impl Topology {
 
     /// The shard of an area that is [called](Self::shard_name) `name`.
     pub fn shard_named(&self, area: AreaIndex, name: &str) -> Option<ShardId> {
-        self.area(area)
-            .shards()
-            .find(|shard| self.shard_name(*shard) == name)
+        self.area(area).by_name.get(name).copied()
     }
 
     /// The area, generation and partition that `shard` belongs to; `None` for one of CENTRAL's.
@@ -232,9 +228,34 @@ pub struct AreaTopology {
     pub(super) engine: EngineKind,
     pub(super) hash: HashKind,
     pub(super) generations: Vec<Generation>,
+    pub(super) by_name: HashMap<String, ShardId>,
 }
 
 impl AreaTopology {
+    pub(super) fn new(
+        name: AreaName,
+        engine: EngineKind,
+        hash: HashKind,
+        generations: Vec<Generation>,
+    ) -> Self {
+        let named = |generation: &Generation, partition: &Partition| {
+            let shards = (0..).map(ShardPosition::new).zip(&partition.shards);
+            let named = shards.map(|(at, shard)| (generation.shard_name(partition, at), *shard));
+            named.collect::<Vec<_>>()
+        };
+        let all = generations.iter().flat_map(|generation| {
+            let partitions = generation.partitions.iter();
+            partitions.flat_map(move |partition| named(generation, partition))
+        });
+        Self {
+            by_name: all.collect(),
+            name,
+            engine,
+            hash,
+            generations,
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &AreaName {
         &self.name
@@ -309,6 +330,10 @@ pub struct Generation {
 }
 
 impl Generation {
+    fn shard_name(&self, partition: &Partition, position: ShardPosition) -> String {
+        format!("{}/{}/{position}", self.breakpoint, partition.start)
+    }
+
     /// From where on it holds.
     pub fn breakpoint(&self) -> RangeKey {
         self.breakpoint
