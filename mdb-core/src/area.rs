@@ -11,7 +11,7 @@ use crate::config::AreaName;
 use crate::engine::Engine;
 use crate::routing::{Route, RouteError};
 use crate::scatter::{Scatter, ScatterOptions, ShardHandle, ShardInfo, scatter};
-use crate::servers::{AcquireError, AnyPool, Servers, ShardPool};
+use crate::servers::{AcquireError, AnyPool, Replica, Servers, ShardPool};
 use crate::topology::{AreaTopology, ShardId};
 
 /// A partitioned area of one engine.
@@ -232,7 +232,7 @@ impl<DB: Engine> Area<DB> {
             .expect("every shard of the area has a pool")
     }
 
-    pub(crate) fn readers(&self, shard: ShardId) -> Result<Vec<&ShardPool<DB>>, AcquireError> {
-        self.inner.servers.readers(shard)
+    pub(crate) fn replicas(&self, shard: ShardId) -> Result<Vec<Replica<'_, DB>>, AcquireError> {
+        self.inner.servers.replicas(shard)
     }
 }

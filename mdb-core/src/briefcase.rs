@@ -141,9 +141,9 @@ impl<DB: Engine> Briefcase<DB> {
     ///
     /// A conflict with another transaction, or a connection that can't be opened, or is lost before the commit, is such
     /// a reason: after a rollback and a short random wait, `work` begins anew, ten times at the
-    /// most, which takes two or three seconds. So let it do nothing outside the transaction that must not be repeated. Any other error rolls back
-    /// and is handed out, also that a move took too long, whose end was waited for; [`TransactError::abort`] does so with an
-    /// error of your own.
+    /// most, which takes two or three seconds. So let it do nothing outside the transaction that must not be repeated. Any
+    /// other error rolls back and is handed out, also that a move took too long, whose end was waited for;
+    /// [`TransactError::abort`] does so with an error of your own.
     /// `work` ends the transaction by what it returns: it can't commit (nor should it send `COMMIT` as SQL).
     ///
     /// ```
@@ -246,10 +246,10 @@ impl<DB: Engine> Briefcase<DB> {
 
     /// For reading what may be a little old: from a replica where the server has some, in turn.
     ///
-    /// A replica that can't be reached is passed over; the primary is the last resort. What is read
-    /// is as old as the replica is behind. A briefcase that is moved, or was, is read from its primary:
-    /// a replica there may not have heard of it yet. On SQLite, it is the readers' lane. Writes are
-    /// refused by replicas and by SQLite's readers; don't send any.
+    /// A replica that can't be reached is passed over, for some seconds without being asked; the primary is the last
+    /// resort. What is read is as old as the replica is behind. A briefcase that is moved, or was, is read from its
+    /// primary: a replica there may not have heard of it yet. On SQLite, it is the readers' lane. Writes are refused by
+    /// replicas and by SQLite's readers; don't send any.
     pub fn read(&self) -> ReadBriefcase<'_, DB> {
         ReadBriefcase { briefcase: self }
     }

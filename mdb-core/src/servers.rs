@@ -30,20 +30,22 @@ mod in_use;
 mod init;
 mod manager;
 mod pool;
+mod replica;
 mod server;
 mod single;
 mod transaction;
 
 pub(crate) use any::AnyPool;
 pub(crate) use connection::Lease;
-pub(crate) use error::is_outcome_unknown;
 pub use error::{AcquireError, cause_of, is_authority_unreachable, is_transient, is_unreachable};
+pub(crate) use error::{is_outcome_unknown, may_pass};
 pub use identity::{Identity, IdentityError};
 pub(crate) use in_use::{in_use, in_use_beside, is_unused, refuse_if_in_use};
 pub(crate) use init::init_shard;
 pub use init::{InitError, InitLost, InitOutcome, InitReport};
 pub use pool::PoolStatus;
 pub(crate) use pool::{Lane, ShardPool};
+pub(crate) use replica::Replica;
 pub use server::Servers;
 pub(crate) use server::WeakServers;
 pub(crate) use single::{

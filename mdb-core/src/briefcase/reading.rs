@@ -21,17 +21,15 @@ pub struct ReadBriefcase<'b, DB: Engine> {
 }
 
 impl<DB: Engine> ReadBriefcase<'_, DB> {
-    /// A connection to the first pool in turn that has one to give.
+    /// A connection to the first replica in turn that has one to give, or to the primary.
     async fn lease(&self, operation: &Operation) -> Result<Lease<DB>, sqlx::Error> {
-        let pools = self.briefcase.area.readers(operation.shard())?;
-        let (primary, replicas) = pools.split_last().expect("the primary is always there");
-        for replica in replicas {
-            match replica.acquire(Lane::Read).await {
-                Ok(lease) => return Ok(lease),
-                Err(error) => tracing::debug!(error = %error, "passing over a replica"),
+        let area = &self.briefcase.area;
+        for replica in area.replicas(operation.shard())? {
+            if let Some(lease) = replica.acquire().await {
+                return Ok(lease);
             }
         }
-        Ok(primary.acquire(Lane::Read).await?)
+        Ok(area.pool(operation.shard())?.acquire(Lane::Read).await?)
     }
 
     /// An operation that may use replicas; none for a briefcase that was moved to them, or may be moved.

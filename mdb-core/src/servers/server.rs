@@ -10,6 +10,7 @@ use super::budget::Budget;
 use super::error::AcquireError;
 use super::identity::Identity;
 use super::pool::{PoolParts, PoolStatus, ShardPool};
+use super::replica::{Replica, Rest};
 use crate::config::{Config, Endpoint, ServerConfig};
 use crate::engine::{Access, Engine, Farewells};
 use crate::topology::{ShardId, Topology};
@@ -45,8 +46,14 @@ struct Inner {
 
 struct ShardPools {
     primary: AnyPool,
-    replicas: Vec<AnyPool>,
+    replicas: Vec<(AnyPool, Arc<Rest>)>,
     next_replica: AtomicUsize,
+}
+
+impl ShardPools {
+    fn on_replicas(&self) -> impl Iterator<Item = &AnyPool> {
+        self.replicas.iter().map(|(pool, _)| pool)
+    }
 }
 
 impl Servers {
@@ -61,6 +68,7 @@ impl Servers {
         let application: Arc<str> = format!("mdb:{store:.42}:{:016x}", fastrand::u64(..)).into();
         let farewells = Farewells::new();
         let mut budgets: HashMap<(String, usize), Arc<Budget>> = HashMap::new();
+        let mut rests: HashMap<(String, usize), Arc<Rest>> = HashMap::new();
         let shards = (0..)
             .zip(topology.shards())
             .map(|(id, shard)| {
@@ -88,7 +96,12 @@ impl Servers {
                     primary: pool(0, server.primary(), Access::ReadWrite),
                     replicas: (1..)
                         .zip(server.replicas())
-                        .map(|(place, endpoint)| pool(place, endpoint, Access::ReadOnly))
+                        .map(|(place, endpoint)| {
+                            let there = (server.name().to_string(), place);
+                            let rest = rests.entry(there).or_insert_with(Rest::none);
+                            let pool = pool(place, endpoint, Access::ReadOnly);
+                            (pool, Arc::clone(rest))
+                        })
                         .collect(),
                     next_replica: AtomicUsize::new(0),
                 }
@@ -140,11 +153,11 @@ impl Servers {
             .ok_or_else(|| self.wrong_engine::<DB>(shard))
     }
 
-    /// The pools to read a shard from, the next replica in turn first and the primary last.
-    pub(crate) fn readers<DB: Engine>(
+    /// The replicas of a shard, the next one in turn first.
+    pub(crate) fn replicas<DB: Engine>(
         &self,
         shard: ShardId,
-    ) -> Result<Vec<&ShardPool<DB>>, AcquireError> {
+    ) -> Result<Vec<Replica<'_, DB>>, AcquireError> {
         let pools = &self.inner.shards[shard.get() as usize];
         let count = pools.replicas.len();
         let first = if count == 0 {
@@ -152,11 +165,13 @@ impl Servers {
         } else {
             pools.next_replica.fetch_add(1, Ordering::Relaxed) % count
         };
-        pools.replicas[first..]
-            .iter()
-            .chain(&pools.replicas[..first])
-            .chain([&pools.primary])
-            .map(|pool| pool.typed().ok_or_else(|| self.wrong_engine::<DB>(shard)))
+        let (before, from) = pools.replicas.split_at(first);
+        from.iter()
+            .chain(before)
+            .map(|(pool, rest)| {
+                let pool = pool.typed().ok_or_else(|| self.wrong_engine::<DB>(shard))?;
+                Ok(Replica::new(pool, rest))
+            })
             .collect()
     }
 
@@ -191,10 +206,7 @@ impl Servers {
     pub(crate) fn distrust_connections(&self) {
         for pools in &self.inner.shards {
             pools.primary.distrust_connections();
-            pools
-                .replicas
-                .iter()
-                .for_each(AnyPool::distrust_connections);
+            pools.on_replicas().for_each(AnyPool::distrust_connections);
         }
     }
 
@@ -207,7 +219,7 @@ impl Servers {
     pub async fn close(&self) {
         for pools in &self.inner.shards {
             pools.primary.close();
-            pools.replicas.iter().for_each(AnyPool::close);
+            pools.on_replicas().for_each(AnyPool::close);
         }
         self.inner.farewells.all().await;
     }
@@ -232,7 +244,7 @@ fn sweep_regularly(inner: &Arc<Inner>) {
             let Some(inner) = inner.upgrade() else { return };
             for pools in &inner.shards {
                 pools.primary.sweep();
-                pools.replicas.iter().for_each(AnyPool::sweep);
+                pools.on_replicas().for_each(AnyPool::sweep);
             }
         }
     });
