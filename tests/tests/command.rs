@@ -286,12 +286,8 @@ async fn tables_are_held_against_their_types(kind: Kind) {
             })
             .count()
     };
-    assert_eq!(
-        has("shop_user_a0", "auto_increment", "balance"),
-        1,
-        "{all:#?}"
-    );
-    assert_eq!(has("shop_user_a0", "primary_key", "address"), 1, "{all:#?}");
+    assert_eq!(has("shop_user_a0", "suitability", "balance"), 1, "{all:#?}");
+    assert_eq!(has("shop_user_a0", "suitability", "address"), 1, "{all:#?}");
     assert_eq!(has("shop_user_a0", "manifest", "note"), 1, "{all:#?}");
     assert_eq!(has("shop_user_a0", "table", "orders"), 1, "{all:#?}");
     assert_eq!(has("shop_user_a1", "schema", "account"), 1, "{all:#?}");

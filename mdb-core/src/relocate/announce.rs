@@ -9,7 +9,7 @@ use mdb_gdid::Gdid;
 use super::batch::Batch;
 use super::error::MoveError;
 use super::fail::pass;
-use super::journal::{Journal, NAMED_AT_ONCE, repeated};
+use super::journal::{Journal, NAMED_AT_ONCE, numbers, repeated};
 use super::record::{MovePhase, MoveRecord};
 use crate::catalog::{Epoch, HomeError};
 use crate::engine::relocating::{OwnerToken, Relocating};
@@ -127,9 +127,8 @@ impl Journal<'_> {
 /// Only the last move can be such a one, for it was announced when those before it were over.
 fn unfinished(row: &str) -> String {
     format!(
-        "SELECT count(*) FROM mdb_move m WHERE m.move = {row}.move AND m.phase NOT IN ({}, {})",
-        MovePhase::Done as i64,
-        MovePhase::Aborted as i64
+        "SELECT count(*) FROM mdb_move m WHERE m.move = {row}.move AND m.phase NOT IN ({})",
+        numbers(MovePhase::OVER)
     )
 }
 

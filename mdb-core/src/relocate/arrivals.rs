@@ -1,5 +1,6 @@
 //! Whether briefcases were moved to a shard: then it is in use, however empty its database is.
 
+use super::journal::numbers;
 use super::record::MovePhase;
 use crate::catalog::Home;
 use crate::engine::Value;
@@ -15,9 +16,8 @@ pub(crate) async fn has_arrivals(servers: &Servers, shard: ShardId) -> Result<bo
     };
     let arrivals = format!(
         "SELECT area FROM mdb_relocation WHERE home = ? \
-         UNION SELECT area FROM mdb_move WHERE target = ? AND phase NOT IN ({}, {})",
-        MovePhase::Done as i64,
-        MovePhase::Aborted as i64
+         UNION SELECT area FROM mdb_move WHERE target = ? AND phase NOT IN ({})",
+        numbers(MovePhase::OVER)
     );
     let name = topology.shard_name(shard);
     let values = [Value::from(name.as_str()), Value::from(name.as_str())];

@@ -123,7 +123,7 @@ impl Relocator {
         if surveys.is_empty() {
             return Ok(Vec::new());
         }
-        let judge = Judge::now(self).await?;
+        let judge = Judge::now(self, &surveys).await?;
         let mut remains = Vec::new();
         for survey in surveys {
             remains.extend(judge.judge(survey).await?);

@@ -4,35 +4,10 @@ use std::time::Duration;
 
 use mdb_gdid::Gdid;
 
-use crate::catalog::Epoch;
+use super::refusal::Refusal;
+use crate::catalog::{Epoch, HomeError};
 use crate::engine::relocating::{Relocating, StepError};
-use crate::servers::{AcquireError, is_transient};
-
-/// Something that makes a move impossible.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    place: String,
-    reason: String,
-}
-
-impl Refusal {
-    pub(super) fn new(place: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            place: place.into(),
-            reason: reason.into(),
-        }
-    }
-
-    /// What it is about: a table, a shard, a briefcase.
-    pub fn place(&self) -> &str {
-        &self.place
-    }
-
-    /// What is wrong with it, and what to do.
-    pub fn reason(&self) -> &str {
-        &self.reason
-    }
-}
+use crate::servers::{AcquireError, is_transient, may_pass};
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +62,7 @@ impl PlanError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Database(_) => true,
+            Self::Database(error) => may_pass(error),
             Self::Acquire(error) => error.is_transient(),
             Self::UnknownArea { .. }
             | Self::UnknownShard { .. }
@@ -98,11 +73,15 @@ impl PlanError {
     }
 }
 
+/// How many of the things that are in the way a message names.
+const NAMED: usize = 20;
+
 fn reasons(refusals: &[Refusal]) -> String {
-    let each: Vec<String> = refusals
-        .iter()
-        .map(|refusal| format!("{}: {}", refusal.place, refusal.reason))
-        .collect();
+    let each = refusals.iter().take(NAMED);
+    let mut each: Vec<String> = each.map(ToString::to_string).collect();
+    if refusals.len() > NAMED {
+        each.push(format!("and {} more", refusals.len() - NAMED));
+    }
     each.join("; ")
 }
 
@@ -323,11 +302,14 @@ impl MoveError {
             Self::Busy { .. }
             | Self::Window { .. }
             | Self::Unacknowledged { .. }
-            | Self::Database(_)
-            | Self::Catalog(_)
             | Self::Running { .. }
             | Self::Altered
             | Self::Stopped => true,
+            Self::Database(error) => may_pass(error),
+            Self::Catalog(error) => {
+                let home = error.downcast_ref::<HomeError>();
+                matches!(home, Some(HomeError::Database(error)) if may_pass(error))
+            }
             Self::Acquire(error) => error.is_transient(),
             Self::Plan(error) => error.is_transient(),
             Self::Unknown { .. }
@@ -362,8 +344,8 @@ impl From<AcquireError> for MoveError {
     }
 }
 
-impl From<crate::catalog::HomeError> for MoveError {
-    fn from(error: crate::catalog::HomeError) -> Self {
+impl From<HomeError> for MoveError {
+    fn from(error: HomeError) -> Self {
         Self::Catalog(error.into())
     }
 }

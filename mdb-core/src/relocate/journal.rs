@@ -244,21 +244,70 @@ impl<'s> Journal<'s> {
     }
 
     pub(super) async fn find(self, id: &str) -> Result<MoveRecord, MoveError> {
-        let now = self.home.pool().now();
-        let query = format!("SELECT {COLUMNS}, lease_until - {now} FROM mdb_move WHERE move = ?");
-        let rows = self.home.pool().query(&query, &[Value::from(id)]).await?;
-        let row = rows
-            .first()
-            .ok_or_else(|| MoveError::Unknown { id: id.to_owned() })?;
-        Ok(read(row)?)
+        let mut found = self.those("move = ?", &[Value::from(id)]).await?;
+        let unknown = || MoveError::Unknown { id: id.to_owned() };
+        found.pop().ok_or_else(unknown)
+    }
+
+    /// The moves for which `condition` holds, the oldest first.
+    ///
+    /// There may be many that are over, each with its receipt: ask for those that are wanted.
+    async fn those(self, condition: &str, values: &[Value]) -> Result<Vec<MoveRecord>, MoveError> {
+        let query = format!(
+            "SELECT {COLUMNS}, lease_until - {} FROM mdb_move WHERE {condition} ORDER BY created_ms, move",
+            self.home.pool().now()
+        );
+        let rows = self.home.pool().query(&query, values).await?;
+        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
     }
 
     pub(super) async fn list(self) -> Result<Vec<MoveRecord>, MoveError> {
-        let now = self.home.pool().now();
-        let query = format!(
-            "SELECT {COLUMNS}, lease_until - {now} FROM mdb_move ORDER BY created_ms, move"
-        );
-        let rows = self.home.pool().query(&query, &[]).await?;
+        self.those("1 = 1", &[]).await
+    }
+
+    /// The moves that are not over.
+    pub(super) async fn under_way(self) -> Result<Vec<MoveRecord>, MoveError> {
+        let over = numbers(MovePhase::OVER);
+        self.those(&format!("phase NOT IN ({over})"), &[]).await
+    }
+
+    /// The moves whose ids begin with `text`.
+    pub(super) async fn beginning_with(self, text: &str) -> Result<Vec<MoveRecord>, MoveError> {
+        let begins = format!("substr(move, 1, {}) = ?", text.chars().count());
+        self.those(&begins, &[Value::from(text)]).await
+    }
+
+    /// Those of the named moves that the journal has.
+    pub(super) async fn named<'i>(
+        self,
+        ids: impl IntoIterator<Item = &'i str>,
+    ) -> Result<Vec<MoveRecord>, MoveError> {
+        let ids: Vec<Value> = ids.into_iter().map(Value::from).collect();
+        let mut found = Vec::new();
+        for ids in ids.chunks(NAMED_AT_ONCE) {
+            let named = format!("move IN ({})", repeated("?", ids.len()));
+            found.extend(self.those(&named, ids).await?);
+        }
+        Ok(found)
+    }
+
+    /// The moves of the briefcases with that id, of all areas.
+    pub(super) async fn of_briefcase(self, id: Gdid) -> Result<Vec<MoveRecord>, MoveError> {
+        let of = "move IN (SELECT move FROM mdb_move_briefcase WHERE gdid = ?)";
+        self.those(of, &[Value::from(id)]).await
+    }
+
+    /// The moves that bring, or have brought, briefcases to a shard of that name in any area.
+    pub(super) async fn to_shard(
+        self,
+        name: &str,
+    ) -> Result<Vec<(String, String, MovePhase)>, MoveError> {
+        let query = "SELECT move, area, phase FROM mdb_move WHERE target = ?";
+        let rows = self.home.pool().query(query, &[Value::from(name)]).await?;
+        let read = |row: &Values| {
+            let phase = MovePhase::stored(row.integer(2)?)?;
+            Ok::<_, sqlx::Error>((row.text(0)?.to_owned(), row.text(1)?.to_owned(), phase))
+        };
         Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
     }
 
@@ -285,7 +334,7 @@ pub(super) fn repeated(part: &str, times: usize) -> String {
 }
 
 /// The phases as the journal has them, separated by commas.
-fn numbers(phases: &[MovePhase]) -> String {
+pub(super) fn numbers(phases: &[MovePhase]) -> String {
     let numbers: Vec<String> = phases.iter().map(|p| (*p as i64).to_string()).collect();
     numbers.join(", ")
 }

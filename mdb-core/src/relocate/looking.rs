@@ -5,7 +5,6 @@ use mdb_gdid::Gdid;
 use super::error::MoveError;
 use super::record::MoveRecord;
 use super::relocator::Relocator;
-use crate::engine::Value;
 
 impl Relocator {
     /// All moves that the journal has, the oldest first.
@@ -15,6 +14,24 @@ impl Relocator {
     /// [`MoveError::Catalog`], [`MoveError::Database`]: the catalog could not be asked.
     pub async fn list(&self) -> Result<Vec<MoveRecord>, MoveError> {
         self.journal().list().await
+    }
+
+    /// The moves that are not over, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub async fn under_way(&self) -> Result<Vec<MoveRecord>, MoveError> {
+        self.journal().under_way().await
+    }
+
+    /// The moves whose ids begin with `text`, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub async fn beginning_with(&self, text: &str) -> Result<Vec<MoveRecord>, MoveError> {
+        self.journal().beginning_with(text).await
     }
 
     /// One move, by its id.
@@ -45,16 +62,10 @@ impl Relocator {
     ///
     /// Safe.
     pub async fn moves_of(&self, area: &str, id: Gdid) -> Result<Vec<MoveRecord>, MoveError> {
-        let query = "SELECT move FROM mdb_move_briefcase WHERE gdid = ?";
-        let rows = self.home().pool().query(query, &[Value::from(id)]).await?;
-        let found = rows.iter().map(|row| row.text(0));
-        let found: Vec<&str> = found.collect::<Result<_, _>>()?;
         let topology = self.servers.topology();
         let area = topology.area_index(area);
-        let mut records = self.list().await?;
-        records.retain(|record| {
-            topology.area_index(record.area()) == area && found.contains(&record.id())
-        });
+        let mut records = self.journal().of_briefcase(id).await?;
+        records.retain(|record| topology.area_index(record.area()) == area);
         Ok(records)
     }
 

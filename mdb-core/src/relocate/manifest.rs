@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::error::Refusal;
+use super::refusal::Refusal;
 use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
 use crate::engine::relocating::{Manifest, MovedColumn, MovedReach, MovedTable};
 use crate::engine::{Column, Listed, Schema, Table};
@@ -29,7 +29,10 @@ pub(super) fn manifest_of(
                 continue;
             };
             compare(here, there, &mut refusals);
-            suits(wanted, here, &mut refusals);
+            suits(wanted, here, source, &mut refusals);
+            if let Some(reason) = unfit_key(wanted, here) {
+                refuse(&mut refusals, wanted.name(), reason);
+            }
             let reach = reach_of(wanted, &tables[first..], first);
             let index = common_index(here, there, &reach);
             tables.push(moved(tables.len(), here, reach, index));
@@ -61,7 +64,7 @@ fn key_of(table: &TableConfig) -> Option<&str> {
 }
 
 pub(super) fn refuse(refusals: &mut Vec<Refusal>, table: &str, reason: impl Into<String>) {
-    refusals.push(Refusal::new(format!("table `{table}`"), reason));
+    refusals.push(Refusal::about_table(table, reason));
 }
 
 fn moved(number: usize, table: &Table, reach: MovedReach, index: Option<String>) -> MovedTable {
@@ -114,8 +117,13 @@ fn reach_of(wanted: &TableConfig, earlier: &[MovedTable], first: usize) -> Moved
     }
 }
 
-/// Whether the table has what a table needs to be moved.
-fn suits(wanted: &TableConfig, table: &Table, refusals: &mut Vec<Refusal>) {
+/// Whether the table has what a table needs to be moved, apart from a key of the right type.
+pub(super) fn suits(
+    wanted: &TableConfig,
+    table: &Table,
+    schema: &Schema,
+    refusals: &mut Vec<Refusal>,
+) {
     let name = table.name();
     let key = table.primary_key();
     if key.is_empty() {
@@ -145,23 +153,39 @@ fn suits(wanted: &TableConfig, table: &Table, refusals: &mut Vec<Refusal>) {
         );
         refuse(refusals, name, reason);
     }
-    let needed: Vec<&String> = match wanted.reach() {
-        Reach::Key { column } => vec![column],
-        Reach::Parent { on, .. } => on.iter().map(|(own, _)| own).collect(),
+    let mut need = |table: &Table, column: &str| {
+        if table.column(column).is_none() {
+            refuse(
+                refusals,
+                table.name(),
+                format!("it has no column `{column}`"),
+            );
+        }
     };
-    for column in needed.iter().filter(|name| table.column(name).is_none()) {
-        refuse(refusals, name, format!("it has no column `{column}`"));
+    match wanted.reach() {
+        Reach::Key { column } => need(table, column),
+        Reach::Parent { table: parent, on } => {
+            for (own, theirs) in on {
+                need(table, own);
+                if let Some(parent) = schema.table(parent) {
+                    need(parent, theirs);
+                }
+            }
+        }
     }
-    if let Reach::Key { column } = wanted.reach()
-        && let Some(key) = table.column(column)
-        && !holds_bytes(key.data_type())
-    {
-        let reason = format!(
-            "its key column `{column}` is {}; only ids of 12 bytes can be moved",
+}
+
+/// Why briefcases can't be moved by the table's key.
+pub(super) fn unfit_key(wanted: &TableConfig, table: &Table) -> Option<String> {
+    let column = key_of(wanted)?;
+    let key = table.column(column)?;
+    let is_fit = holds_bytes(key.data_type());
+    (!is_fit).then(|| {
+        format!(
+            "its key column `{column}` is {}; only ids of 12 bytes (BLOB, BYTEA, BINARY(12)) can be moved",
             key.data_type()
-        );
-        refuse(refusals, name, reason);
-    }
+        )
+    })
 }
 
 /// Whether ids are kept in their 12 bytes.
@@ -171,6 +195,15 @@ fn holds_bytes(data_type: &str) -> bool {
         || ["blob", "bytea", "binary"]
             .iter()
             .any(|bytes| data_type.contains(bytes))
+}
+
+/// Whether ids of era 0 are kept as integers by the table's key.
+pub(super) fn holds_integers(wanted: &TableConfig, table: &Table) -> bool {
+    let key = key_of(wanted).and_then(|column| table.column(column));
+    key.is_some_and(|key| {
+        let data_type = key.data_type().to_ascii_lowercase();
+        data_type.contains("bigint") || ["int8", "integer"].contains(&data_type.as_str())
+    })
 }
 
 /// Whether rows of one shard can be rows of the other.

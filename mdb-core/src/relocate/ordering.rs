@@ -3,8 +3,9 @@
 //! Rows come table by table, parents first, and go the other way round. Where the server checks foreign keys at the end of each
 //! statement, one that refers to a table that is listed later can't be kept: neither one of a circle.
 
-use super::error::{PlanError, Refusal};
+use super::error::PlanError;
 use super::manifest::refuse;
+use super::refusal::Refusal;
 use crate::engine::Schema;
 use crate::engine::relocating::{Manifest, Standing};
 use crate::engine::schema::Checked;

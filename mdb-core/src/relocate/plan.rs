@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use mdb_gdid::{Gdid, RangeKey};
 
-use super::error::{PlanError, Refusal};
+use super::error::PlanError;
 use super::manifest::listed;
 use super::ordering::out_of_order;
+use super::refusal::Refusal;
 use super::risks::risks;
 use super::suitability::{Warning, examine};
 use crate::catalog::RelocationState;

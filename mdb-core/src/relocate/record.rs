@@ -83,9 +83,12 @@ impl MovePhase {
         }
     }
 
+    /// The phases in which nothing is left to do.
+    pub(super) const OVER: &'static [Self] = &[Self::Done, Self::Aborted];
+
     /// Whether nothing is left to do.
     pub fn is_over(self) -> bool {
-        matches!(self, Self::Done | Self::Aborted)
+        Self::OVER.contains(&self)
     }
 }
 

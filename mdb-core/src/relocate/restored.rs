@@ -125,10 +125,10 @@ impl Relocator {
         let most = ahead.into_iter().max_by_key(ShardAhead::least);
         let home = self.home();
         if let Some(ShardAhead { least, catalog, .. }) = most {
-            let moves = self.list().await?;
+            let moves = self.under_way().await?;
             let moves = moves
                 .iter()
-                .filter(|record| record.phase() > MovePhase::Planned && !record.phase().is_over());
+                .filter(|record| record.phase() > MovePhase::Planned);
             let moves: Vec<String> = moves.map(|record| record.id().to_owned()).collect();
             if !moves.is_empty() {
                 return Err(MoveError::UnderWay { moves });

@@ -1,8 +1,8 @@
 //! What moves have to refuse, or to warn of, by what binds an area's tables together and acts on their rows.
 
-use super::error::Refusal;
-use super::manifest::{left_behind, manifest_of, refuse};
+use super::manifest::{holds_integers, left_behind, manifest_of, refuse, suits, unfit_key};
 use super::ordering::out_of_order;
+use super::refusal::Refusal;
 use super::relocator::Relocator;
 use super::risks::risks;
 use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
@@ -17,6 +17,7 @@ use super::error::PlanError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     place: String,
+    table: Option<String>,
     reason: String,
 }
 
@@ -24,6 +25,7 @@ impl Warning {
     fn about(table: &str, reason: impl Into<String>) -> Self {
         Self {
             place: format!("table `{table}`"),
+            table: Some(table.to_owned()),
             reason: reason.into(),
         }
     }
@@ -31,8 +33,14 @@ impl Warning {
     pub(super) fn about_server(server: &str, reason: impl Into<String>) -> Self {
         Self {
             place: format!("server `{server}`"),
+            table: None,
             reason: reason.into(),
         }
+    }
+
+    /// The table, if it is about one.
+    pub fn table(&self) -> Option<&str> {
+        self.table.as_deref()
     }
 
     /// What it is about: a table, or a server.
@@ -54,7 +62,7 @@ pub struct Suitability {
 }
 
 impl Suitability {
-    /// Because of what moves are refused. What a table lacks to be moved at all is not among it.
+    /// Because of what moves are refused. Tables that are missing are not among it.
     pub fn refusals(&self) -> &[Refusal] {
         &self.refusals
     }
@@ -83,6 +91,7 @@ impl Relocator {
             if !config.briefcases().is_empty() {
                 let schema = self.servers.pool(shard).schema().await?;
                 let manifest = manifest_of(config, &schema, &schema).ok();
+                found.look_at_tables(config, &schema);
                 found.look(config, manifest.as_ref(), &schema);
                 if let Some(manifest) = &manifest {
                     let here = [shard, shard];
@@ -154,6 +163,23 @@ fn listed(area: &AreaConfig) -> impl Iterator<Item = &TableConfig> {
 }
 
 impl Suitability {
+    /// What tables themselves lack. Ids of era 0 that are kept as integers serve for all but moves.
+    fn look_at_tables(&mut self, area: &AreaConfig, schema: &Schema) {
+        for wanted in listed(area) {
+            let Some(table) = schema.table(wanted.name()) else {
+                continue;
+            };
+            suits(wanted, table, schema, &mut self.refusals);
+            match unfit_key(wanted, table) {
+                Some(reason) if holds_integers(wanted, table) => {
+                    self.warnings.push(Warning::about(wanted.name(), reason));
+                }
+                Some(reason) => refuse(&mut self.refusals, wanted.name(), reason),
+                None => {}
+            }
+        }
+    }
+
     fn look(&mut self, area: &AreaConfig, manifest: Option<&Manifest>, schema: &Schema) {
         let mut seen = Self::default();
         let is_listed =

@@ -4,6 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use mdb_gdid::AuthorityError;
+use sqlx::mysql::MySqlDatabaseError;
+use sqlx::postgres::PgDatabaseError;
+use sqlx::{MySql, Postgres, Sqlite};
 
 use super::identity::IdentityError;
 use super::transaction::TransactionError;
@@ -248,6 +251,18 @@ pub fn is_transient<DB: Engine>(error: &sqlx::Error) -> bool {
         return false;
     }
     DB::error_class(error).is_transient()
+}
+
+/// Whether work on a server of whatever engine may succeed when it is run again, also if the server gave it up.
+pub(crate) fn may_pass(error: &sqlx::Error) -> bool {
+    fn by<DB: Engine>(error: &sqlx::Error) -> bool {
+        is_transient::<DB>(error) || DB::error_class(error) == ErrorClass::Cancelled
+    }
+    match error.as_database_error() {
+        Some(of) if of.try_downcast_ref::<PgDatabaseError>().is_some() => by::<Postgres>(error),
+        Some(of) if of.try_downcast_ref::<MySqlDatabaseError>().is_some() => by::<MySql>(error),
+        _ => by::<Sqlite>(error),
+    }
 }
 
 /// Whether no server was there to answer: it can't be reached, or has been lost.

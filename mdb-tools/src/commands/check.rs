@@ -65,8 +65,12 @@ impl Finding {
         parts.join(", ")
     }
 
-    fn about(mut self, table: &str) -> Self {
-        self.table = Some(table.to_owned());
+    fn about(self, table: &str) -> Self {
+        self.of(Some(table))
+    }
+
+    fn of(mut self, table: Option<&str>) -> Self {
+        self.table = table.map(str::to_owned);
         self
     }
 }

@@ -104,8 +104,7 @@ async fn find(relocator: &Relocator, beginning: &str) -> Result<MoveRecord, Fail
         let missing = "give a move's id, or how it begins; see `mdb move list`";
         return Err(Failure::Input(missing.to_owned()));
     }
-    let mut found = relocator.list().await?;
-    found.retain(|record| record.id().starts_with(beginning));
+    let mut found = relocator.beginning_with(beginning).await?;
     match found.len() {
         1 => Ok(found.remove(0)),
         0 => Err(Failure::Input(format!(
@@ -134,8 +133,7 @@ async fn resumable(
     if !asked.moves.is_empty() {
         return Ok(records);
     }
-    records = relocator.list().await?;
-    records.retain(|record| !record.phase().is_over());
+    records = relocator.under_way().await?;
     for record in &records {
         match record.runs_for() {
             Some(left) if !asked.force => output::note(&advice::alive(record, left)),

@@ -71,7 +71,7 @@ fn a_missing_key_column() {
         "user_b0",
         "DROP TABLE balance; CREATE TABLE balance (owner BLOB NOT NULL PRIMARY KEY, cents INTEGER NOT NULL) WITHOUT ROWID",
     );
-    finds(&store, "user_b0", "key", &["`g_user`", "`balance`"]);
+    finds(&store, "user_b0", "suitability", &["`g_user`", "`balance`"]);
 }
 
 #[test]
@@ -81,7 +81,12 @@ fn a_missing_column_towards_the_parent() {
         "user_b0",
         "DROP TABLE line_item; CREATE TABLE line_item (line_no INTEGER NOT NULL, product TEXT, PRIMARY KEY (line_no)) WITHOUT ROWID",
     );
-    finds(&store, "user_b0", "key", &["`g_order`", "`line_item`"]);
+    finds(
+        &store,
+        "user_b0",
+        "suitability",
+        &["`g_order`", "`line_item`"],
+    );
 }
 
 #[test]
@@ -91,7 +96,12 @@ fn a_key_column_that_holds_no_ids() {
         "user_b0",
         "DROP TABLE balance; CREATE TABLE balance (g_user TEXT NOT NULL PRIMARY KEY, cents INTEGER NOT NULL) WITHOUT ROWID",
     );
-    finds(&store, "user_b0", "key", &["`g_user` is TEXT", "12 bytes"]);
+    finds(
+        &store,
+        "user_b0",
+        "suitability",
+        &["`g_user` is TEXT", "12 bytes"],
+    );
 }
 
 #[test]
@@ -111,7 +121,7 @@ fn a_missing_primary_key() {
         "user_a0",
         "DROP TABLE balance; CREATE TABLE balance (g_user BLOB NOT NULL, cents INTEGER NOT NULL)",
     );
-    finds(&store, "user_a0", "primary_key", &["no primary key"]);
+    finds(&store, "user_a0", "suitability", &["no primary key"]);
 }
 
 #[test]
@@ -122,12 +132,7 @@ fn a_column_that_the_server_numbers() {
         "DROP TABLE balance; CREATE TABLE balance (
             number INTEGER PRIMARY KEY AUTOINCREMENT, g_user BLOB NOT NULL, cents INTEGER NOT NULL)",
     );
-    finds(
-        &store,
-        "user_a0",
-        "auto_increment",
-        &["`number`", "sequence"],
-    );
+    finds(&store, "user_a0", "suitability", &["`number`", "use ids"]);
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn moves_that_are_none() {
             .refuses(status::BAD_INPUT, &["no move 0123abcd", "mdb move list"]);
         store
             .run(["move", command, ""])
-            .refuses(status::BAD_INPUT, &["no move"]);
+            .refuses(status::BAD_INPUT, &["give a move's id", "mdb move list"]);
     }
     let ran = store.run(["move", "resume"]).ends_with(status::DONE);
     assert_eq!(ran.err(), "there is no move to resume\n");

@@ -1,6 +1,6 @@
 //! What can be done about what is left.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use mdb_gdid::Gdid;
 
@@ -16,6 +16,7 @@ use crate::relocate::whereabouts::Places;
 /// What is known of moves, briefcases and processes.
 pub(super) struct Judge<'c> {
     relocator: &'c Relocator,
+    /// The moves that are not over, and those that have left something.
     journal: HashMap<String, MoveRecord>,
     places: Places,
     /// Whether all processes, also those that have not been heard of, know the places.
@@ -23,8 +24,14 @@ pub(super) struct Judge<'c> {
 }
 
 impl<'c> Judge<'c> {
-    pub(super) async fn now(relocator: &'c Relocator) -> Result<Self, MoveError> {
-        let journal = relocator.list().await?.into_iter();
+    pub(super) async fn now(
+        relocator: &'c Relocator,
+        surveys: &[Survey],
+    ) -> Result<Self, MoveError> {
+        let left: BTreeSet<&str> = surveys.iter().flat_map(Survey::moves).collect();
+        let mut records = relocator.under_way().await?;
+        records.extend(relocator.journal().named(left).await?);
+        let journal = records.into_iter();
         let journal = journal.map(|record| (record.id().to_owned(), record));
         let journal = journal.collect();
         let places = Places::now(relocator).await?;

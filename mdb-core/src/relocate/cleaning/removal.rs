@@ -100,7 +100,7 @@ impl Relocator {
 
     /// Whether a move that is not over concerns the shard, or fences are there.
     async fn is_in_use(&self, area: AreaIndex, shard: ShardId) -> Result<bool, MoveError> {
-        let moves = self.list().await?;
+        let moves = self.under_way().await?;
         if moves
             .iter()
             .any(|record| self.concerns(record, area, shard))

@@ -22,6 +22,12 @@ impl Survey {
     pub(super) fn is_empty(&self) -> bool {
         self.fences.is_empty() && self.marks.is_empty() && self.installed.names.is_empty()
     }
+
+    /// The moves that have left something here.
+    pub(super) fn moves(&self) -> impl Iterator<Item = &str> {
+        let fences = self.fences.iter().map(|(by, _)| by);
+        fences.chain(&self.marks).map(String::as_str)
+    }
 }
 
 impl Relocator {

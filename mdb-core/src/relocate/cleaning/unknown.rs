@@ -57,7 +57,8 @@ impl Relocator {
             }
         }
         // Afterwards: a move is journalled first.
-        for record in self.list().await? {
+        let known = found.keys().map(String::as_str);
+        for record in self.journal().named(known).await? {
             found.remove(record.id());
         }
         let found = found.into_iter();

@@ -340,19 +340,15 @@ impl<'v> Examiner<'v> {
     /// The moves that have ever brought briefcases here; `None` while one is under way.
     async fn arrivals(&self) -> Result<Option<BTreeSet<String>>, VerifyError> {
         let name = self.relocator.servers.topology().shard_name(self.shard);
-        let moves = self.relocator.list().await?;
-        let here = moves.iter().filter(|record| {
-            record.target() == name
-                && record
-                    .area()
-                    .eq_ignore_ascii_case(self.config.name().as_str())
-        });
+        let area = self.config.name().as_str();
         let mut ended = BTreeSet::new();
-        for record in here {
-            if !record.phase().is_over() {
-                return Ok(None);
+        for (by, of, phase) in self.relocator.journal().to_shard(&name).await? {
+            if of.eq_ignore_ascii_case(area) {
+                if !phase.is_over() {
+                    return Ok(None);
+                }
+                ended.insert(by);
             }
-            ended.insert(record.id().to_owned());
         }
         Ok(Some(ended))
     }

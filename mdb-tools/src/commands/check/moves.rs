@@ -20,12 +20,12 @@ pub(super) async fn suitability(
     let refusals = found.refusals().iter();
     let refusals = refusals.map(|refusal| {
         let message = format!("{}: {}", refusal.place(), refusal.reason());
-        Finding::on(place, Severity::Error, "suitability", message)
+        Finding::on(place, Severity::Error, "suitability", message).of(refusal.table())
     });
     let warnings = found.warnings().iter();
     let warnings = warnings.map(|warning| {
         let message = format!("{}: {}", warning.place(), warning.reason());
-        Finding::on(place, Severity::Notice, "suitability", message)
+        Finding::on(place, Severity::Notice, "suitability", message).of(warning.table())
     });
     Ok(refusals.chain(warnings).collect())
 }
@@ -44,8 +44,8 @@ pub(super) async fn check(mdb: &Mdb, shards: &[ShardId]) -> Result<Vec<Finding>,
         );
         findings.push(Finding::on(&place, Severity::Error, "epoch", message));
     }
-    for record in relocator.list().await? {
-        if record.phase().is_over() || record.runs_for().is_some() {
+    for record in relocator.under_way().await? {
+        if record.runs_for().is_some() {
             continue;
         }
         let message = advice::stopped(record.id(), record.phase());

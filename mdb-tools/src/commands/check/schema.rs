@@ -41,7 +41,18 @@ fn check_shard(area: &AreaConfig, place: &Place, tables: &[Table], findings: &mu
                 "table",
                 format!("table `{}` is missing", expected.name()),
             )),
-            Some(table) => findings.extend(check_table(expected, table, tables, error)),
+            Some(table) => {
+                if let Reach::Key { column } = expected.reach()
+                    && let Some(key) = table.column(column)
+                    && key.is_nullable()
+                    && key.key_position().is_none()
+                {
+                    let message = format!(
+                        "key column `{column}` allows NULL: such a row would belong to no briefcase"
+                    );
+                    findings.push(error("key", message));
+                }
+            }
         }
     }
     let is_same = |a: &str, b: &str| match area.engine() {
@@ -72,78 +83,6 @@ fn check_shard(area: &AreaConfig, place: &Place, tables: &[Table], findings: &mu
 
 fn find<'t>(tables: &'t [Table], name: &str) -> Option<&'t Table> {
     tables.iter().find(|table| table.name() == name)
-}
-
-fn check_table(
-    expected: &TableConfig,
-    table: &Table,
-    tables: &[Table],
-    error: impl Fn(&'static str, String) -> Finding,
-) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut need = |table: &Table, column: &str, what: &str| {
-        if table.column(column).is_none() {
-            findings.push(error(
-                "key",
-                format!("{what} `{column}` is missing in table `{}`", table.name()),
-            ));
-        }
-    };
-    match expected.reach() {
-        Reach::Key { column } => need(table, column, "key column"),
-        Reach::Parent { table: parent, on } => {
-            for (own, theirs) in on {
-                need(table, own, "column");
-                if let Some(parent) = find(tables, parent) {
-                    need(parent, theirs, "column");
-                }
-            }
-        }
-    }
-    if let Reach::Key { column } = expected.reach()
-        && let Some(key) = table.column(column)
-    {
-        if key.is_nullable() && key.key_position().is_none() {
-            let message = format!(
-                "key column `{column}` allows NULL: such a row would belong to no briefcase"
-            );
-            findings.push(error("key", message));
-        }
-        if !holds_ids(key.data_type()) {
-            let message = format!(
-                "key column `{column}` is {}; ids are kept as 12 bytes (BLOB, BYTEA, BINARY(12)) or, in era 0, BIGINT",
-                key.data_type()
-            );
-            findings.push(error("key", message));
-        }
-    }
-    if table.primary_key().is_empty() {
-        findings.push(error(
-            "primary_key",
-            "the table has no primary key, so its rows can't be moved".to_owned(),
-        ));
-    }
-    for column in table
-        .columns()
-        .iter()
-        .filter(|column| column.is_auto_increment())
-    {
-        let message = format!(
-            "column `{}` is numbered by the server: two shards issue the same numbers, and a moved row would meet \
-             another's; use ids of a sequence",
-            column.name()
-        );
-        findings.push(error("auto_increment", message));
-    }
-    findings
-}
-
-fn holds_ids(data_type: &str) -> bool {
-    let lower = data_type.to_ascii_lowercase();
-    ["blob", "bytea", "binary", "bigint", "int8"]
-        .iter()
-        .any(|kind| lower.contains(kind))
-        || lower == "integer"
 }
 
 fn compare(

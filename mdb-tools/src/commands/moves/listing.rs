@@ -74,8 +74,7 @@ pub(super) async fn status(
     let relocator = mdb.relocator();
     let mut records = Vec::new();
     if moves.is_empty() {
-        records = relocator.list().await?;
-        records.retain(|record| !record.phase().is_over());
+        records = relocator.under_way().await?;
         if records.is_empty() {
             output::note("no move is under way");
         }

@@ -46,8 +46,11 @@ async fn find(relocator: &Relocator, beginning: &str) -> Result<UnknownMove, Fai
     match found.len() {
         1 => Ok(found.remove(0)),
         0 => {
-            let known = relocator.list().await?;
-            let known = known.iter().find(|record| begins(record.id()));
+            let known = match beginning {
+                "" => Vec::new(),
+                beginning => relocator.beginning_with(beginning).await?,
+            };
+            let known = known.first();
             Err(known.map_or_else(
                 || {
                     Failure::Input(format!(

@@ -112,8 +112,8 @@ impl Moves {
     async fn of(mdb: &Mdb, area: &str) -> Result<Self, Failure> {
         let relocator = mdb.relocator();
         let mut moves = Vec::new();
-        for record in relocator.list().await? {
-            if !record.phase().is_over() && record.area().eq_ignore_ascii_case(area) {
+        for record in relocator.under_way().await? {
+            if record.area().eq_ignore_ascii_case(area) {
                 let briefcases = relocator.briefcases(&record).await?;
                 moves.push((record, briefcases));
             }
