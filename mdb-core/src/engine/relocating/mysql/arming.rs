@@ -64,7 +64,7 @@ pub(super) async fn installed(
 
 /// The name of the lock under which definitions change. MySQL's names of locks have up to 64 characters,
 /// as those of databases.
-const LOCK: &str = "CONCAT('mdb-arming:', MD5(DATABASE()))";
+const LOCK: &str = "CONCAT('mdb-arming:', LEFT(SHA2(DATABASE(), 256), 40))";
 
 pub(super) async fn arm(
     connection: &mut MySqlConnection,

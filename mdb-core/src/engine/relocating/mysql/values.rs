@@ -96,7 +96,7 @@ impl Kind {
                     _ => Self::Bytes.read(name),
                 };
                 format!(
-                    "IF(LENGTH({bytes}) <= {INLINE_BYTES}, CONCAT('=', {bytes}), CONCAT('#', MD5({bytes})))"
+                    "IF(LENGTH({bytes}) <= {INLINE_BYTES}, CONCAT('=', {bytes}), CONCAT('#', SHA2({bytes}, 256)))"
                 )
             }
             _ => self.read(name),

@@ -66,16 +66,17 @@ fn fields(column: &MovedColumn, alias: &str) -> Vec<Field> {
             send: "textsend",
         }];
     };
-    let bytes = match &*plain {
-        "bytea" => name.clone(),
-        "text" => format!("convert_to({name}, 'UTF8')"),
-        "character varying" if !is_short(&column.data_type) => {
-            format!("convert_to({name}, 'UTF8')")
+    let has_more_octets = format!("octet_length({name}) > {INLINE_BYTES}");
+    let (is_long, bytes) = match &*plain {
+        "bytea" => (has_more_octets, name.clone()),
+        "text" | "character varying" if !is_short(&column.data_type) => {
+            // Other encodings have other octets; counting characters takes longer, and is needed for few.
+            let is_long = format!("{has_more_octets} AND char_length({name}) > {INLINE_BYTES}");
+            (is_long, format!("convert_to({name}, 'UTF8')"))
         }
         _ => return vec![Field { value: name, send }],
     };
     // Two fields: no value is taken for another one's hash.
-    let is_long = format!("octet_length({name}) > {INLINE_BYTES}");
     vec![
         Field {
             value: format!("CASE WHEN {is_long} THEN NULL ELSE {name} END"),

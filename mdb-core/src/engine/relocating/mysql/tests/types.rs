@@ -185,7 +185,7 @@ async fn long_values_arrive_whole() {
     f.capture().await;
     assert_eq!(f.copy().await.rows, 5);
     f.assert_equal().await;
-    let digest = "SELECT CAST(GROUP_CONCAT(MD5(v), LENGTH(v)) AS CHAR) FROM long_values";
+    let digest = "SELECT CAST(GROUP_CONCAT(SHA2(v, 256), LENGTH(v)) AS CHAR) FROM long_values";
     let here: String = sqlx::query_scalar(digest)
         .fetch_one(&mut *f.pair.source)
         .await
