@@ -41,6 +41,7 @@ impl<DB: Relocating> Batch<'_, DB> {
     /// Waits until every process whose lease holds knows `epoch`. Whoever has none goes by the fence.
     async fn heard(&mut self, epoch: Epoch) -> Result<(), MoveError> {
         let mut patience = self.patience("hear of all processes");
+        let waits = self.progress.waits(self.record.id());
         loop {
             let behind = self.home.behind(epoch).await?;
             let alive = behind.iter().filter(|router| router.is_alive);
@@ -48,6 +49,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             if waiting.is_empty() {
                 return Ok(());
             }
+            waits.are_for(&waiting);
             self.keep_going()?;
             patience.again().await.map_err(|error| match error {
                 MoveError::Busy { waited, .. } => MoveError::Unacknowledged {

@@ -1,7 +1,8 @@
 //! How a move is to be run, how it goes, and what came of it.
 
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::error::MoveError;
@@ -142,7 +143,32 @@ pub struct MoveProgress {
     phase: Mutex<Option<MovePhase>>,
     stop: AtomicBool,
     backs_off: AtomicBool,
+    /// By the moves that wait.
+    waits_for: Mutex<BTreeMap<String, Vec<String>>>,
     rate: Mutex<Option<(Instant, f64)>>,
+}
+
+/// Whom one move waits for.
+pub(super) struct Waits<'p> {
+    progress: &'p MoveProgress,
+    id: &'p str,
+}
+
+impl Waits<'_> {
+    pub(super) fn are_for(&self, processes: &[String]) {
+        self.all().insert(self.id.to_owned(), processes.to_vec());
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Vec<String>>> {
+        let waits = self.progress.waits_for.lock();
+        waits.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.all().remove(self.id);
+    }
 }
 
 /// What became of the batches of a run.
@@ -196,10 +222,8 @@ impl MoveProgress {
         self.batches().briefcases
     }
 
-    fn batches(&self) -> std::sync::MutexGuard<'_, Batches> {
-        self.batches
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn batches(&self) -> MutexGuard<'_, Batches> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn begins(&self, id: &str, briefcases: usize) {
@@ -238,10 +262,7 @@ impl MoveProgress {
 
     /// The phase of the present batch.
     pub fn phase(&self) -> Option<MovePhase> {
-        *self
-            .phase
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the source is at work more than the move is allowed to add to.
@@ -256,6 +277,22 @@ impl MoveProgress {
         }
     }
 
+    /// The processes that moves wait for just now, since they have not acknowledged yet where briefcases are; each with
+    /// what holds it up.
+    pub fn waits_for(&self) -> Vec<String> {
+        let waits = self
+            .waits_for
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let processes: BTreeSet<&String> = waits.values().flatten().collect();
+        processes.into_iter().cloned().collect()
+    }
+
+    /// Of one move, until what is handed out is dropped.
+    pub(super) fn waits<'p>(&'p self, id: &'p str) -> Waits<'p> {
+        Waits { progress: self, id }
+    }
+
     /// Asks the run to stop at the next place where the move can be resumed.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
@@ -266,10 +303,7 @@ impl MoveProgress {
     }
 
     pub(super) fn set_phase(&self, phase: MovePhase) {
-        *self
-            .phase
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(phase);
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Some(phase);
     }
 
     pub(super) fn arrived(&self, briefcases: usize, pause: Duration) {
@@ -289,10 +323,7 @@ impl MoveProgress {
         #[expect(clippy::cast_precision_loss, reason = "a pace needs no precision")]
         let cost = chunk.rows as f64 / limit as f64;
         let now = Instant::now();
-        let mut rate = self
-            .rate
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, owed) = rate.unwrap_or((now, 0.0));
         let owed = (owed - now.duration_since(since).as_secs_f64()).max(0.0) + cost;
         *rate = Some((now, owed));

@@ -1,8 +1,9 @@
 //! Running moves: a line for each batch that ends, a progress bar, and an orderly end when the operator asks for one.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use mdb_core::relocate::{
@@ -20,6 +21,9 @@ use crate::signals::Stop;
 /// How often the progress bar moves, and ended batches are looked for.
 const TICK: Duration = Duration::from_millis(100);
 
+/// After what time it is said whom a move waits for.
+const LONG_WAIT: Duration = Duration::from_secs(2);
+
 pub(super) struct Runner<'a> {
     arguments: &'a Arguments,
     relocator: Relocator,
@@ -36,6 +40,36 @@ struct Moved<'a> {
     rows: u64,
     pause_ms: f64,
     tables: &'a [TableReceipt],
+}
+
+/// Whom a move waits for, until that has been told.
+#[derive(Default)]
+struct Waits {
+    since: Option<Instant>,
+    told: BTreeSet<String>,
+}
+
+impl Waits {
+    /// What to say of processes that have been waited for long, once of each.
+    fn tell(&mut self, processes: Vec<String>) -> Option<String> {
+        if processes.is_empty() {
+            self.since = None;
+            return None;
+        }
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if since.elapsed() < LONG_WAIT {
+            return None;
+        }
+        let mut new = processes;
+        new.retain(|process| self.told.insert(process.clone()));
+        (!new.is_empty()).then(|| {
+            format!(
+                "waiting until it is known there that briefcases move: {} (one that has died is waited for until its \
+                 lease has run out, ten seconds)",
+                new.join("; ")
+            )
+        })
+    }
 }
 
 /// Why a run ended early.
@@ -117,7 +151,11 @@ impl<'a> Runner<'a> {
     ) -> Result<T, Halt> {
         let (bar, before) = (bar(rows), self.progress.rows());
         let watch = async {
+            let mut waits = Waits::default();
             loop {
+                if let Some(whom) = waits.tell(self.progress.waits_for()) {
+                    bar.suspend(|| output::note(&whom));
+                }
                 bar.set_position(self.progress.rows() - before);
                 bar.set_message(self.message());
                 self.print(&bar);
@@ -160,6 +198,11 @@ impl<'a> Runner<'a> {
         if !pause.is_zero() {
             let pause_ms = pause.as_secs_f64() * 1000.0;
             let _ = write!(message, "; fenced {pause_ms:.1} ms at most");
+        }
+        let waits_for = self.progress.waits_for().len();
+        if waits_for > 0 {
+            let plural = if waits_for == 1 { "" } else { "es" };
+            let _ = write!(message, "; waits for {waits_for} process{plural}");
         }
         if self.progress.is_backing_off() {
             message.push_str("; resting, for the source is busy");
