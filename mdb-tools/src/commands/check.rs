@@ -104,6 +104,14 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let bar = output::progress(mdb.topology().shards().len() as u64, "checking");
     for shard in store::shard_ids(mdb.topology()) {
         let place = Place::of(mdb.topology(), shard);
+        if findings.unreachable.contains(&place.server) {
+            // Each of its shards would be waited for as long as the first one.
+            let message = format!("not checked: server `{}` can't be reached", place.server);
+            let finding = Finding::on(&place, Severity::Error, "connection", message);
+            findings.all.push(finding);
+            bar.inc(1);
+            continue;
+        }
         match check_shard(&mdb, shard, &place, &mut findings).await {
             Ok(Some(found)) => {
                 reached.push(shard);
@@ -210,11 +218,9 @@ fn print(arguments: &Arguments, mdb: &Mdb, findings: &Findings) -> Result<(), Fa
         }
     }
     if !findings.unreachable.is_empty() {
-        let mut servers = findings.unreachable.clone();
-        servers.dedup();
         return Err(Failure::Unreachable(format!(
             "can't reach server `{}`",
-            servers.join("`, `")
+            findings.unreachable.join("`, `")
         )));
     }
     if findings
