@@ -155,6 +155,13 @@ pub(crate) trait Relocating: Sparing {
         id: &MoveId,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
+    /// Takes back what a mover's transaction has set in its session and its rollback has not.
+    fn rolled_back(
+        _: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Inside a transaction: reads the move's owner under a lock that makes a takeover wait, and
     /// refuses if it is somebody else.
     fn check_owner(

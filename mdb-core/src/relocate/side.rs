@@ -303,7 +303,11 @@ async fn end<DB: Relocating, T>(
         },
         Err(error) => error,
     };
-    Err(match (DB::rollback(connection).await, error) {
+    let rolled_back = async {
+        DB::rollback(connection).await?;
+        DB::rolled_back(connection).await
+    };
+    Err(match (rolled_back.await, error) {
         (Ok(()), StepError::Database(error)) => busy::<DB>(error),
         (_, error) => error,
     })

@@ -10,6 +10,7 @@
 //! - `changes`: catching up with what the triggers recorded.
 //! - `records`: counting and removing that.
 //! - `sums`: checksums of rows that the servers send, and the rows that differ.
+//! - `text`: tables, keys and ids in statements.
 //!
 //! A briefcase takes milliseconds to move and a round trip costs a tenth of one, so most of a step's
 //! statements go out together, as one text. Foreign keys are not checked for a mover, who brings and
@@ -27,6 +28,7 @@ mod settings;
 mod sums;
 #[cfg(test)]
 mod tests;
+mod text;
 mod triggers;
 mod values;
 
@@ -39,11 +41,15 @@ use sqlx::mysql::{MySqlConnection, MySqlDatabaseError, MySqlRow};
 use sqlx::{Database, Executor, MySql, Row, TransactionManager};
 
 use super::{
-    Amount, Installed, LockLimit, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair,
-    Relocating, Span, Sparing, StepError, TableSum, Taken, joined,
+    Amount, Installed, LockLimit, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating,
+    Span, Sparing, StepError, TableSum, Taken, joined,
 };
 use crate::engine::{Engine, ErrorClass};
 use settings::{LEAVE, SESSION, mover_settings};
+use text::{
+    column_list, from_keys, ids, keys, keys_as_numbered, literal, numbered, quoted, rows_of,
+    same_key,
+};
 
 impl Sparing for MySql {}
 
@@ -75,6 +81,10 @@ impl Relocating for MySql {
         connection: &mut MySqlConnection,
         _: &MoveId,
     ) -> Result<(), sqlx::Error> {
+        run(connection, LEAVE).await.map(drop)
+    }
+
+    async fn rolled_back(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
         run(connection, LEAVE).await.map(drop)
     }
 
@@ -250,7 +260,9 @@ fn run<'c>(
 }
 
 async fn rollback(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
-    run(connection, "ROLLBACK").await.map(drop)
+    run(connection, &format!("ROLLBACK; {LEAVE}"))
+        .await
+        .map(drop)
 }
 
 fn select_owner(id: &MoveId) -> String {
@@ -297,101 +309,4 @@ fn id_of(row: &MySqlRow) -> Result<Gdid, sqlx::Error> {
         .try_into()
         .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
     Ok(Gdid::from_bytes(bytes))
-}
-
-/// The ids of a move, as a query.
-fn ids(id: &MoveId) -> String {
-    format!(
-        "SELECT gdid FROM mdb_fence WHERE move = {}",
-        literal(id.as_str())
-    )
-}
-
-/// Text of MDB's own as SQL: it has no backslashes.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-fn quoted(table: &MovedTable) -> String {
-    MySql::quote(&table.name)
-}
-
-/// The columns that are copied.
-fn column_list(table: &MovedTable) -> String {
-    let names: Vec<String> = table
-        .columns
-        .iter()
-        .map(|column| MySql::quote(&column.name))
-        .collect();
-    names.join(", ")
-}
-
-/// The columns of the primary key of the row `alias`.
-fn keys(table: &MovedTable, alias: &str) -> String {
-    let names: Vec<String> = table
-        .key_columns()
-        .map(|column| format!("{alias}.{}", MySql::quote(&column.name)))
-        .collect();
-    names.join(", ")
-}
-
-/// The same columns under the names that they have in MDB's own tables.
-fn keys_as_numbered(table: &MovedTable, alias: &str) -> String {
-    let names: Vec<String> = table
-        .key_columns()
-        .zip(1..)
-        .map(|(column, place)| format!("{alias}.{} AS k{place}", MySql::quote(&column.name)))
-        .collect();
-    names.join(", ")
-}
-
-/// The columns `k1`, `k2` … that hold a key in MDB's own tables.
-fn numbered(table: &MovedTable, alias: &str) -> String {
-    let prefix = if alias.is_empty() {
-        String::new()
-    } else {
-        format!("{alias}.")
-    };
-    let names: Vec<String> = (1..=table.primary_key.len())
-        .map(|place| format!("{prefix}k{place}"))
-        .collect();
-    names.join(", ")
-}
-
-/// A condition that `row` of the table has the key that `hit` names.
-fn same_key(table: &MovedTable, row: &str, hit: &str) -> String {
-    let pairs: Vec<String> = table
-        .key_columns()
-        .zip(1..)
-        .map(|(column, place)| format!("{row}.{} = {hit}.k{place}", MySql::quote(&column.name)))
-        .collect();
-    pairs.join(" AND ")
-}
-
-/// `FROM …`: the rows `alias` of a table that belong to the briefcases that `keys` selects.
-///
-/// Written so that the server begins with the briefcases, whatever it takes the tables' sizes to be.
-fn rows_of(manifest: &Manifest, table: &MovedTable, alias: &str, keys: &str) -> String {
-    match from_keys(manifest, table, alias, keys) {
-        Some(tables) => format!("FROM {tables}"),
-        None => format!(
-            "FROM {} {alias} WHERE {}",
-            quoted(table),
-            manifest.condition::<MySql>(table, alias, keys)
-        ),
-    }
-}
-
-/// The tables from the keys down to `table`, if no row can be found twice on that way.
-fn from_keys(manifest: &Manifest, table: &MovedTable, alias: &str, keys: &str) -> Option<String> {
-    let mut reach = &table.reach;
-    while let MovedReach::Parent { parent, on } = reach {
-        let parent = &manifest.tables()[*parent];
-        if !parent.is_one_row_by(on) {
-            return None;
-        }
-        reach = &parent.reach;
-    }
-    let joined = manifest.joined_to::<MySql>(table, alias, "f.gdid");
-    Some(format!("({keys}) f {joined}"))
 }

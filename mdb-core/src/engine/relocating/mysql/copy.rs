@@ -32,7 +32,8 @@ const DELETED_AT_ONCE: u32 = 5_000;
 
 /// Begins a transaction of the source whose reads all see the same, but for what it changes itself, and which waits for a
 /// target that is slower, for as long as it takes.
-pub(super) const BEGIN_SNAPSHOT: &str = "SET SESSION net_write_timeout = 3600, SESSION character_set_results = NULL /*M! , SESSION idle_transaction_timeout = 0 */; \
+pub(super) const BEGIN_SNAPSHOT: &str = "SET SESSION net_write_timeout = 3600, SESSION character_set_results = NULL /*M! , SESSION idle_transaction_timeout = 0 */ \
+     /*!80000 , SESSION wait_timeout = 28800 */; \
      SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
      START TRANSACTION WITH CONSISTENT SNAPSHOT";
 

@@ -33,8 +33,8 @@ pub(super) async fn lock_shared(
     Ok(())
 }
 
-/// After how many seconds without a word MariaDB gives up a mover's transaction that keeps others
-/// waiting. (MySQL knows no such limit.)
+/// After how many seconds without a word a mover's transaction is given up that keeps others waiting.
+/// (MySQL has such a limit for sessions only, in or out of a transaction.)
 const SILENCE: u32 = 2;
 
 /// MariaDB bounds the wait, in the queue of those who want the row. MySQL counts its waits in seconds,
@@ -52,7 +52,8 @@ pub(super) async fn lock_exclusive(
     let stripes: Vec<String> = stripes.iter().map(i64::to_string).collect();
     let stripes = stripes.join(",");
     let lock = format!(
-        "SET SESSION lock_wait_timeout = 1 /*M! , SESSION idle_transaction_timeout = {SILENCE} */; \
+        "SET SESSION lock_wait_timeout = 1 /*M! , SESSION idle_transaction_timeout = {SILENCE} */ \
+         /*!80000 , SESSION wait_timeout = {SILENCE} */; \
          {} SELECT stripe FROM mdb_stripe FORCE INDEX (PRIMARY) WHERE stripe IN ({stripes}) \
          ORDER BY stripe FOR UPDATE /*!80001 NOWAIT */; \
          UPDATE mdb_stripe FORCE INDEX (PRIMARY) SET version = version + 1 WHERE stripe IN ({stripes})",

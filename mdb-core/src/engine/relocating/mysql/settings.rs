@@ -14,9 +14,10 @@ pub(super) const SESSION: &str = "SET SESSION time_zone = '+00:00', \
      sql_safe_updates = 0, unique_checks = 1, wait_timeout = 28800, NAMES utf8mb4";
 
 /// Takes back what [`mover_settings`] set.
-pub(super) const LEAVE: &str = "SET @mdb_mover = NULL, SESSION foreign_key_checks = 1";
+pub(super) const LEAVE: &str = "SET @mdb_mover = NULL, SESSION foreign_key_checks = 1 \
+     /*!80000 , SESSION wait_timeout = 28800 */";
 
-/// After how many seconds without a word MariaDB gives up a mover's transaction: he may be cut off
+/// After how many seconds without a word a mover's transaction is given up: he may be cut off
 /// without his connection ending, and whoever takes the move over waits for it.
 const LONG_SILENCE: u32 = 60;
 
@@ -29,7 +30,8 @@ const BY_KEYS: &str = "SESSION max_seeks_for_key = 1 /*M! , SESSION join_cache_l
 pub(super) fn mover_settings(id: &MoveId) -> String {
     format!(
         "SET @mdb_mover = {}, SESSION foreign_key_checks = 0, SESSION innodb_lock_wait_timeout = 1, \
-         SESSION lock_wait_timeout = 1, {BY_KEYS} /*M! , SESSION idle_transaction_timeout = {LONG_SILENCE} */",
+         SESSION lock_wait_timeout = 1, {BY_KEYS} /*M! , SESSION idle_transaction_timeout = {LONG_SILENCE} */ \
+         /*!80000 , SESSION wait_timeout = {LONG_SILENCE} */",
         literal(id.as_str())
     )
 }

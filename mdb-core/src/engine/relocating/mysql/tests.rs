@@ -16,8 +16,8 @@ use sqlx::Executor;
 
 use super::*;
 use crate::engine::relocating::{
-    FenceState, Side, Span, Unhurried, check_delete_all, check_forget_some, check_neighbours,
-    check_other_tables, checked_copy,
+    FenceState, MovedReach, Side, Span, Unhurried, check_delete_all, check_forget_some,
+    check_neighbours, check_other_tables, checked_copy,
 };
 use fixture::{Fixture, LIMIT, hex, id, keyed};
 

@@ -195,11 +195,13 @@ async fn a_mover_that_falls_silent_blocks_nobody_for_long() {
     for begin in ["DO 1", copy::BEGIN_SNAPSHOT, &mover_settings(&f.id)] {
         let source = &mut *f.pair.source;
         source.execute(begin).await.unwrap();
-        let limit = "SELECT CAST(@@SESSION.idle_transaction_timeout AS SIGNED)";
+        let limit = "SELECT CAST(/*!80000 @@SESSION.wait_timeout */ \
+             /*M! @@SESSION.idle_transaction_timeout */ AS SIGNED)";
         let limit: i64 = sqlx::query_scalar(limit).fetch_one(source).await.unwrap();
         limits.push(limit);
     }
-    assert_eq!(limits, [2, 0, 60]);
+    // What MySQL limits is a session, which has a limit anyhow.
+    assert!(matches!(limits[..], [2, 0 | 28800, 60]), "{limits:?}");
 }
 
 /// Neither waits for the other: not for a record that is just being made, nor for a gap in which one is to come.
