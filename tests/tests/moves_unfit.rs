@@ -112,7 +112,7 @@ async fn rows_that_the_target_lacks_are_not_referred_to<DB: TestEngine>() {
             }
         }
         // The server itself refuses the row.
-        Err(MoveError::Database(error)) if DB::SERVER == Some(Kind::Postgres) => {
+        Err(MoveError::OnShard { source: error, .. }) if DB::SERVER == Some(Kind::Postgres) => {
             let error = error.to_string();
             assert!(error.contains("violates foreign key"), "{error}");
         }

@@ -159,6 +159,14 @@ impl<'s> Home<'s> {
         Ok(())
     }
 
+    pub(crate) async fn query(self, sql: &str, values: &[Value]) -> Result<Vec<Values>, HomeError> {
+        Ok(self.pool.query(sql, values).await?)
+    }
+
+    pub(crate) async fn execute(self, sql: &str, values: &[Value]) -> Result<u64, HomeError> {
+        Ok(self.pool.execute(sql, values).await?)
+    }
+
     /// Does all steps in one transaction; `false` when one did not change what it was to change, and
     /// nothing was done.
     pub(crate) async fn together(self, steps: &[Step]) -> Result<bool, HomeError> {

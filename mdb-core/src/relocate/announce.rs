@@ -103,7 +103,7 @@ impl Journal<'_> {
             let mut values = vec![Value::from(record.area.as_str())];
             values.extend(ids.iter().map(|id| Value::from(*id)));
             values.push(Value::from(&record.id));
-            for row in self.home().pool().query(&query, &values).await? {
+            for row in self.home().query(&query, &values).await? {
                 let (id, by) = (row.id(0)?, row.text(1)?.to_owned());
                 if row.integer(3)? > 0 {
                     return Ok(MoveError::InMotion { id, by });

@@ -274,6 +274,14 @@ pub enum MoveError {
     /// A database failed.
     #[error("a database failed during the move")]
     Database(#[source] sqlx::Error),
+    /// A database failed that briefcases move from, or to.
+    #[error("the move failed on shard {}", shards.join(" or "))]
+    OnShard {
+        /// The shard, as SERVER/DATABASE; both, where it can't be told which.
+        shards: Vec<String>,
+        /// What went wrong.
+        source: sqlx::Error,
+    },
     /// A shard could not be reached.
     #[error("a shard can't be reached")]
     Acquire(#[source] AcquireError),
@@ -305,7 +313,7 @@ impl MoveError {
             | Self::Running { .. }
             | Self::Altered
             | Self::Stopped => true,
-            Self::Database(error) => may_pass(error),
+            Self::Database(error) | Self::OnShard { source: error, .. } => may_pass(error),
             Self::Catalog(error) => {
                 let home = error.downcast_ref::<HomeError>();
                 matches!(home, Some(HomeError::Database(error)) if may_pass(error))

@@ -257,7 +257,7 @@ impl<'s> Journal<'s> {
             "SELECT {COLUMNS}, lease_until - {} FROM mdb_move WHERE {condition} ORDER BY created_ms, move",
             self.home.pool().now()
         );
-        let rows = self.home.pool().query(&query, values).await?;
+        let rows = self.home.query(&query, values).await?;
         Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
     }
 
@@ -303,7 +303,7 @@ impl<'s> Journal<'s> {
         name: &str,
     ) -> Result<Vec<(String, String, MovePhase)>, MoveError> {
         let query = "SELECT move, area, phase FROM mdb_move WHERE target = ?";
-        let rows = self.home.pool().query(query, &[Value::from(name)]).await?;
+        let rows = self.home.query(query, &[Value::from(name)]).await?;
         let read = |row: &Values| {
             let phase = MovePhase::stored(row.integer(2)?)?;
             Ok::<_, sqlx::Error>((row.text(0)?.to_owned(), row.text(1)?.to_owned(), phase))
@@ -313,7 +313,7 @@ impl<'s> Journal<'s> {
 
     pub(super) async fn briefcases(self, id: &MoveId) -> Result<Vec<Gdid>, MoveError> {
         let query = "SELECT gdid FROM mdb_move_briefcase WHERE move = ? ORDER BY gdid";
-        let rows = self.home.pool().query(query, &[Value::from(id)]).await?;
+        let rows = self.home.query(query, &[Value::from(id)]).await?;
         Ok(rows.iter().map(|row| row.id(0)).collect::<Result<_, _>>()?)
     }
 }

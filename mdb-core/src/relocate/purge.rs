@@ -95,7 +95,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             self.home.pool().now()
         );
         let values = [Value::from(router)];
-        if self.home.pool().execute(&mark, &values).await? == 0 {
+        if self.home.execute(&mark, &values).await? == 0 {
             return Ok(false);
         }
         tracing::warn!(router, "shutting out a process that has not been heard of");
@@ -304,7 +304,7 @@ impl<DB: Relocating> Batch<'_, DB> {
             Value::from(shard),
             Value::from(&self.record.id),
         ];
-        let rows = self.home.pool().query(others, &values).await?;
+        let rows = self.home.query(others, &values).await?;
         Ok(rows.first().ok_or(sqlx::Error::RowNotFound)?.integer(0)? == 0)
     }
 

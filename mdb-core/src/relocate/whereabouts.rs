@@ -104,7 +104,7 @@ impl Places {
         };
         let query = "SELECT state, home, epoch FROM mdb_relocation WHERE area = ? AND gdid = ?";
         let values = [Value::from(router.name().as_str()), Value::from(id)];
-        let rows = relocator.home().pool().query(query, &values).await?;
+        let rows = relocator.home().query(query, &values).await?;
         let mut found = Whereabouts {
             id,
             by_rule,

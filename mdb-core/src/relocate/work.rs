@@ -25,6 +25,9 @@ use crate::topology::ShardId;
 /// How often the source's load is looked at.
 const LOAD_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long it may take to find out which of two shards has failed.
+const PROBED_FOR: Duration = Duration::from_secs(2);
+
 /// A move with everything that is needed to run it.
 pub(super) struct Job<'j> {
     pub(super) record: MoveRecord,
@@ -122,7 +125,7 @@ impl Relocator {
     pub(super) async fn work(&self, job: Job<'_>, aim: Aim) -> Result<MoveReport, MoveError> {
         let journal = self.journal();
         let (id, owner, progress) = (job.record.id.clone(), job.owner, job.progress);
-        let area = job.record.area.clone();
+        let (area, shards) = (job.record.area.clone(), [job.source, job.target]);
         progress.begins(id.as_str(), job.ids.len());
         let watching = self.watch_load(job.source, job.options.load_limit(), job.progress);
         let working = async {
@@ -145,7 +148,32 @@ impl Relocator {
                 }
             }
         }
-        end.map_err(|error| self.with_places(error, &area))
+        match end {
+            Err(MoveError::Database(source)) => Err(MoveError::OnShard {
+                shards: self.in_trouble(shards).await,
+                source,
+            }),
+            end => end.map_err(|error| self.with_places(error, &area)),
+        }
+    }
+
+    /// Which of the shards can't be reached; both if both can, or none.
+    async fn in_trouble(&self, shards: [ShardId; 2]) -> Vec<String> {
+        let silent = async |shard: &ShardId| {
+            let answer = self.servers.pool(*shard).probe();
+            let answer = tokio::time::timeout(PROBED_FOR, answer).await;
+            // Neither slow nor with too few connections.
+            matches!(answer, Ok(Err(error)) if error.is_unreachable())
+        };
+        let [source, target] = &shards;
+        let of_them = match tokio::join!(silent(source), silent(target)) {
+            (true, false) => &shards[..1],
+            (false, true) => &shards[1..],
+            _ => &shards[..],
+        };
+        let topology = self.servers.topology();
+        let places = of_them.iter().map(|shard| topology.shard_place(*shard));
+        places.collect()
     }
 
     /// The error, with shards as people write them.
