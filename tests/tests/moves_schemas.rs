@@ -198,6 +198,13 @@ async fn tables_that_others_inherit_from_are_refused() {
     assert!(refused.contains("inherit"), "{refused}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_a_crash_empties_are_warned_of() {
+    let place = with_note::<Postgres>("", "").await;
+    place.at(1, "ALTER TABLE note SET UNLOGGED").await;
+    place.warned(&[("note", "unlogged")]).await;
+}
+
 /// They would fail a mover's deletions when the move is decided already.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_that_let_nobody_delete_are_refused() {

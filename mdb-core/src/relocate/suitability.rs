@@ -185,7 +185,10 @@ impl Suitability {
         let is_listed =
             |name: &str| listed(area).any(|table| schema.names.same(table.name(), name));
         for (table, obstacle) in &schema.obstacles {
-            if is_listed(table) {
+            if is_listed(table) && obstacle.is_tolerable() {
+                let warning = Warning::about(table, obstacle.to_string());
+                seen.warnings.push(warning);
+            } else if is_listed(table) {
                 refuse(&mut seen.refusals, table, obstacle.to_string());
             }
         }

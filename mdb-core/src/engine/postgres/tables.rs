@@ -68,6 +68,8 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
             WHERE c.relreplident = 'n' AND c.relnamespace = current_schema()::regnamespace \
               AND EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = p.pubname \
                 AND t.schemaname = current_schema() AND t.tablename = c.relname) \
+          UNION ALL SELECT DISTINCT coalesce(pg_partition_root(c.oid)::oid, c.oid), 'unlogged', NULL FROM pg_class c \
+            WHERE c.relpersistence = 'u' AND c.relkind = 'r' \
           UNION ALL SELECT a.attrelid, 'large objects', a.attname::text FROM pg_attribute a \
             WHERE a.attnum > 0 AND NOT a.attisdropped AND a.atttypid IN (SELECT type FROM numbers)) \
         SELECT c.relname::text, found.kind, found.detail FROM found JOIN pg_class c ON c.oid = found.relation \

@@ -98,7 +98,7 @@ pub(crate) struct Trigger {
     pub(crate) text: String,
 }
 
-/// A property of a table because of which its rows can't be moved.
+/// A property of a table because of which its rows can't, or should not, be moved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Obstacle {
     #[error(
@@ -131,6 +131,17 @@ pub(crate) enum Obstacle {
     StorageEngine(String),
     #[error("it is a virtual table, which can have no triggers")]
     Virtual,
+    #[error(
+        "it is unlogged: a crash of the server empties it, also of rows that have just moved there (`ALTER TABLE … SET LOGGED`)"
+    )]
+    Unlogged,
+}
+
+impl Obstacle {
+    /// Whether it is up to the user.
+    pub(crate) fn is_tolerable(&self) -> bool {
+        matches!(self, Self::Unlogged)
+    }
 }
 
 /// A setting of a server, which no session can choose, by which commits may be lost.

@@ -154,6 +154,7 @@ fn obstacle_of(row: &Row) -> Result<Obstacle, sqlx::Error> {
         "versioned" => Obstacle::Versioned,
         "storage engine" => Obstacle::StorageEngine(text(row, 2)?),
         "virtual" => Obstacle::Virtual,
+        "unlogged" => Obstacle::Unlogged,
         other => {
             return Err(sqlx::Error::TypeNotFound {
                 type_name: other.to_owned(),
