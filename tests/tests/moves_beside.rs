@@ -130,7 +130,14 @@ async fn a_transaction_that_was_prepared_before_is_waited_for() {
     let (options, progress) = (MoveOptions::new(), MoveProgress::new());
     let options = options.patience(Duration::from_secs(1));
     let moved = place.mdb.relocator().run(&there, &options, &progress).await;
-    assert!(matches!(moved, Err(MoveError::Busy { .. })), "{moved:?}");
+    let source = place
+        .mdb
+        .topology()
+        .shard_place(place.bank.shard(&place.mdb, 0));
+    assert!(
+        matches!(&moved, Err(MoveError::Busy { shard: Some(shard), .. }) if *shard == source),
+        "{moved:?}"
+    );
     let mut theirs = MySqlConnection::connect(&url).await.unwrap();
     theirs.execute("XA COMMIT 'left'").await.unwrap();
     place.resume(place.moves().await[0].id()).await;

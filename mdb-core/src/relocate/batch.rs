@@ -231,6 +231,7 @@ pub(super) struct Patience {
     limit: Duration,
     next: Duration,
     phase: &'static str,
+    shard: Option<String>,
 }
 
 impl Patience {
@@ -245,7 +246,15 @@ impl Patience {
             limit,
             next: Duration::from_millis(10),
             phase,
+            shard: None,
         }
+    }
+
+    /// With the shard that all is done on.
+    pub(super) fn on<DB: Relocating>(mut self, pool: &ShardPool<DB>) -> Self {
+        let source = pool.source();
+        self.shard = Some(format!("{}/{}", source.server, source.database));
+        self
     }
 
     /// Waits after a step that met others' locks; any other failure is handed out.
@@ -273,6 +282,7 @@ impl Patience {
         self.waited += waited;
         if self.waited >= self.limit {
             return Err(MoveError::Busy {
+                shard: self.shard.clone(),
                 phase: self.phase,
                 waited: self.waited,
             });

@@ -236,8 +236,14 @@ pub enum MoveError {
         referred: String,
     },
     /// Locks could not be had for too long.
-    #[error("others kept what the move needs locked for {} s, while it was to {phase}", waited.as_secs())]
+    #[error(
+        "others kept what the move needs{} locked for {} s, while it was to {phase}",
+        shard.as_ref().map_or_else(String::new, |shard| format!(" on shard {shard}")),
+        waited.as_secs()
+    )]
     Busy {
+        /// The shard, as SERVER/DATABASE, where it is known.
+        shard: Option<String>,
         /// What it was about to do.
         phase: &'static str,
         /// How long it was tried.

@@ -22,7 +22,7 @@ impl<DB: Relocating> Batch<'_, DB> {
     /// Fences the briefcases, brings the target to the last change, verifies, and flips. Says for
     /// how long they were fenced, and what was verified.
     pub(super) async fn flip(&mut self) -> Result<(Duration, Vec<TableReceipt>), MoveError> {
-        let mut patience = self.patience("fence the briefcases");
+        let mut patience = self.patience("fence the briefcases").on(self.pools[0]);
         let mut copies = 1;
         loop {
             self.catch_up().await?;

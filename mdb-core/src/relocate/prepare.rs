@@ -81,7 +81,7 @@ impl Relocator {
             let pool = self.servers.typed::<DB>(shard)?;
             let mut connection = open::<DB>(pool).await?;
             let limit = lock_limit(pool);
-            let mut patience = Patience::new(patience, "install triggers");
+            let mut patience = Patience::new(patience, "install triggers").on(pool);
             while let Err(error) = pass(DB::arm(&mut connection, manifest, None, &limit)).await {
                 patience.after::<DB>(error).await?;
             }
@@ -133,8 +133,9 @@ impl Relocator {
         manifest: &'a Manifest,
     ) -> BoxFuture<'a, Result<bool, MoveError>> {
         Box::pin(async move {
-            let mut connection = open::<DB>(self.servers.typed::<DB>(shard)?).await?;
-            let mut patience = Patience::new(LOOK_PATIENCE, "look for triggers");
+            let pool = self.servers.typed::<DB>(shard)?;
+            let mut connection = open::<DB>(pool).await?;
+            let mut patience = Patience::new(LOOK_PATIENCE, "look for triggers").on(pool);
             loop {
                 match DB::is_armed(&mut connection, manifest).await {
                     Ok(is_armed) => return Ok(is_armed),

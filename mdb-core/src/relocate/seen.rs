@@ -33,7 +33,7 @@ impl Seen {
 impl<DB: Relocating> Batch<'_, DB> {
     /// Makes sure that the source's tables are those of the plan, with triggers, and remembers them for the fence.
     pub(super) async fn remember_tables(&mut self) -> Result<(), MoveError> {
-        let mut patience = self.patience("look at the tables");
+        let mut patience = self.patience("look at the tables").on(self.pools[0]);
         loop {
             match self.look().await {
                 Ok(seen) => {

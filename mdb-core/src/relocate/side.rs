@@ -58,7 +58,7 @@ pub(super) struct SideOf<'b, DB: Relocating> {
 
 impl<DB: Relocating> SideOf<'_, DB> {
     pub(super) fn patience(&self, phase: &'static str) -> Patience {
-        Patience::new(self.waits, phase)
+        Patience::new(self.waits, phase).on(self.pool)
     }
 
     /// Does `work` in a transaction, if this process still runs the move.

@@ -77,8 +77,9 @@ impl Relocator {
         if self.is_in_use(remains.area, shard).await? {
             return Ok(false);
         }
-        let limit = lock_limit(self.servers.typed::<DB>(shard)?);
-        let mut patience = Patience::new(PATIENCE, "remove triggers");
+        let pool = self.servers.typed::<DB>(shard)?;
+        let limit = lock_limit(pool);
+        let mut patience = Patience::new(PATIENCE, "remove triggers").on(pool);
         while let Err(error) = DB::uninstall(connection, &limit).await {
             patience.after::<DB>(error).await?;
         }
@@ -87,7 +88,7 @@ impl Relocator {
         }
         // A move has begun meanwhile, and has perhaps found them in place.
         let manifest = self.manifest_of(remains.area, shard).await?;
-        let mut patience = Patience::new(PATIENCE, "install triggers");
+        let mut patience = Patience::new(PATIENCE, "install triggers").on(pool);
         while let Err(error) = DB::arm(connection, &manifest, None, &limit).await {
             match patience.after::<DB>(error).await {
                 // It has installed its own, with other tables.
