@@ -104,6 +104,7 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 //! ```
 
+mod alike;
 mod announce;
 mod arrivals;
 mod batch;

@@ -91,6 +91,9 @@ pub(crate) enum StepError {
     /// The source's tables, or the triggers on them, are not what they were.
     #[error("tables or triggers were changed")]
     Altered,
+    /// Rows of a table stay although they were deleted.
+    #[error("rows of table `{0}` stay where they are deleted")]
+    Kept(String),
     /// Somebody has asked the mover to stop.
     #[error("the mover was asked to stop")]
     Stopped,
@@ -359,12 +362,14 @@ pub(crate) trait Relocating: Sparing {
 
     /// Inside a transaction in which the owner was checked: deletes at most `limit` rows of the move,
     /// children first. Returns how many; fewer than `limit` only when nothing is left.
+    ///
+    /// [`StepError::Kept`] when rows are left that don't go.
     fn delete_some(
         connection: &mut Self::Connection,
         manifest: &Manifest,
         id: &MoveId,
         limit: u32,
-    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<u64, StepError>> + Send;
 
     /// Inside a transaction in which the owner was checked: deletes all rows of some of the move's briefcases, which
     /// follow each other in the order of their ids. The caller knows that the rows are few.

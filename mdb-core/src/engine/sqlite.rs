@@ -2,6 +2,7 @@
 
 mod autocommit;
 mod busy;
+mod collation;
 mod shape;
 mod tables;
 

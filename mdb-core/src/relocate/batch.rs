@@ -263,6 +263,10 @@ impl Patience {
         error: StepError,
     ) -> Result<(), MoveError> {
         match Trouble::of::<DB>(error) {
+            Trouble::Failed(MoveError::Kept { table, .. }) => Err(MoveError::Kept {
+                table,
+                shard: self.shard.clone(),
+            }),
             Trouble::Failed(error) => Err(error),
             Trouble::Busy => self.again().await,
         }

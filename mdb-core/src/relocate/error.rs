@@ -4,98 +4,13 @@ use std::time::Duration;
 
 use mdb_gdid::Gdid;
 
-use super::refusal::Refusal;
 use crate::catalog::{Epoch, HomeError};
 use crate::engine::relocating::{Relocating, StepError};
 use crate::servers::{AcquireError, is_transient, may_pass};
 
-/// Why there is no plan.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PlanError {
-    /// There is no such area.
-    #[error("there is no area called `{name}`")]
-    UnknownArea {
-        /// The name that was asked for.
-        name: String,
-    },
-    /// The target is no shard of the area.
-    #[error("area `{area}` has no shard {shard}")]
-    UnknownShard {
-        /// The area.
-        area: String,
-        /// The shard that was asked for.
-        shard: String,
-    },
-    /// The area's configuration lists no tables.
-    #[error(
-        "area `{area}` has no briefcase type: list its tables as [[area.briefcase]] before moving anything"
-    )]
-    NoManifest {
-        /// The area.
-        area: String,
-    },
-    /// What is installed on the area's tables does not stay.
-    #[error(
-        "area `{area}` records changes only while briefcases are moved: set its `capture = \"always\"` to have the triggers stay"
-    )]
-    CapturesMoving {
-        /// The area.
-        area: String,
-    },
-    /// Some things make it impossible.
-    #[error("the move is impossible: {}", reasons(refusals))]
-    Refused {
-        /// All of them.
-        refusals: Vec<Refusal>,
-    },
-    /// A database failed.
-    #[error("a database could not be asked")]
-    Database(#[source] sqlx::Error),
-    /// A connection could not be had.
-    #[error("a shard can't be reached")]
-    Acquire(#[source] AcquireError),
-}
+mod planning;
 
-impl PlanError {
-    /// Whether planning may succeed later with no change by a person.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Database(error) => may_pass(error),
-            Self::Acquire(error) => error.is_transient(),
-            Self::UnknownArea { .. }
-            | Self::UnknownShard { .. }
-            | Self::NoManifest { .. }
-            | Self::CapturesMoving { .. }
-            | Self::Refused { .. } => false,
-        }
-    }
-}
-
-/// How many of the things that are in the way a message names.
-const NAMED: usize = 20;
-
-fn reasons(refusals: &[Refusal]) -> String {
-    let each = refusals.iter().take(NAMED);
-    let mut each: Vec<String> = each.map(ToString::to_string).collect();
-    if refusals.len() > NAMED {
-        each.push(format!("and {} more", refusals.len() - NAMED));
-    }
-    each.join("; ")
-}
-
-impl From<sqlx::Error> for PlanError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl From<AcquireError> for PlanError {
-    fn from(error: AcquireError) -> Self {
-        Self::Acquire(error)
-    }
-}
+pub use planning::PlanError;
 
 /// Why a move stopped. Its journal says how far it came; resume or abort it.
 #[derive(Debug, thiserror::Error)]
@@ -210,12 +125,28 @@ pub enum MoveError {
     #[error("the move can't be planned again")]
     Plan(#[from] PlanError),
     /// Source and target differ after everything was copied. The fence is lifted; nothing is lost.
-    #[error("table `{table}` differs between source and target, first at {}", keys.join("; "))]
+    #[error(
+        "table `{table}` differs between source and target, {}",
+        first_of(keys)
+    )]
     Mismatch {
         /// The table.
         table: String,
-        /// The first differing primary keys.
+        /// The first differing primary keys; none, where the same rows are there another number of times.
         keys: Vec<String>,
+    },
+    /// Rows that are to be deleted stay where they are: those of briefcases that have moved, at the source, or those of a half
+    /// copy, at the target. Fences keep everybody from them.
+    #[error(
+        "rows of table `{table}`{} are still there after they were deleted: have the table's triggers let them go, and go on \
+         with the move",
+        on(shard.as_deref())
+    )]
+    Kept {
+        /// The table.
+        table: String,
+        /// The shard, as SERVER/DATABASE, where it is known.
+        shard: Option<String>,
     },
     /// Tables of the source were altered while the move was under way, or MDB's triggers were disabled or removed, so
     /// that something may not have come along. Nothing is fenced, and nothing is lost.
@@ -238,7 +169,7 @@ pub enum MoveError {
     /// Locks could not be had for too long.
     #[error(
         "others kept what the move needs{} locked for {} s, while it was to {phase}",
-        shard.as_ref().map_or_else(String::new, |shard| format!(" on shard {shard}")),
+        on(shard.as_deref()),
         waited.as_secs()
     )]
     Busy {
@@ -251,7 +182,7 @@ pub enum MoveError {
     },
     /// What was changed last could not be brought over and verified while the briefcases were fenced. Nothing is lost.
     #[error(
-        "the last changes can't be brought over within {} ms: allow a longer pause (`pause_target`), or move while less is written",
+        "the last changes can't be brought over within {} ms: allow a longer pause (`pause_target`, or `--pause-target`), or move while less is written",
         pause.as_millis()
     )]
     Window {
@@ -296,6 +227,18 @@ pub enum MoveError {
     Catalog(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+fn on(shard: Option<&str>) -> String {
+    shard.map_or_else(String::new, |shard| format!(" on shard {shard}"))
+}
+
+fn first_of(keys: &[String]) -> String {
+    if keys.is_empty() {
+        "which has some of the same rows more often".to_owned()
+    } else {
+        format!("first at {}", keys.join("; "))
+    }
+}
+
 impl MoveError {
     /// Whether what is asked for can't be done as things are, and nothing was copied for it.
     pub(super) fn is_refusal(&self) -> bool {
@@ -336,6 +279,7 @@ impl MoveError {
             | Self::Taken(_)
             | Self::OtherTables
             | Self::Mismatch { .. }
+            | Self::Kept { .. }
             | Self::Dangling { .. }
             | Self::Relisted { .. }
             | Self::CatalogBehind { .. }
@@ -377,6 +321,7 @@ impl Trouble {
             StepError::NotOwner => Self::Failed(MoveError::NotOwner),
             StepError::OtherTables => Self::Failed(MoveError::OtherTables),
             StepError::Altered => Self::Failed(MoveError::Altered),
+            StepError::Kept(table) => Self::Failed(MoveError::Kept { table, shard: None }),
             StepError::Stopped => Self::Failed(MoveError::Stopped),
             // A conflict with another transaction, not a lost connection.
             StepError::Database(error)

@@ -191,8 +191,21 @@ impl<DB: Relocating> Batch<'_, DB> {
                 break;
             }
         }
-        let (table, keys) = first.unwrap_or_default();
+        let (table, keys) = match first {
+            Some(first) => first,
+            None => (self.table_with_other_sums().await?, Vec::new()),
+        };
         Ok(MoveError::Mismatch { table, keys })
+    }
+
+    async fn table_with_other_sums(&mut self) -> Result<String, MoveError> {
+        let (manifest, id) = (self.manifest, &self.record.id);
+        let here = DB::sums(&mut self.pair.source, manifest, id, &[Span::ALL]).await?;
+        let there = DB::sums(&mut self.pair.target, manifest, id, &[Span::ALL]).await?;
+        let sums = here.into_iter().flatten().zip(there.into_iter().flatten());
+        let mut tables = manifest.tables().iter().zip(sums);
+        let other = tables.find(|(_, (here, there))| here != there);
+        Ok(other.map_or_else(String::new, |(table, _)| table.name.clone()))
     }
 
     pub(super) fn receipt(&self, sums: &[TableSum]) -> Vec<TableReceipt> {

@@ -75,6 +75,7 @@ fn moved(number: usize, table: &Table, reach: MovedReach, index: Option<String>)
         .map(|column| MovedColumn {
             name: column.name().to_owned(),
             data_type: column.data_type().to_owned(),
+            nullability: column.nullability,
             collation: column.collation().map(str::to_owned),
         })
         .collect();

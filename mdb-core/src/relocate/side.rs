@@ -12,7 +12,7 @@ use super::journal::{NAMED_AT_ONCE, repeated};
 use super::report::MoveProgress;
 use crate::engine::Value;
 use crate::engine::relocating::{
-    FenceState, Manifest, MoveId, OwnerToken, QUERIES_AT_ONCE, Relocating, StepError, begin,
+    FenceState, Manifest, MoveId, OwnerToken, Relocating, StepError, begin,
 };
 use crate::servers::ShardPool;
 
@@ -253,30 +253,15 @@ impl<DB: Relocating> SideOf<'_, DB> {
     /// At the target: rows of the briefcases that are there before anything was copied are nobody's to
     /// delete.
     async fn refuse_strays(&mut self, manifest: &Manifest) -> Result<(), MoveError> {
-        let queries: Vec<String> = manifest
-            .tables()
-            .iter()
-            .map(|table| {
-                format!(
-                    "SELECT only_row * {} FROM mdb_shard WHERE EXISTS (SELECT 1 FROM mdb_fence f {} WHERE f.move = ?)",
-                    table.number,
-                    manifest.joined_to::<DB>(table, "t", "f.gdid")
-                )
-            })
-            .collect();
-        for queries in queries.chunks(QUERIES_AT_ONCE) {
-            let query = queries.join(" UNION ALL ");
-            let values = vec![Value::from(self.id); queries.len()];
-            let found = DB::query_own(self.connection, &query, &values).await?;
-            let table = found.first().map(|row| row.integer(0)).transpose()?;
-            let table = table.and_then(|number| usize::try_from(number).ok());
-            if let Some(table) = table.and_then(|number| manifest.tables().get(number)) {
-                return Err(MoveError::Strays {
-                    table: table.name.clone(),
-                });
-            }
+        match manifest
+            .first_with_rows::<DB>(self.connection, self.id)
+            .await?
+        {
+            Some(table) => Err(MoveError::Strays {
+                table: table.name.clone(),
+            }),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What moves have to refuse, or to warn of, by what binds an area's tables together and acts on their rows.
 
+use super::alike;
 use super::manifest::{holds_integers, left_behind, manifest_of, refuse, suits, unfit_key};
 use super::ordering::out_of_order;
 use super::refusal::Refusal;
@@ -30,6 +31,14 @@ impl Warning {
         }
     }
 
+    pub(super) fn about_database(reason: impl Into<String>) -> Self {
+        Self {
+            place: "the target's database".to_owned(),
+            table: None,
+            reason: reason.into(),
+        }
+    }
+
     pub(super) fn about_server(server: &str, reason: impl Into<String>) -> Self {
         Self {
             place: format!("server `{server}`"),
@@ -43,7 +52,7 @@ impl Warning {
         self.table.as_deref()
     }
 
-    /// What it is about: a table, or a server.
+    /// What it is about: a table, a database, or a server.
     pub fn place(&self) -> &str {
         &self.place
     }
@@ -57,8 +66,8 @@ impl Warning {
 /// Whether the rows of a shard's tables can be moved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Suitability {
-    refusals: Vec<Refusal>,
-    warnings: Vec<Warning>,
+    pub(super) refusals: Vec<Refusal>,
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl Suitability {
@@ -119,14 +128,12 @@ pub(super) fn examine(
         found.look(area, manifest.as_ref().ok(), schema);
     }
     left_behind(area, source, &mut found.refusals);
+    alike::encodings([source, target], &mut found);
     for table in listed(area) {
         if let (Some(here), Some(there)) = (source.table(table.name()), target.table(table.name()))
         {
-            compare(
-                table,
-                [(source, here), (target, there)],
-                &mut found.refusals,
-            );
+            let sides = [(source, here), (target, there)];
+            alike::compare(table, sides, &mut found.refusals);
         }
     }
     match manifest {
@@ -195,6 +202,8 @@ impl Suitability {
         for briefcase in area.briefcases() {
             for table in briefcase.tables() {
                 seen.look_at_parent(briefcase, table, schema);
+                alike::keys(table, schema, &mut seen.refusals);
+                alike::joins(table, schema, &mut seen.refusals);
             }
         }
         if let Some(manifest) = manifest {
@@ -315,49 +324,6 @@ fn retyped(table: &Table, types: &[&str]) -> impl Iterator<Item = Warning> {
         );
         Warning::about(table.name(), reason)
     })
-}
-
-/// Whether the same bytes mean the same on both sides, and are found and told apart in the same way.
-fn compare(listed: &TableConfig, sides: [(&Schema, &Table); 2], refusals: &mut Vec<Refusal>) {
-    let [(_, here), (_, there)] = sides;
-    for column in here.columns() {
-        let name = column.name();
-        let Some(other) = there.column(name) else {
-            continue;
-        };
-        let said = |said: Option<&str>| said.unwrap_or("none").to_owned();
-        if column.stored_as() != other.stored_as() {
-            let reason = format!(
-                "column `{name}` is kept as {} on the source and {} on the target: the same bytes would mean something else",
-                said(column.stored_as()),
-                said(other.stored_as())
-            );
-            refuse(refusals, listed.name(), reason);
-        } else if column.collation() != other.collation()
-            && sides
-                .iter()
-                .any(|(schema, table)| is_compared(listed, schema, table, name))
-        {
-            let reason = format!(
-                "column `{name}`, by which rows are told apart or found, is compared by {} on the source and {} on the target",
-                said(column.collation()),
-                said(other.collation())
-            );
-            refuse(refusals, listed.name(), reason);
-        }
-    }
-}
-
-/// Whether rows are told apart or found by a column.
-fn is_compared(listed: &TableConfig, schema: &Schema, table: &Table, column: &str) -> bool {
-    let is_reach = match listed.reach() {
-        Reach::Key { column: key } => key == column,
-        Reach::Parent { on, .. } => on.iter().any(|(own, _)| own == column),
-    };
-    let mut keys = schema.unique.iter().filter(|key| key.table == table.name());
-    is_reach
-        || table.primary_key().iter().any(|key| key.name() == column)
-        || keys.any(|key| key.columns.iter().any(|c| schema.names.same(c, column)))
 }
 
 #[cfg(test)]

@@ -86,6 +86,8 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
     ),
     // MySQL's own type; MariaDB keeps JSON as text.
     retyped: &["json"],
+    // Columns say it for themselves.
+    encoding: None,
 };
 
 pub(super) async fn tables(connection: &mut MySqlConnection) -> Result<Vec<Table>, sqlx::Error> {

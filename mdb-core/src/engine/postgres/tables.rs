@@ -1,6 +1,7 @@
 //! What tables there are, with their columns and all else that the catalogue says of them.
 //!
-//! A partition is no table of its own: what it has is its partitioned table's.
+//! A partition is no table of its own: what it has is its partitioned table's. What a user's type is made of is part of its
+//! columns: a row of fields is sent field by field, without their names.
 
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
@@ -10,22 +11,46 @@ use crate::engine::{Catalogue, Column, Table};
 
 /// Columns that the primary key's index includes besides are no part of the key; their places count from zero, after those
 /// that are. What an amount of money is worth hangs on the database's locale, whose encoding is written in several ways.
-const QUERY: &str = "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
+const QUERY: &str = "WITH RECURSIVE made (root, type, place) AS ( \
+          SELECT DISTINCT t.oid, t.oid, '' COLLATE \"C\" FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid \
+            WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace AND a.attnum > 0 \
+              AND t.typnamespace <> 'pg_catalog'::regnamespace \
+          UNION ALL SELECT made.root, part.type, (made.place || part.place) COLLATE \"C\" FROM made JOIN pg_type t ON t.oid = made.type \
+          CROSS JOIN LATERAL ( \
+            SELECT t.typelem, ' of ' || format_type(t.typelem, NULL) WHERE t.typelem <> 0 AND t.typcategory = 'A' \
+            UNION ALL SELECT t.typbasetype, ' is ' || format_type(t.typbasetype, t.typtypmod) WHERE t.typtype = 'd' \
+            UNION ALL SELECT a.atttypid, format(' (%s %s %s', lpad(row_number() OVER (ORDER BY a.attnum)::text, 4, '0'), \
+                quote_ident(a.attname), format_type(a.atttypid, a.atttypmod)) \
+              FROM pg_attribute a WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped \
+            UNION ALL SELECT r.rngsubtype, ' from ' || format_type(r.rngsubtype, NULL) FROM pg_range r \
+              WHERE t.oid IN (r.rngtypid, r.rngmultitypid)) AS part (type, place)), \
+        users (type, definition) AS (SELECT root, string_agg(place, ';' ORDER BY place) FROM made \
+          WHERE place <> '' GROUP BY root) \
+     SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
             CASE WHEN array_position(i.indkey::int2[], a.attnum) < i.indnkeyatts THEN array_position(i.indkey::int2[], a.attnum) END, \
             a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false), \
             a.attgenerated <> '', a.atthasdef, \
-            CASE WHEN a.atttypid IN ('money'::regtype, 'money[]'::regtype) THEN lower(replace(current_setting('lc_monetary'), '-', '')) END \
+            CASE WHEN a.atttypid IN ('money'::regtype, 'money[]'::regtype) THEN lower(replace(current_setting('lc_monetary'), '-', '')) \
+              ELSE users.definition END, \
+            CASE WHEN o.collisdeterministic THEN quote_ident(o.collname) WHEN NOT o.collisdeterministic THEN format('%I (not deterministic, %s)', o.collname, \
+              coalesce(to_jsonb(o) ->> 'colllocale', to_jsonb(o) ->> 'colliculocale', o.collcollate::text)) END \
      FROM pg_class c \
      JOIN pg_namespace n ON n.oid = c.relnamespace \
      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
      LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary \
+     LEFT JOIN users ON users.type = a.atttypid \
+     LEFT JOIN pg_collation o ON o.oid = a.attcollation AND o.collname <> 'default' \
      LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum \
      WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname = current_schema() \
        AND c.relname NOT LIKE 'mdb\\_%' \
      ORDER BY c.relname, a.attnum";
 
 pub(super) const CATALOGUE: Catalogue = Catalogue {
-    unique: "SELECT c.relname::text, x.relname::text, a.attname::text \
+    // One by bytes may have rows that its column takes for the same.
+    unique: "SELECT c.relname::text, x.relname::text, \
+          CASE WHEN i.indcollation[(k.n - 1)::integer] = a.attcollation \
+            OR coalesce((SELECT s.collisdeterministic FROM pg_collation s WHERE s.oid = a.attcollation), true) \
+            THEN a.attname::text END \
         FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid \
         CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (place, n) \
         LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.place \
@@ -79,6 +104,7 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
     unforced: "SELECT 'fsync', 'off', 'ALTER SYSTEM SET fsync = on' WHERE current_setting('fsync') = 'off'",
     several_writers: None,
     retyped: &[],
+    encoding: Some("SELECT current_setting('server_encoding')"),
 };
 
 pub(super) async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, sqlx::Error> {
@@ -116,7 +142,7 @@ pub(super) async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, 
             },
             first_in: None,
             stored_as: row.try_get(8)?,
-            collation: None,
+            collation: row.try_get(9)?,
         };
         Ok((name, column))
     }))

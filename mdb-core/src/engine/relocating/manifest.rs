@@ -1,8 +1,8 @@
 //! The tables that move with a briefcase, ready for SQL.
 
-use super::Relocating;
-use crate::engine::Engine;
-use crate::engine::schema::{ForeignKey, Shape};
+use super::{MoveId, QUERIES_AT_ONCE, Relocating, StepError};
+use crate::engine::schema::{ForeignKey, Nullability, Shape};
+use crate::engine::{Engine, Value};
 
 /// The tables that move with a briefcase, parents first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ pub(crate) struct MovedColumn {
     pub(crate) name: String,
     /// Its type, in the engine's words.
     pub(crate) data_type: String,
+    pub(crate) nullability: Nullability,
     /// How its texts are compared, which the engine may not say in the type.
     pub(crate) collation: Option<String>,
 }
@@ -121,6 +122,45 @@ impl Manifest {
         telling.sort_unstable();
         telling.dedup();
         telling
+    }
+
+    /// The first table that has rows of the briefcases for which the move has fences on the connected shard.
+    pub(crate) async fn first_with_rows<DB: Relocating>(
+        &self,
+        connection: &mut DB::Connection,
+        id: &MoveId,
+    ) -> Result<Option<&MovedTable>, sqlx::Error> {
+        for tables in self.tables.chunks(QUERIES_AT_ONCE) {
+            let queries = tables.iter().map(|table| {
+                format!(
+                    "SELECT only_row * {} FROM mdb_shard WHERE EXISTS (SELECT 1 FROM mdb_fence f {} WHERE f.move = ?)",
+                    table.number,
+                    self.joined_to::<DB>(table, "t", "f.gdid")
+                )
+            });
+            let query = queries.collect::<Vec<_>>().join(" UNION ALL ");
+            let values = vec![Value::from(id); tables.len()];
+            let found = DB::query_own(connection, &query, &values).await?;
+            let number = found.first().map(|row| row.integer(0)).transpose()?;
+            let number = number.and_then(|number| usize::try_from(number).ok());
+            if let Some(table) = number.and_then(|number| self.tables.get(number)) {
+                return Ok(Some(table));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is said of rows that were to be deleted, and are still there.
+    pub(crate) async fn kept<DB: Relocating>(
+        &self,
+        connection: &mut DB::Connection,
+        id: &MoveId,
+    ) -> Result<StepError, sqlx::Error> {
+        let table = self.first_with_rows::<DB>(connection, id).await?;
+        let name = table
+            .or(self.tables.first())
+            .map(|table| table.name.clone());
+        Ok(StepError::Kept(name.unwrap_or_default()))
     }
 
     /// A condition on `alias`, a row of `table`: its briefcase is one whose key `keys` selects, such
@@ -257,6 +297,12 @@ impl MovedTable {
     /// The columns of the primary key, in its order.
     pub(crate) fn key_columns(&self) -> impl Iterator<Item = &MovedColumn> {
         self.primary_key.iter().map(|place| &self.columns[*place])
+    }
+
+    /// Whether rows may have NULL in the primary key, so that several have the same.
+    pub(crate) fn may_lack_keys(&self) -> bool {
+        let mut keys = self.key_columns();
+        keys.any(|column| column.nullability == Nullability::Nullable)
     }
 
     /// Whether a row below has one row of this table above it at most: the key is among the columns by which

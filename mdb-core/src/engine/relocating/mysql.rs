@@ -230,7 +230,7 @@ impl Relocating for MySql {
         manifest: &Manifest,
         id: &MoveId,
         limit: u32,
-    ) -> Result<u64, sqlx::Error> {
+    ) -> Result<u64, StepError> {
         delete::delete_some(connection, manifest, id, limit).await
     }
 

@@ -249,7 +249,7 @@ impl Relocating for Postgres {
         manifest: &Manifest,
         id: &MoveId,
         limit: u32,
-    ) -> Result<u64, sqlx::Error> {
+    ) -> Result<u64, StepError> {
         delete::delete_some(connection, manifest, id, limit).await
     }
 

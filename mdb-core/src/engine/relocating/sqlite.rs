@@ -191,7 +191,7 @@ impl Relocating for Sqlite {
         manifest: &Manifest,
         id: &MoveId,
         limit: u32,
-    ) -> Result<u64, sqlx::Error> {
+    ) -> Result<u64, StepError> {
         purge::delete_some(connection, manifest, id, limit.into()).await
     }
 
@@ -241,14 +241,21 @@ impl MovedTable {
         list(self.key_columns().map(|column| column.name.as_str()), alias)
     }
 
-    /// Columns `k1`, `k2` … for keys of the table, which compare as its own do.
+    /// Columns `k1`, `k2` … for keys of the table, which compare as its own do. Without types they keep every value as it is.
     fn numbered_columns(&self) -> String {
-        let columns: Vec<String> = self
-            .key_columns()
-            .zip(1..)
-            .map(|(column, place)| format!("k{place} {}", column.data_type))
-            .collect();
-        columns.join(", ")
+        let columns = self.key_columns().zip(1..).map(|(column, place)| {
+            let collation = column.collation.as_deref().map(Sqlite::quote);
+            let collation = collation.map(|name| format!(" COLLATE {name}"));
+            format!("k{place}{}", collation.unwrap_or_default())
+        });
+        columns.collect::<Vec<_>>().join(", ")
+    }
+
+    /// A condition on a row with `k1`, `k2` …: others may have the same key.
+    fn lacks_key(&self, keys: &str) -> String {
+        let places = 1..=self.primary_key.len();
+        let is_null = places.map(|place| format!("{keys}.k{place} IS NULL"));
+        is_null.collect::<Vec<_>>().join(" OR ")
     }
 
     fn numbered_list(&self, alias: &str) -> String {

@@ -13,6 +13,8 @@ pub(crate) struct Schema {
     pub(crate) names: Names,
     /// As the [`Catalogue`](super::Catalogue) has it.
     pub(crate) retyped: &'static [&'static str],
+    /// How the database keeps texts.
+    pub(crate) encoding: Option<String>,
 }
 
 impl Schema {
@@ -26,6 +28,7 @@ impl Schema {
             obstacles: Vec::new(),
             names,
             retyped: &[],
+            encoding: None,
         }
     }
 

@@ -1,11 +1,12 @@
 //! Reading what a catalogue says, from queries whose rows have the same form on every engine.
 
-use super::{Checked, ForeignKey, Obstacle, Risk, Schema, Trigger, UniqueKey};
+use super::{Checked, ForeignKey, Obstacle, Risk, Schema, Table, Trigger, UniqueKey};
 use crate::engine::{Engine, Values};
 
 /// An engine's queries about the tables of the connected database. All that they select is text, or NULL.
 pub(crate) struct Catalogue {
-    /// Of unique keys that hold for all rows: table, key, column; NULL for an expression.
+    /// Of unique keys that hold for all rows: table, key, column; NULL for an expression, and for a column of which the key allows
+    /// values that the column takes for the same. Where the engine can't say that by itself: how the key compares it.
     pub(crate) unique: &'static str,
     /// Of foreign keys that concern the tables: table, key, its name, the table that it refers to, column, the column that
     /// it refers to, the rules for deletes and updates; where the engine checks what movers bring, `DEFERRABLE` or `AT ONCE`. Rows of one
@@ -24,6 +25,8 @@ pub(crate) struct Catalogue {
     pub(crate) several_writers: Option<&'static str>,
     /// Types of columns whose values travel as text that may be read as another type of value.
     pub(crate) retyped: &'static [&'static str],
+    /// Of how the database keeps texts, where all columns keep them in one way.
+    pub(crate) encoding: Option<&'static str>,
 }
 
 type Row = Vec<Option<String>>;
@@ -43,9 +46,14 @@ pub(crate) async fn read<DB: Engine>(
     }
     let triggers = DB::texts(connection, catalogue.triggers).await?;
     let obstacles = DB::texts(connection, catalogue.obstacles).await?;
+    let encoding = match catalogue.encoding {
+        Some(query) => DB::texts(connection, query).await?.pop(),
+        None => None,
+    };
     Ok(Schema {
+        unique: unique_keys_of(&unique, &tables)?,
+        encoding: encoding.map(|row| text(&row, 0)).transpose()?,
         tables,
-        unique: unique_keys_of(&unique)?,
         foreign_keys,
         triggers: triggers
             .iter()
@@ -94,19 +102,26 @@ fn text(row: &Row, place: usize) -> Result<String, sqlx::Error> {
     text.ok_or_else(|| sqlx::Error::ColumnNotFound(place.to_string()))
 }
 
-fn unique_keys_of(rows: &[Row]) -> Result<Vec<UniqueKey>, sqlx::Error> {
+fn unique_keys_of(rows: &[Row], tables: &[Table]) -> Result<Vec<UniqueKey>, sqlx::Error> {
     let mut keys = Vec::new();
+    let is_compared_so = |table: &str, column: &str, collation: Option<&str>| {
+        let mut tables = tables.iter().filter(|found| found.name() == table);
+        let column = tables.next().and_then(|table| table.column(column));
+        column.is_some_and(|column| column.collation() == collation)
+    };
     for rows in rows.chunk_by(|a, b| a.get(..2) == b.get(..2)) {
+        let table = text(&rows[0], 0)?;
         // One of an expression says nothing about the columns in it.
-        let columns: Option<Vec<String>> = rows
-            .iter()
-            .map(|row| row.get(2).cloned().flatten())
-            .collect();
+        let columns = rows.iter().map(|row| {
+            let column = row.get(2).cloned().flatten()?;
+            let holds = row
+                .get(3)
+                .is_none_or(|collation| is_compared_so(&table, &column, collation.as_deref()));
+            holds.then_some(column)
+        });
+        let columns: Option<Vec<String>> = columns.collect();
         if let Some(columns) = columns {
-            keys.push(UniqueKey {
-                table: text(&rows[0], 0)?,
-                columns,
-            });
+            keys.push(UniqueKey { table, columns });
         }
     }
     Ok(keys)

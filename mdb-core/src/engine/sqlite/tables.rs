@@ -3,12 +3,14 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
+use super::collation::{BINARY, collations};
 use crate::engine::schema::{Nullability, Numbering, Origin, Unnamed};
 use crate::engine::{Catalogue, Column, Table};
 
 pub(super) const CATALOGUE: Catalogue = Catalogue {
-    unique: "SELECT m.name, l.name, i.name FROM main.sqlite_schema m, pragma_index_list(m.name) l, pragma_index_info(l.name) i \
-        WHERE m.type = 'table' AND l.\"unique\" = 1 AND l.partial = 0 ORDER BY m.name, l.name, i.seqno",
+    unique: "SELECT m.name, l.name, i.name, nullif(i.coll, 'BINARY') \
+        FROM main.sqlite_schema m, pragma_index_list(m.name) l, pragma_index_xinfo(l.name) i \
+        WHERE m.type = 'table' AND l.\"unique\" = 1 AND l.partial = 0 AND i.\"key\" = 1 ORDER BY m.name, l.name, i.seqno",
     // Without columns it refers to the primary key.
     foreign_keys: "SELECT m.name, CAST(f.id AS TEXT), NULL, f.\"table\", f.\"from\", coalesce(f.\"to\", \
           (SELECT x.name FROM pragma_table_xinfo(f.\"table\") x WHERE x.pk = f.seq + 1), ''), f.on_delete, f.on_update \
@@ -23,17 +25,19 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
     unforced: "SELECT NULL, NULL, NULL WHERE FALSE",
     several_writers: None,
     retyped: &[],
+    encoding: Some("SELECT encoding FROM pragma_encoding"),
 };
 
 pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Table>, sqlx::Error> {
-    let names: Vec<(String, String)> = sqlx::query_as(
-        "SELECT name, sql FROM sqlite_schema WHERE type = 'table' \
+    // Not by the text of their definitions, where any word may stand in a comment.
+    let names: Vec<(String, bool)> = sqlx::query_as(
+        "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'virtual') \
          AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE 'mdb\\_%' ESCAPE '\\' ORDER BY name",
     )
     .fetch_all(&mut *connection)
     .await?;
     let mut tables = Vec::with_capacity(names.len());
-    for (name, definition) in names {
+    for (name, is_without_rowid) in names {
         let rows = sqlx::query(
             "SELECT name, type, \"notnull\", pk, hidden, dflt_value IS NOT NULL \
              FROM pragma_table_xinfo(?) ORDER BY cid",
@@ -41,8 +45,6 @@ pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Tabl
         .bind(&name)
         .fetch_all(&mut *connection)
         .await?;
-        let numbered_by_keyword = definition.to_ascii_uppercase().contains("AUTOINCREMENT");
-        let without_rowid = definition.to_ascii_uppercase().contains("WITHOUT ROWID");
         let keys = rows.iter().filter(|row| row.get::<i64, _>(3) > 0).count();
         let columns = rows
             .iter()
@@ -53,7 +55,7 @@ pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Tabl
                 let is_rowid = key > 0
                     && keys == 1
                     && data_type.eq_ignore_ascii_case("INTEGER")
-                    && !without_rowid;
+                    && !is_without_rowid;
                 Column {
                     name: row.get(0),
                     nullability: if row.get::<i64, _>(2) != 0 || is_rowid {
@@ -62,7 +64,7 @@ pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Tabl
                         Nullability::Nullable
                     },
                     key_position: u32::try_from(key).ok().filter(|place| *place > 0),
-                    numbering: if is_rowid || (key > 0 && numbered_by_keyword) {
+                    numbering: if is_rowid {
                         Numbering::ByServer
                     } else {
                         Numbering::None
@@ -87,5 +89,23 @@ pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Tabl
             .collect();
         tables.push(Table { name, columns });
     }
+    add_collations(connection, &mut tables).await?;
     Ok(tables)
+}
+
+async fn add_collations(
+    connection: &mut SqliteConnection,
+    tables: &mut [Table],
+) -> Result<(), sqlx::Error> {
+    let columns = tables.iter().flat_map(|table| {
+        let columns = table.columns.iter();
+        columns.map(|column| (table.name.as_str(), column.name.as_str()))
+    });
+    let columns: Vec<(&str, &str)> = columns.collect();
+    let collations = collations(connection, &columns).await?;
+    let columns = tables.iter_mut().flat_map(|table| &mut table.columns);
+    for (column, collation) in columns.zip(collations) {
+        column.collation = (collation != BINARY).then_some(collation);
+    }
+    Ok(())
 }

@@ -156,9 +156,11 @@ async fn clear(
     }
     loop {
         begin_at_target(target, id, owner).await?;
-        let deleted = delete_some(target, manifest, id, DELETED_AT_ONCE)
-            .await
-            .map_err(busy);
+        let deleted = delete_some(target, manifest, id, DELETED_AT_ONCE).await;
+        let deleted = deleted.map_err(|error| match error {
+            StepError::Database(error) => busy(error),
+            error => error,
+        });
         let deleted = end_at_target(target, deleted).await?;
         if deleted < u64::from(DELETED_AT_ONCE) {
             return Ok(());

@@ -6,7 +6,9 @@ use sqlx::{Executor, MySql, Row};
 
 use super::{from_keys, id_of, ids, keys_as_numbered, quoted, rows_of, run, same_key};
 use crate::engine::Engine;
-use crate::engine::relocating::{Manifest, MoveId, MovedReach, MovedTable, Relocating, Span};
+use crate::engine::relocating::{
+    Manifest, MoveId, MovedReach, MovedTable, Relocating, Span, StepError,
+};
 
 /// How many briefcases are looked for at once.
 const FOUND_AT_ONCE: u32 = 64;
@@ -25,7 +27,7 @@ pub(super) async fn delete_some(
     manifest: &Manifest,
     id: &MoveId,
     limit: u32,
-) -> Result<u64, sqlx::Error> {
+) -> Result<u64, StepError> {
     let Some(find) = find(manifest, id) else {
         return Ok(0);
     };
@@ -55,9 +57,11 @@ pub(super) async fn delete_some(
             emptied += many as u64;
             rest = &rest[many..];
         }
-        // Nothing is left, or a trigger of the user's keeps what is left.
         if deleted == before {
-            break;
+            if found.is_empty() {
+                break;
+            }
+            return Err(manifest.kept::<MySql>(connection, id).await?);
         }
     }
     Ok(deleted)

@@ -167,6 +167,7 @@ pub(super) fn key_text<'a>(columns: impl Iterator<Item = &'a MovedColumn>, alias
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::schema::Nullability;
 
     fn written(kind: Kind, bytes: &[u8]) -> String {
         let mut sql = String::new();
@@ -196,6 +197,7 @@ mod tests {
             let column = MovedColumn {
                 name: "c".to_owned(),
                 data_type: data_type.to_owned(),
+                nullability: Nullability::NotNull,
                 collation: None,
             };
             assert_eq!(Kind::of(&column), kind, "{data_type}");

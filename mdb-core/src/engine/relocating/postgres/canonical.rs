@@ -155,11 +155,13 @@ fn sender(data_type: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::schema::Nullability;
 
     fn values(data_type: &str) -> Vec<String> {
         let column = MovedColumn {
             name: "c".to_owned(),
             data_type: data_type.to_owned(),
+            nullability: Nullability::NotNull,
             collation: None,
         };
         let fields = fields(&column, "t").into_iter();

@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use super::copy::{belongs, belongs_upwards};
 use super::{ids, literal, quoted, run};
 use crate::engine::Engine;
-use crate::engine::relocating::{Manifest, MoveId, MovedReach};
+use crate::engine::relocating::{Manifest, MoveId, MovedReach, StepError};
 
 /// How many briefcases are looked for at once.
 const BRIEFCASES: u32 = 64;
@@ -26,7 +26,7 @@ pub(super) async fn delete_some(
     manifest: &Manifest,
     id: &MoveId,
     limit: u32,
-) -> Result<u64, sqlx::Error> {
+) -> Result<u64, StepError> {
     let limit = i64::from(limit);
     let Some(find) = find(manifest, id) else {
         return Ok(0);
@@ -57,9 +57,11 @@ pub(super) async fn delete_some(
             emptied += i64::try_from(these.len()).unwrap_or(1);
             rest = others;
         }
-        // Nothing is left, or a trigger of the user's keeps what is left.
         if deleted == before {
-            break;
+            if found.is_empty() {
+                break;
+            }
+            return Err(manifest.kept::<Postgres>(connection, id).await?);
         }
     }
     if deleted < limit {

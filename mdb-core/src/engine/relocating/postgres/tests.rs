@@ -24,6 +24,7 @@ use crate::engine::relocating::{
     FenceState, Hurried, MovedColumn, MovedReach, SpanSums, Touched, Unhurried, check_delete_all,
     check_forget_some, check_neighbours, check_other_tables, checked_copy, checked_round,
 };
+use crate::engine::schema::Nullability;
 use crate::engine::{TransactionOptions, mdb_tables};
 
 const LIMIT: Duration = Duration::from_millis(100);
@@ -73,6 +74,7 @@ fn table(
         .map(|(name, data_type)| MovedColumn {
             name: (*name).to_owned(),
             data_type: (*data_type).to_owned(),
+            nullability: Nullability::NotNull,
             collation: None,
         })
         .collect();

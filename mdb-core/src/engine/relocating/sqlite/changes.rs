@@ -270,10 +270,7 @@ async fn delete_hits(
     );
     run(target, &delete, &[]).await?;
     // A key with NULL in it is in no list. Tables that can have one have numbered rows.
-    let is_null: Vec<String> = (1..=table.primary_key.len())
-        .map(|place| format!("h.k{place} IS NULL"))
-        .collect();
-    let is_null = is_null.join(" OR ");
+    let is_null = table.lacks_key("h");
     let query = format!("SELECT 1 FROM {hits} h WHERE {is_null} LIMIT 1");
     if !Sqlite::query_own(target, &query, &[]).await?.is_empty() {
         let delete = format!(

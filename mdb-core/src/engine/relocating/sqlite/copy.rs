@@ -98,7 +98,7 @@ impl Copying<'_> {
             begin_as_mover(self.target, self.id, self.owner).await?;
             let limit = u32::try_from(CHUNK).expect("a small number");
             let deleted = Sqlite::delete_some(self.target, self.manifest, self.id, limit).await;
-            let deleted = end(self.target, self.id, deleted.map_err(StepError::Database)).await?;
+            let deleted = end(self.target, self.id, deleted).await?;
             if deleted < CHUNK {
                 break;
             }
@@ -186,10 +186,17 @@ impl Copying<'_> {
     async fn listed(&mut self, table: &MovedTable, stretch: &Stretch) -> Result<(), StepError> {
         let listed = self.list_rows(table, stretch).await?;
         let manifest = self.manifest;
+        let mut is_of_stretch = String::new();
+        if table.may_lack_keys() {
+            // Rows of other briefcases may have NULL in their keys, too.
+            let ids = stretch.literal_ids("source");
+            let condition = manifest.condition_in::<Sqlite>("source", table, "t", &ids);
+            is_of_stretch = format!("AND (NOT ({}) OR {condition})", table.lacks_key("r"));
+        }
         let insert = |clash: OnClash| {
             format!(
                 "{} {} ({}) SELECT {} FROM temp.mdb_rows r CROSS JOIN {} t ON {} \
-                 WHERE r.rowid > ?2 AND r.rowid <= ?3 AND {}",
+                 WHERE r.rowid > ?2 AND r.rowid <= ?3 AND {} {is_of_stretch}",
                 clash.insert(),
                 table.quoted("main"),
                 table.column_list(""),
@@ -211,7 +218,7 @@ impl Copying<'_> {
     }
 
     /// Lists the keys of the rows of `stretch` in `temp.mdb_rows`, numbered from 1, and says how many there
-    /// are. Rows that come later are recorded by the triggers.
+    /// are. Rows that come later are recorded by the triggers. A key with NULL in it, which several rows may have, is listed once.
     async fn list_rows(&mut self, table: &MovedTable, stretch: &Stretch) -> Result<i64, StepError> {
         let columns = table.numbered_columns();
         run(self.target, "DROP TABLE IF EXISTS temp.mdb_rows", &[]).await?;
@@ -225,6 +232,15 @@ impl Copying<'_> {
                 .condition_in::<Sqlite>("source", table, "t", &stretch_ids("source")),
         );
         let rows = run(self.target, &fill, &stretch.values(self.id)).await?;
+        if table.may_lack_keys() {
+            let lacks = table.lacks_key("r");
+            let numbered = table.numbered_list("r");
+            let once = format!(
+                "DELETE FROM temp.mdb_rows AS r WHERE ({lacks}) AND r.rowid NOT IN \
+                 (SELECT min(r.rowid) FROM temp.mdb_rows r WHERE {lacks} GROUP BY {numbered})"
+            );
+            run(self.target, &once, &[]).await?;
+        }
         Ok(i64::try_from(rows).unwrap_or(i64::MAX))
     }
 

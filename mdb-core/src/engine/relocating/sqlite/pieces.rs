@@ -37,6 +37,20 @@ impl Stretch {
         [id.into(), after, last]
     }
 
+    /// As [`stretch_ids`], which needs no values.
+    pub(super) fn literal_ids(&self, schema: &str) -> String {
+        let hex = |end: &[u8]| {
+            end.iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        };
+        format!(
+            "SELECT gdid FROM {schema}.mdb_fence WHERE move = ?1 AND gdid > x'{}' AND gdid <= x'{}'",
+            hex(&self.after),
+            hex(&self.last)
+        )
+    }
+
     /// Those of them that come after the move.
     pub(super) fn ends(&self) -> [Value; 2] {
         [&self.after, &self.last].map(|end| Value::Bytes(end.clone()))

@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::IDS;
 use super::pieces::{Counted, Stretch, count_after, has_rows, is_indexed, stretch_ids};
-use crate::engine::relocating::{Manifest, MoveId, MovedTable};
+use crate::engine::relocating::{Manifest, MoveId, MovedTable, StepError};
 use crate::engine::{Engine, Value};
 
 /// How many briefcases are counted before they are deleted, unless only a few rows of them are to go.
@@ -26,12 +26,15 @@ pub(super) async fn delete_some(
     manifest: &Manifest,
     id: &MoveId,
     limit: u64,
-) -> Result<u64, sqlx::Error> {
+) -> Result<u64, StepError> {
     let mut cursor = match load(connection, id).await? {
         Some(cursor) => cursor,
         None if !has_rows(connection, manifest, id).await? => return Ok(0),
         None if is_indexed(connection, "main", manifest, id).await? => Cursor::default(),
-        None => return delete_wherever(connection, manifest, id, limit).await,
+        None => {
+            let deleted = delete_wherever(connection, manifest, id, limit).await?;
+            return unless_kept(connection, manifest, id, deleted, limit).await;
+        }
     };
     let is_whole = cursor.is_empty();
     let mut deleted = delete_from(connection, manifest, id, &mut cursor, limit).await?;
@@ -43,6 +46,20 @@ pub(super) async fn delete_some(
     }
     let next = (deleted >= limit).then_some(&cursor);
     store(connection, id, next).await?;
+    unless_kept(connection, manifest, id, deleted, limit).await
+}
+
+/// How many were deleted, unless these are fewer than could be and some are left all the same.
+async fn unless_kept(
+    connection: &mut SqliteConnection,
+    manifest: &Manifest,
+    id: &MoveId,
+    deleted: u64,
+    limit: u64,
+) -> Result<u64, StepError> {
+    if deleted < limit && has_rows(connection, manifest, id).await? {
+        return Err(manifest.kept::<Sqlite>(connection, id).await?);
+    }
     Ok(deleted)
 }
 
@@ -188,6 +205,13 @@ async fn delete_wherever(
         let condition = manifest.condition::<Sqlite>(table, "t", IDS);
         let sql = delete_limited(table, &condition, limit - deleted);
         deleted += Sqlite::execute_own(connection, &sql, &[id.into()]).await?;
+        if deleted < limit && table.may_lack_keys() {
+            let rest = format!(
+                "DELETE FROM {} AS t WHERE {condition}",
+                table.quoted("main")
+            );
+            deleted += Sqlite::execute_own(connection, &rest, &[id.into()]).await?;
+        }
     }
     Ok(deleted)
 }

@@ -12,6 +12,7 @@ use crate::engine::relocating::{
     Amount, FenceState, LockLimit, Manifest, MoveId, MovedColumn, MovedReach, MovedTable,
     OwnerToken, Pair, Relocating, Side, Span, StepError, TableSum, Taken, Unhurried, checked_round,
 };
+use crate::engine::schema::Nullability;
 use crate::engine::{Engine, Table, Value, mdb_tables};
 
 pub(super) const LIMIT: Duration = Duration::from_millis(150);
@@ -167,6 +168,7 @@ impl Fixture {
                     .map(|column| MovedColumn {
                         name: column.name.clone(),
                         data_type: column.data_type.clone(),
+                        nullability: Nullability::NotNull,
                         collation: column.collation.clone(),
                     })
                     .collect(),

@@ -98,7 +98,6 @@ async fn delete(f: &mut Fixture, limit: u32) -> u64 {
         .await
         .unwrap();
     let deleted = Sqlite::delete_some(&mut f.pair.source, &f.manifest, &f.id, limit).await;
-    let deleted = deleted.map_err(StepError::Database);
     end(&mut f.pair.source, &f.id, deleted).await.unwrap()
 }
 

@@ -12,6 +12,7 @@ use crate::engine::relocating::{
     Amount, FenceState, LockLimit, Manifest, MoveId, MovedColumn, MovedReach, MovedTable,
     OwnerToken, Pair, Relocating, Span, TableSum, Taken, Unhurried, checked_round,
 };
+use crate::engine::schema::Nullability;
 use crate::engine::{Engine, Value, mdb_tables};
 
 const TABLES: &str = "
@@ -58,6 +59,7 @@ pub(super) fn table(
         .map(|(name, data_type)| MovedColumn {
             name: (*name).to_owned(),
             data_type: (*data_type).to_owned(),
+            nullability: Nullability::Nullable,
             collation: None,
         })
         .collect();

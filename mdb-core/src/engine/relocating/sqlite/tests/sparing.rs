@@ -74,7 +74,6 @@ async fn a_move_without_triggers_is_as_one_with_them() {
         .await
         .unwrap();
     let deleted = Sqlite::delete_some(&mut f.pair.source, &f.manifest, &f.id, 1000).await;
-    let deleted = deleted.map_err(StepError::Database);
     let deleted = end(&mut f.pair.source, &f.id, deleted).await.unwrap();
     assert_eq!(deleted, sums.iter().map(|sum| sum.rows).sum::<u64>());
     assert_eq!(f.catch_up().await, 0, "nothing was recorded");
