@@ -39,7 +39,7 @@ fn waiting<DB: TestEngine>() -> &'static str {
     match DB::KIND {
         EngineKind::Postgres => {
             "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
-             WHERE NOT l.granted AND l.locktype = 'relation' AND a.application_name = 'mdb-mover' \
+             WHERE NOT l.granted AND l.locktype = 'relation' AND a.application_name LIKE 'mdb-mover%' \
              AND a.datname = current_database()"
         }
         EngineKind::MySql | EngineKind::Sqlite => {

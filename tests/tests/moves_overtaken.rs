@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
+use std::time::Duration;
+
 use mdb_core::error::chain;
 use mdb_core::failpoint::{Failure, Halt, HaltSide, Outcome, fail_at};
 use mdb_core::relocate::{
@@ -10,6 +12,7 @@ use mdb_core::relocate::{
 use mdb_tests::bank::{Place, id, literal};
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
+use sqlx::Postgres;
 
 on_all_engines!(
     who_was_undone_meanwhile_is_not_resumed,
@@ -24,6 +27,9 @@ const ANNOUNCEMENT: usize = 4;
 
 /// The place of the copy among them, when nobody writes.
 const COPIED: usize = 12;
+
+/// Far less than movers have patience for.
+const SOON: Duration = Duration::from_secs(30);
 
 fn at_once() -> MoveOptions {
     MoveOptions::new().take_over(TakeOver::FromAnybody)
@@ -159,4 +165,35 @@ async fn a_table_that_has_gone_keeps_no_move_from_being_undone<DB: TestEngine>()
     };
     let is_missing = |refusal: &Refusal| refusal.reason().contains("missing");
     assert!(refusals.iter().any(is_missing), "{refusals:?}");
+}
+
+/// A mover's machine sleeps while its transaction holds locks, of which the server hears nothing.
+#[tokio::test]
+async fn who_sleeps_in_a_transaction_keeps_nobody_from_taking_over_on_postgres() {
+    let place = Place::<Postgres>::new().await;
+    let there = place.plan_to(1).await;
+    let asleep = "SELECT count(*) FROM pg_stat_activity \
+                  WHERE state = 'idle in transaction' AND application_name LIKE 'mdb-mover%' AND datname = current_database()";
+    for number in [1, 0] {
+        let (halt, another) = (Halt::at_each(HaltSide::Before), place.bank.open());
+        let mut sleeper = Box::pin(halt.scope(place.run(&there)));
+        loop {
+            tokio::select! {
+                end = &mut sleeper => panic!("it has come to its end: {end:?}"),
+                () = halt.reached() => {}
+            }
+            if place.bank.count(number, asleep).await > 0 {
+                break;
+            }
+            halt.go_on();
+        }
+        let id = place.moves().await.pop().unwrap().id().to_owned();
+        let (relocator, options) = (another.relocator(), at_once());
+        let aborted = relocator.abort(&id, &options);
+        let aborted = tokio::time::timeout(SOON, aborted).await;
+        aborted.expect("nobody waits for it").unwrap();
+        halt.let_go();
+        assert!(sleeper.await.is_err(), "it has lost the move");
+        place.is_whole(0).await;
+    }
 }

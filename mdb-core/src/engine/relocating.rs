@@ -35,6 +35,7 @@ pub(crate) use reference::{Reference, Standing};
 pub(crate) use rest::{Tries, begin, pause, rest_unless};
 pub(crate) use span::Span;
 pub(crate) use sparing::Sparing;
+pub(crate) use step_error::StepError;
 pub(crate) use summing::{INLINE_BYTES, SpanSums, TableSum, is_short};
 #[cfg(test)]
 pub(crate) use taken::checked_round;
@@ -61,6 +62,7 @@ mod rest;
 mod span;
 mod sparing;
 mod sqlite;
+mod step_error;
 mod summing;
 mod taken;
 mod turn;
@@ -71,32 +73,6 @@ pub(crate) struct Pair<DB: Engine> {
     pub(crate) target: Connected<DB>,
     /// Where the engine is embedded: the source's file.
     pub(crate) source_file: Option<std::path::PathBuf>,
-}
-
-/// Why a step of a move did not succeed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StepError {
-    /// The database failed.
-    #[error("a database failed during the move")]
-    Database(#[from] sqlx::Error),
-    /// Somebody else runs the move now: this one has to stop at once, and touch nothing.
-    #[error("another process has taken the move over")]
-    NotOwner,
-    /// A lock could not be had in the time that was allowed; nothing was changed.
-    #[error("others hold locks that the move needs")]
-    Busy,
-    /// Another move relies on triggers and change tables that are not what this one needs.
-    #[error("another move relies on other triggers")]
-    OtherTables,
-    /// The source's tables, or the triggers on them, are not what they were.
-    #[error("tables or triggers were changed")]
-    Altered,
-    /// Rows of a table stay although they were deleted.
-    #[error("rows of table `{0}` stay where they are deleted")]
-    Kept(String),
-    /// Somebody has asked the mover to stop.
-    #[error("the mover was asked to stop")]
-    Stopped,
 }
 
 /// One of the two shards of a pair.
@@ -161,6 +137,15 @@ pub(crate) trait Relocating: Sparing {
     /// Takes back what a mover's transaction has set in its session and its rollback has not.
     fn rolled_back(
         _: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// Ends the sessions of others on the connected database that are in a transaction as a mover of `id`, where such a one may
+    /// keep its locks for long without a word.
+    fn end_movers(
+        _: &mut Self::Connection,
+        _: &MoveId,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
         std::future::ready(Ok(()))
     }

@@ -129,7 +129,15 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
         let [mut source, mut target] = self.sides();
         // Both to their end: a transaction must not be left halfway.
         let (there, here) = tokio::join!(target.claim(), source.claim());
-        there.and(here)
+        let marked = there.and(here);
+        if marked.is_err() {
+            // Perhaps because somebody took the move over, and has ended it: one side may be marked all the same.
+            let kept = self.journal().keep(&self.record.id, self.owner).await;
+            if let Err(error) = self.unmark_unless_kept(kept).await {
+                tracing::debug!(id = self.record.id(), error = %crate::error::chain(&error), "the move may have left marks");
+            }
+        }
+        marked
     }
 
     /// Whoever takes a move over writes the journal first. One that slept before it marked the sides may have lost the

@@ -82,7 +82,8 @@ impl<DB: Relocating> SideOf<'_, DB> {
         end::<DB, T>(connection, done).await
     }
 
-    /// Makes this process the one whose transactions count here.
+    /// Makes this process the one whose transactions count here. The journal says that it is already: whoever ran the move
+    /// before, and keeps the mark locked, can do nothing more for it.
     pub(super) async fn claim(&mut self) -> Result<(), MoveError> {
         let values = [Value::from(self.id), Value::Integer(self.owner.get())];
         let insert =
@@ -92,13 +93,17 @@ impl<DB: Relocating> SideOf<'_, DB> {
         let mut patience = self.patience("take the move over");
         loop {
             let claimed = transaction::<DB, _>(self.connection, async |connection| {
+                DB::enter_as_mover(connection, self.id, LOCK_LIMIT).await?;
                 DB::execute_own(connection, &insert, &values).await?;
-                Ok(DB::execute_own(connection, update, &turned).await?)
+                DB::execute_own(connection, update, &turned).await?;
+                Ok(DB::leave_as_mover(connection, self.id).await?)
             });
             match claimed.await {
-                Ok(_) => return Ok(()),
+                Ok(()) => return Ok(()),
                 Err(error) => patience.after::<DB>(error).await?,
             }
+            self.progress.keep_going()?;
+            DB::end_movers(self.connection, self.id).await?;
         }
     }
 

@@ -81,6 +81,10 @@ impl Relocating for Postgres {
         Ok(())
     }
 
+    async fn end_movers(connection: &mut PgConnection, id: &MoveId) -> Result<(), sqlx::Error> {
+        locks::end_movers(connection, id).await
+    }
+
     async fn check_owner(
         connection: &mut PgConnection,
         id: &MoveId,
@@ -288,11 +292,12 @@ fn writer_settings(id: &MoveId, limit: Duration) -> String {
     format!("{}{decided}", mover_settings(id, limit))
 }
 
-/// Settings of a mover's transaction.
+/// Settings of a mover's transaction. By the session's name whoever takes the move over can end it.
 fn mover_settings(id: &MoveId, limit: Duration) -> String {
     format!(
-        "SET LOCAL mdb.mover = {}; {}",
+        "SET LOCAL mdb.mover = {}; SET LOCAL application_name = {}; {}",
         literal(id.as_str()),
+        literal(&locks::session_name(id)),
         settings(limit)
     )
 }

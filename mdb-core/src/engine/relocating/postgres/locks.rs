@@ -8,7 +8,7 @@ use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
 use super::{busy, run};
-use crate::engine::relocating::{StepError, advisory_key, stripe};
+use crate::engine::relocating::{MoveId, StepError, advisory_key, stripe};
 
 /// After how long without a word from the mover the server gives up a transaction of his that keeps
 /// others waiting: he may be stopped, or cut off, without his connection ending.
@@ -70,14 +70,41 @@ fn list<T: ToString>(numbers: &BTreeSet<T>) -> String {
     numbers.join(",")
 }
 
+/// What a session of a mover of `id` is called while it is in a transaction.
+pub(super) fn session_name(id: &MoveId) -> String {
+    format!("mdb-mover {}", id.as_str())
+}
+
+/// As [`end_sessions`], those in this database alone: the move's other shard may be on the same server.
+pub(super) async fn end_movers(
+    connection: &mut PgConnection,
+    id: &MoveId,
+) -> Result<(), sqlx::Error> {
+    end(
+        connection,
+        "datname = current_database()",
+        &session_name(id),
+    )
+    .await
+}
+
 pub(super) async fn end_sessions(
     connection: &mut PgConnection,
+    application: &str,
+) -> Result<(), sqlx::Error> {
+    end(connection, "TRUE", application).await
+}
+
+/// Ends the sessions of that name for which the condition holds, and waits until they have gone.
+async fn end(
+    connection: &mut PgConnection,
+    condition: &str,
     application: &str,
 ) -> Result<(), sqlx::Error> {
     // First found, then ended: the conditions of one query are tried in any order.
     let sql = format!(
         "WITH sessions AS MATERIALIZED (SELECT pid FROM pg_stat_activity \
-         WHERE application_name = $1 AND pid <> pg_backend_pid()) \
+         WHERE application_name = $1 AND pid <> pg_backend_pid() AND {condition}) \
          SELECT pid, pg_terminate_backend(pid, {}) FROM sessions",
         END_LIMIT.as_millis()
     );
