@@ -118,6 +118,7 @@ mod fencing;
 mod gone;
 mod groups;
 mod journal;
+mod left_behind;
 mod looking;
 mod manifest;
 mod ordering;

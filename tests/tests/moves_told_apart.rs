@@ -5,6 +5,7 @@
 use mdb_core::Gdid;
 use mdb_core::relocate::{MoveError, MovePhase, PlanError};
 use mdb_tests::bank::{Place, id, literal};
+use mdb_tests::kit::PLAIN_ROLE;
 use mdb_tests::store::TestEngine;
 use sqlx::{MySql, Postgres, Sqlite};
 
@@ -322,4 +323,78 @@ async fn values_of_own_types_have_to_be_made_alike() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn values_that_the_server_can_not_send_are_refused() {
+    let mut place = Place::<Postgres>::new().await;
+    place.mdb = place.bank.open_with(NOTE);
+    for (column, is_fit) in [("aclitem[]", false), ("TEXT[]", true)] {
+        let note = format!("CREATE TABLE note (g_user BYTEA PRIMARY KEY, a {column})");
+        place.on_both(&note).await;
+        if is_fit {
+            place.warned(&[]).await;
+        } else {
+            place.refused("note", &["`a`", "binary form"]).await;
+        }
+        place.on_both("DROP TABLE note").await;
+    }
+}
+
+#[tokio::test]
+async fn who_moves_tables_has_to_own_them_on_postgres() {
+    let mut place = Place::<Postgres>::new().await;
+    for url in [
+        place.bank.url(0),
+        place.bank.url(1),
+        place.bank.catalog_url(),
+    ] {
+        let grant = format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {PLAIN_ROLE}");
+        Postgres::run_at(&url, &[grant]).await.unwrap();
+    }
+    let role = format!("?options=-c%20role%3D{PLAIN_ROLE}");
+    place.mdb = place.bank.open_changed(|text| {
+        let lines = text.lines().map(|line| match line.strip_suffix('"') {
+            Some(url) if url.contains("url = ") => format!("{url}{role}\""),
+            _ => line.to_owned(),
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    });
+    let Err(PlanError::Refused { refusals }) = place.plan().await else {
+        panic!("it owns none of the tables");
+    };
+    assert_eq!(refusals.len(), 4, "{refusals:?}");
+    for refusal in refusals {
+        assert!(
+            refusal.reason().contains("its owner is `mdb`"),
+            "{refusal:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_table_of_words_that_others_feed_stays_where_it_is() {
+    let place = Place::<Sqlite>::new().await;
+    place
+        .on_both("CREATE VIRTUAL TABLE words USING fts5 (g_user UNINDEXED, word)")
+        .await;
+    place.warned(&[("words", "virtual")]).await;
+    place.carry_to(1).await;
+    place.is_whole(1).await;
+}
+
+#[tokio::test]
+async fn a_table_is_written_as_it_is_called() {
+    let mut place = Place::<Sqlite>::new().await;
+    place
+        .on_both("CREATE TABLE Note (g_user BLOB NOT NULL PRIMARY KEY, n INTEGER)")
+        .await;
+    place.mdb = place.bank.open_with(NOTE);
+    let Err(PlanError::Refused { refusals }) = place.plan().await else {
+        panic!("there is no such table");
+    };
+    assert!(
+        refusals[0].reason().contains("there is `Note`"),
+        "{refusals:?}"
+    );
 }

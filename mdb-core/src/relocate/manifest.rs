@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::refusal::Refusal;
 use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
 use crate::engine::relocating::{Manifest, MovedColumn, MovedReach, MovedTable};
-use crate::engine::{Column, Listed, Schema, Table};
+use crate::engine::{Listed, Schema, Table};
 
 /// The tables of all briefcase types of `area`, parents first, or everything because of which no statement about them
 /// could be made.
@@ -24,7 +24,7 @@ pub(super) fn manifest_of(
                 refuse(
                     &mut refusals,
                     wanted.name(),
-                    "it is missing on the source or the target; create it on both",
+                    missing(wanted.name(), [source, target]),
                 );
                 continue;
             };
@@ -45,6 +45,20 @@ pub(super) fn manifest_of(
     }
 }
 
+/// What is said of a table that one of the sides has not; perhaps it has one of nearly that name.
+fn missing(name: &str, sides: [&Schema; 2]) -> String {
+    let tables = sides.iter().flat_map(|schema| &schema.tables);
+    let mut names = tables.map(Table::name);
+    match names.find(|other| *other != name && other.eq_ignore_ascii_case(name)) {
+        Some(other) => {
+            format!(
+                "it is missing on the source or the target; there is `{other}`, which has to be written so"
+            )
+        }
+        None => "it is missing on the source or the target; create it on both".to_owned(),
+    }
+}
+
 /// The tables of all briefcase types of `area`.
 pub(super) fn listed(area: &AreaConfig) -> Listed {
     let tables = area.briefcases().iter().flat_map(BriefcaseConfig::tables);
@@ -56,7 +70,7 @@ pub(super) fn listed(area: &AreaConfig) -> Listed {
 }
 
 /// The column that carries the briefcase's key.
-fn key_of(table: &TableConfig) -> Option<&str> {
+pub(super) fn key_of(table: &TableConfig) -> Option<&str> {
     match table.reach() {
         Reach::Key { column } => Some(column.as_str()),
         Reach::Parent { .. } => None,
@@ -241,31 +255,6 @@ fn compare(source: &Table, target: &Table, refusals: &mut Vec<Refusal>) {
                 column.name()
             );
             refuse(refusals, name, reason);
-        }
-    }
-}
-
-/// Tables that carry a key column but are in no briefcase type.
-pub(super) fn left_behind(area: &AreaConfig, schema: &Schema, refusals: &mut Vec<Refusal>) {
-    let listed: Vec<&TableConfig> = area
-        .briefcases()
-        .iter()
-        .flat_map(BriefcaseConfig::tables)
-        .collect();
-    let keys: BTreeSet<&str> = listed.iter().copied().filter_map(key_of).collect();
-    let names = schema.names;
-    for table in &schema.tables {
-        let is_key = |column: &&Column| keys.iter().any(|key| names.same(key, column.name()));
-        let key = table.columns().iter().find(is_key);
-        let is_listed = |listed: &TableConfig| listed.name() == table.name();
-        if let Some(key) = key
-            && !listed.iter().copied().any(is_listed)
-        {
-            let reason = format!(
-                "it carries the key column `{}` but is in no briefcase type: its rows would be left behind; add it to the configuration",
-                key.name()
-            );
-            refuse(refusals, table.name(), reason);
         }
     }
 }

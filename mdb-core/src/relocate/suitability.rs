@@ -1,7 +1,8 @@
 //! What moves have to refuse, or to warn of, by what binds an area's tables together and acts on their rows.
 
 use super::alike;
-use super::manifest::{holds_integers, left_behind, manifest_of, refuse, suits, unfit_key};
+use super::left_behind::left_behind;
+use super::manifest::{holds_integers, manifest_of, refuse, suits, unfit_key};
 use super::ordering::out_of_order;
 use super::refusal::Refusal;
 use super::relocator::Relocator;
@@ -23,7 +24,7 @@ pub struct Warning {
 }
 
 impl Warning {
-    fn about(table: &str, reason: impl Into<String>) -> Self {
+    pub(super) fn about(table: &str, reason: impl Into<String>) -> Self {
         Self {
             place: format!("table `{table}`"),
             table: Some(table.to_owned()),
@@ -127,7 +128,7 @@ pub(super) fn examine(
     for schema in [source, target] {
         found.look(area, manifest.as_ref().ok(), schema);
     }
-    left_behind(area, source, &mut found.refusals);
+    left_behind(area, source, &mut found);
     alike::encodings([source, target], &mut found);
     for table in listed(area) {
         if let (Some(here), Some(there)) = (source.table(table.name()), target.table(table.name()))

@@ -83,6 +83,16 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
           AND r.relnamespace = current_schema()::regnamespace ORDER BY 1, 2",
     obstacles: "WITH RECURSIVE numbers (type) AS (SELECT 'oid'::regtype::oid UNION \
           SELECT t.oid FROM pg_type t JOIN numbers ON t.typtype = 'd' AND t.typbasetype = numbers.type), \
+        sent (relation, name, type) AS (SELECT a.attrelid, a.attname::text, a.atttypid \
+            FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+            WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
+              AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
+          UNION SELECT sent.relation, sent.name, part.type FROM sent JOIN pg_type t ON t.oid = sent.type \
+          CROSS JOIN LATERAL (SELECT t.typelem WHERE t.typelem <> 0 AND t.typcategory = 'A' \
+            UNION ALL SELECT t.typbasetype WHERE t.typtype = 'd' \
+            UNION ALL SELECT a.atttypid FROM pg_attribute a \
+              WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped \
+            UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)) AS part (type)), \
         found (relation, kind, detail) AS ( \
           SELECT c.oid, 'row security', NULL FROM pg_class c WHERE c.relrowsecurity AND row_security_active(c.oid) \
           UNION ALL SELECT c.oid, 'inherited', NULL FROM pg_class c WHERE c.relkind = 'r' \
@@ -93,6 +103,10 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
             WHERE c.relreplident = 'n' AND c.relnamespace = current_schema()::regnamespace \
               AND EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = p.pubname \
                 AND t.schemaname = current_schema() AND t.tablename = c.relname) \
+          UNION ALL SELECT c.oid, 'not owned', pg_get_userbyid(c.relowner)::text FROM pg_class c \
+            WHERE c.relnamespace = current_schema()::regnamespace AND NOT pg_has_role(c.relowner, 'USAGE') \
+          UNION ALL SELECT sent.relation, 'no binary form', sent.name FROM sent JOIN pg_type t ON t.oid = sent.type \
+            WHERE t.typsend = 0 OR t.typreceive = 0 \
           UNION ALL SELECT DISTINCT coalesce(pg_partition_root(c.oid)::oid, c.oid), 'unlogged', NULL FROM pg_class c \
             WHERE c.relpersistence = 'u' AND c.relkind = 'r' \
           UNION ALL SELECT a.attrelid, 'large objects', a.attname::text FROM pg_attribute a \

@@ -132,6 +132,14 @@ pub(crate) enum Obstacle {
         "its storage engine {0} has no transactions that moves can rely on: convert it to InnoDB"
     )]
     StorageEngine(String),
+    #[error(
+        "its owner is `{0}`, and a mover creates and enables triggers, which only the owner may: make the user of MDB a member of that role"
+    )]
+    NotOwned(String),
+    #[error(
+        "column `{0}` has values of a type that the server neither sends nor takes in binary form: give it another type"
+    )]
+    NoBinaryForm(String),
     #[error("it is a virtual table, which can have no triggers")]
     Virtual,
     #[error(

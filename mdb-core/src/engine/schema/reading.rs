@@ -169,6 +169,8 @@ fn obstacle_of(row: &Row) -> Result<Obstacle, sqlx::Error> {
         "versioned" => Obstacle::Versioned,
         "storage engine" => Obstacle::StorageEngine(text(row, 2)?),
         "virtual" => Obstacle::Virtual,
+        "not owned" => Obstacle::NotOwned(text(row, 2)?),
+        "no binary form" => Obstacle::NoBinaryForm(text(row, 2)?),
         "unlogged" => Obstacle::Unlogged,
         other => {
             return Err(sqlx::Error::TypeNotFound {
