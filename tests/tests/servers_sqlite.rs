@@ -323,3 +323,19 @@ async fn what_was_committed_is_in_the_file() {
         "other processes' writes are seen"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_can_not_be_opened_is_not_taken_for_a_missing_one() {
+    let store = Store::<Sqlite>::start(Limits::SHORT).await;
+    let directory = store.directory().join("other");
+    let file = directory.join(format!("{}.db", store.database("a0")));
+    let mdb = moved(&store, "other");
+    std::fs::create_dir(&directory).unwrap();
+    let shard = store.shard("a0");
+    let missing = chain(&mdb.servers().probe(shard).await.unwrap_err());
+    std::fs::create_dir(&file).unwrap();
+    let barred = chain(&mdb.servers().probe(shard).await.unwrap_err());
+    assert!(missing.contains("mdb init"), "{missing}");
+    assert!(!barred.contains("mdb init"), "{barred}");
+    assert!(barred.contains("it is a directory"), "{barred}");
+}

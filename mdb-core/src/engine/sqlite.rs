@@ -6,6 +6,8 @@ mod collation;
 mod shape;
 mod tables;
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -74,7 +76,10 @@ impl Engine for Sqlite {
                     .synchronous(SqliteSynchronous::Full),
                 Access::ReadOnly => options.pragma("query_only", "1"),
             };
-            let mut connection = open(&options, spec.busy_timeout).await?;
+            let mut connection = match open(&options, spec.busy_timeout).await {
+                Ok(connection) => connection,
+                Err(error) => return Err(told_apart(error, options.get_filename()).await),
+            };
             let stop = Arc::new(AtomicBool::new(false));
             let seen = Arc::clone(&stop);
             let mut handle = connection.lock_handle().await?;
@@ -233,6 +238,21 @@ async fn open(
         .retry(waits)
         .when(|error| Sqlite::error_class(error) == ErrorClass::Conflict && began.elapsed() < limit)
         .await
+}
+
+/// SQLite says the same of a file that is not there and of one that it can't open.
+async fn told_apart(error: sqlx::Error, file: &Path) -> sqlx::Error {
+    if Sqlite::error_class(&error) != ErrorClass::MissingDatabase {
+        return error;
+    }
+    let because = match tokio::fs::metadata(file).await {
+        Err(missing) if missing.kind() == ErrorKind::NotFound => return error,
+        Err(other) => other.to_string(),
+        Ok(found) if found.is_dir() => "it is a directory".to_owned(),
+        Ok(_) => "look at its permissions, and at its directory's, where its journal belongs".to_owned(),
+    };
+    let message = format!("SQLite can't open {}: {because}", file.display());
+    sqlx::Error::Configuration(message.into())
 }
 
 trait OwnSql {
