@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
 use mdb_core::Gdid;
-use mdb_core::relocate::{MoveError, MovePhase, PlanError};
+use mdb_core::relocate::{MoveError, MovePhase, PlanError, Refusal};
 use mdb_tests::bank::{Place, id, literal};
 use mdb_tests::kit::PLAIN_ROLE;
 use mdb_tests::store::TestEngine;
@@ -164,7 +164,7 @@ async fn compared_alike_in<DB: TestEngine>(place: &Place<DB>, loose: &str, stric
     let Err(PlanError::Refused { refusals }) = place.plan().await else {
         panic!("the two sides differ");
     };
-    let tables: Vec<&str> = refusals.iter().map(|refusal| refusal.place()).collect();
+    let tables: Vec<&str> = refusals.iter().map(Refusal::place).collect();
     assert_eq!(tables, ["table `shop`", "table `shelf`"], "{refusals:?}");
     assert!(
         refusals[0].reason().contains("on the source"),

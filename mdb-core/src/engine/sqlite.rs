@@ -249,7 +249,9 @@ async fn told_apart(error: sqlx::Error, file: &Path) -> sqlx::Error {
         Err(missing) if missing.kind() == ErrorKind::NotFound => return error,
         Err(other) => other.to_string(),
         Ok(found) if found.is_dir() => "it is a directory".to_owned(),
-        Ok(_) => "look at its permissions, and at its directory's, where its journal belongs".to_owned(),
+        Ok(_) => {
+            "look at its permissions, and at its directory's, where its journal belongs".to_owned()
+        }
     };
     let message = format!("SQLite can't open {}: {because}", file.display());
     sqlx::Error::Configuration(message.into())

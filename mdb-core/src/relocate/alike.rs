@@ -146,3 +146,33 @@ fn are_compared_alike(here: &Column, there: &Column) -> bool {
     };
     bare(here) == bare(there)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Names;
+
+    #[test]
+    fn encodings_that_have_other_characters_are_told() {
+        let schema = |encoding: Option<&str>| Schema {
+            encoding: encoding.map(str::to_owned),
+            ..Schema::of_tables(Vec::new(), Names::Exact)
+        };
+        for (here, there, [refusals, warnings]) in [
+            (Some("UTF8"), Some("UTF8"), [0, 0]),
+            (Some("UTF8"), Some("LATIN1"), [0, 1]),
+            (Some("SQL_ASCII"), Some("UTF8"), [1, 0]),
+            (Some("UTF-8"), Some("UTF-16le"), [1, 0]),
+            (None, None, [0, 0]),
+        ] {
+            let mut found = Suitability::default();
+            encodings([&schema(here), &schema(there)], &mut found);
+            let told = [found.refusals().len(), found.warnings().len()];
+            assert_eq!(
+                told,
+                [refusals, warnings],
+                "{here:?} and {there:?}: {found:?}"
+            );
+        }
+    }
+}

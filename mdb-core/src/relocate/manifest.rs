@@ -262,6 +262,7 @@ fn compare(source: &Table, target: &Table, refusals: &mut Vec<Refusal>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Column;
     use crate::engine::schema::{Nullability, Numbering, Origin, Unnamed};
 
     fn table(indexes: &[(&str, Option<&str>)]) -> Table {

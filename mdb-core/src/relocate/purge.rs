@@ -223,7 +223,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         loop {
             let mut target = self.side(Side::Target);
             let found = owned_patiently!(target, "delete rows", async |connection| {
-                Ok(DB::delete_some(connection, manifest, &id, limit).await?)
+                DB::delete_some(connection, manifest, &id, limit).await
             });
             if self.is_last_part(found?, limit, &pace).await? {
                 return Ok(());

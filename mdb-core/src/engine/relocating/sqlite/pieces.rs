@@ -3,6 +3,7 @@
 //! A **stretch** is the move's briefcases after one and up to another, in the order of their ids; a
 //! **piece** is what they have in some tables that follow each other.
 
+use std::fmt::Write as _;
 use std::ops::Range;
 
 use sqlx::Sqlite;
@@ -40,9 +41,10 @@ impl Stretch {
     /// As [`stretch_ids`], which needs no values.
     pub(super) fn literal_ids(&self, schema: &str) -> String {
         let hex = |end: &[u8]| {
-            end.iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
+            end.iter().fold(String::new(), |mut digits, byte| {
+                let _ = write!(digits, "{byte:02x}");
+                digits
+            })
         };
         format!(
             "SELECT gdid FROM {schema}.mdb_fence WHERE move = ?1 AND gdid > x'{}' AND gdid <= x'{}'",
