@@ -168,6 +168,25 @@ async fn rows_without_a_parent_are_counted<DB: TestEngine>() {
         ("entry", 2, None)
     );
     assert_eq!(found.shard(), bank.shard(&mdb, 1));
+
+    // More than are counted by one statement: few of many parents, and many of one.
+    let row = |counter, side: u64| {
+        let parent = literal::<DB>(Gdid::new(9, 0, counter).unwrap());
+        format!("({parent}, {side}, 1, 5)")
+    };
+    let of_many = (10..2_510).flat_map(|counter| [row(counter, 0), row(counter, 1)]);
+    let of_one = (2..2_502).map(|side| row(9, side));
+    let rows: Vec<String> = of_many.chain(of_one).collect();
+    let inserts = rows
+        .chunks(500)
+        .map(|rows| format!("INSERT INTO entry VALUES {}", rows.join(", ")));
+    run(&bank, 1, &inserts.collect::<Vec<_>>()).await;
+    let found = all(&mdb).await;
+    let found: Vec<(&str, u64)> = found
+        .iter()
+        .map(|found| (found.table(), found.rows()))
+        .collect();
+    assert_eq!(found, [("entry", 7_502)]);
 }
 
 async fn fences_of_unknown_moves_are_named_and_removed<DB: TestEngine>() {

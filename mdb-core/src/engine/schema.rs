@@ -53,7 +53,7 @@ pub struct Column {
     pub(crate) numbering: Numbering,
     pub(crate) origin: Origin,
     pub(crate) unnamed: Unnamed,
-    /// An index that begins with it, where statements have to name those.
+    /// An index of all rows that begins with it.
     pub(crate) first_in: Option<String>,
     /// What its bytes mean besides the type: a character set, or a currency's locale.
     pub(crate) stored_as: Option<String>,

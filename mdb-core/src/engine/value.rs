@@ -54,6 +54,11 @@ impl Values {
             })
     }
 
+    /// To be handed back as it was read.
+    pub(crate) fn value(&self, place: usize) -> Result<&Value, sqlx::Error> {
+        self.at(place)
+    }
+
     pub(crate) fn integer(&self, place: usize) -> Result<i64, sqlx::Error> {
         match self.at(place)? {
             Value::Integer(number) => Ok(*number),

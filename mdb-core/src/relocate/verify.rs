@@ -10,6 +10,7 @@
 //! - **orphans**: rows that are reached through a parent that is not there.
 
 mod examine;
+mod orphans;
 
 use futures_util::{StreamExt, TryStreamExt};
 use mdb_gdid::Gdid;

@@ -33,13 +33,18 @@ const QUERY: &str = "WITH RECURSIVE made (root, type, place) AS ( \
             CASE WHEN a.atttypid IN ('money'::regtype, 'money[]'::regtype) THEN lower(replace(current_setting('lc_monetary'), '-', '')) \
               ELSE users.definition END, \
             CASE WHEN o.collisdeterministic THEN quote_ident(o.collname) WHEN NOT o.collisdeterministic THEN format('%I (not deterministic, %s)', o.collname, \
-              coalesce(to_jsonb(o) ->> 'colllocale', to_jsonb(o) ->> 'colliculocale', o.collcollate::text)) END \
+              coalesce(to_jsonb(o) ->> 'colllocale', to_jsonb(o) ->> 'colliculocale', o.collcollate::text)) END, \
+            first_in.name \
      FROM pg_class c \
      JOIN pg_namespace n ON n.oid = c.relnamespace \
      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
      LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary \
      LEFT JOIN users ON users.type = a.atttypid \
      LEFT JOIN pg_collation o ON o.oid = a.attcollation AND o.collname <> 'default' \
+     LEFT JOIN (SELECT x.indrelid, x.indkey[0] AS attnum, min(n.relname)::text AS name FROM pg_index x \
+          JOIN pg_class n ON n.oid = x.indexrelid JOIN pg_am m ON m.oid = n.relam AND m.amname = 'btree' \
+          WHERE x.indisvalid AND x.indpred IS NULL GROUP BY x.indrelid, x.indkey[0]) first_in \
+       ON first_in.indrelid = c.oid AND first_in.attnum = a.attnum \
      LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum \
      WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname = current_schema() \
        AND c.relname NOT LIKE 'mdb\\_%' \
@@ -154,7 +159,7 @@ pub(super) async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, 
             } else {
                 Unnamed::Null
             },
-            first_in: None,
+            first_in: row.try_get(10)?,
             stored_as: row.try_get(8)?,
             collation: row.try_get(9)?,
         };

@@ -33,7 +33,7 @@ pub(crate) struct MovedTable {
     /// Places in `columns`, in the key's order; never empty.
     pub(crate) primary_key: Vec<usize>,
     pub(crate) reach: MovedReach,
-    /// The index by which its rows are found, where statements have to name it.
+    /// An index by which its rows are found, should statements have to name it.
     pub(crate) index: Option<String>,
 }
 

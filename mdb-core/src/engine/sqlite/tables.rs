@@ -39,8 +39,10 @@ pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Tabl
     let mut tables = Vec::with_capacity(names.len());
     for (name, is_without_rowid) in names {
         let rows = sqlx::query(
-            "SELECT name, type, \"notnull\", pk, hidden, dflt_value IS NOT NULL \
-             FROM pragma_table_xinfo(?) ORDER BY cid",
+            "SELECT x.name, x.type, x.\"notnull\", x.pk, x.hidden, x.dflt_value IS NOT NULL, \
+               (SELECT min(l.name) FROM pragma_index_list(?1) l JOIN pragma_index_info(l.name) i \
+                WHERE l.partial = 0 AND i.seqno = 0 AND i.name = x.name) \
+             FROM pragma_table_xinfo(?1) x ORDER BY x.cid",
         )
         .bind(&name)
         .fetch_all(&mut *connection)
@@ -80,7 +82,7 @@ pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Tabl
                     } else {
                         Unnamed::Null
                     },
-                    first_in: None,
+                    first_in: row.get(6),
                     stored_as: None,
                     collation: None,
                     data_type,

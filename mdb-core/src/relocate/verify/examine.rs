@@ -1,13 +1,13 @@
 //! Examining one shard.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use mdb_gdid::{EraZeroId, Gdid};
 
+use super::orphans::Below;
 use super::{Fault, Misplaced, VerifyError, VerifyEvent};
 use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
-use crate::engine::{Value, Values};
+use crate::engine::{Table, Value, Values};
 use crate::relocate::error::MoveError;
 use crate::relocate::relocator::Relocator;
 use crate::relocate::whereabouts::{Motion, Places};
@@ -16,11 +16,6 @@ use crate::topology::{AreaIndex, ShardId};
 
 /// How many keys are read at once.
 const PAGE: usize = 1_000;
-
-/// How often rows without a parent are counted again while briefcases arrive, and how long is waited
-/// in between.
-const COUNTS: u32 = 20;
-const BETWEEN_COUNTS: Duration = Duration::from_millis(100);
 
 /// One shard, and what is needed to judge what is on it.
 pub(super) struct Examiner<'v> {
@@ -77,16 +72,16 @@ impl Form {
 }
 
 impl<'v> Examiner<'v> {
-    fn pool(&self) -> &'v AnyPool {
+    pub(super) fn pool(&self) -> &'v AnyPool {
         self.relocator.servers.pool(self.shard)
     }
 
-    fn failed(&self, shard: ShardId) -> impl FnOnce(sqlx::Error) -> VerifyError + use<> {
+    pub(super) fn failed(&self, shard: ShardId) -> impl FnOnce(sqlx::Error) -> VerifyError + use<> {
         let shard = self.relocator.servers.topology().shard_place(shard);
         move |source| VerifyError::Shard { shard, source }
     }
 
-    fn found(&self, table: &str, id: Option<Gdid>, rows: u64, fault: Fault) {
+    pub(super) fn found(&self, table: &str, id: Option<Gdid>, rows: u64, fault: Fault) {
         (self.tell)(VerifyEvent::Found(Misplaced {
             shard: self.shard,
             table: table.to_owned(),
@@ -101,10 +96,14 @@ impl<'v> Examiner<'v> {
         briefcases.flat_map(BriefcaseConfig::tables)
     }
 
-    /// The tables that carry the key.
-    async fn keyed(&self) -> Result<Vec<Keyed<'v>>, VerifyError> {
+    /// The tables that there are.
+    async fn tables_here(&self) -> Result<Vec<Table>, VerifyError> {
         let here = self.pool().tables().await;
-        let here = here.map_err(self.failed(self.shard))?;
+        here.map_err(self.failed(self.shard))
+    }
+
+    /// The tables that carry the key, of those that are `here`.
+    fn keyed(&self, here: &[Table]) -> Vec<Keyed<'v>> {
         let form = |table: &str, column: &str| {
             let table = here.iter().find(|found| found.name() == table);
             match table.and_then(|table| table.column(column)) {
@@ -122,17 +121,19 @@ impl<'v> Examiner<'v> {
             }),
             Reach::Parent { .. } => None,
         });
-        Ok(keyed.collect())
+        keyed.collect()
     }
 
     pub(super) async fn everything(&self) -> Result<(), VerifyError> {
-        let keyed = self.keyed().await?;
+        let here = self.tables_here().await?;
+        let keyed = self.keyed(&here);
         for table in &keyed {
             self.keys_of(table, &keyed).await?;
         }
         for table in self.tables() {
             if let Reach::Parent { table: parent, on } = table.reach() {
-                self.orphans(table.name(), parent, on).await?;
+                let below = Below::of(table.name(), parent, on, &here);
+                self.orphans(&below).await?;
             }
         }
         self.fences().await
@@ -140,7 +141,7 @@ impl<'v> Examiner<'v> {
 
     pub(super) async fn briefcases(&self, ids: &[Gdid]) -> Result<(), VerifyError> {
         let ids: BTreeSet<Gdid> = ids.iter().copied().collect();
-        let keyed = self.keyed().await?;
+        let keyed = self.keyed(&self.tables_here().await?);
         for table in &keyed {
             for id in &ids {
                 if !self.is_home(*id) {
@@ -266,7 +267,7 @@ impl<'v> Examiner<'v> {
         self.number(shard, &query, &[value]).await
     }
 
-    async fn number(
+    pub(super) async fn number(
         &self,
         shard: ShardId,
         query: &str,
@@ -291,66 +292,6 @@ impl<'v> Examiner<'v> {
             }
         }
         Ok(false)
-    }
-
-    /// Counts rows whose parent is not there. While briefcases arrive, rows may be there before their
-    /// parents: such a count says nothing.
-    async fn orphans(
-        &self,
-        table: &str,
-        parent: &str,
-        on: &[(String, String)],
-    ) -> Result<(), VerifyError> {
-        let pool = self.pool();
-        let joined: Vec<String> = on
-            .iter()
-            .map(|(own, parents)| format!("p.{} = t.{}", pool.quote(parents), pool.quote(own)))
-            .collect();
-        let query = format!(
-            "SELECT count(*) FROM {} t WHERE NOT EXISTS (SELECT 1 FROM {} p WHERE {})",
-            pool.quote(table),
-            pool.quote(parent),
-            joined.join(" AND ")
-        );
-        for count in 1..=COUNTS {
-            if self.number(self.shard, &query, &[]).await? == 0 {
-                return Ok(());
-            }
-            if let Some(before) = self.arrivals().await? {
-                let rows = self.number(self.shard, &query, &[]).await?;
-                if self.arrivals().await? == Some(before) {
-                    if rows > 0 {
-                        let parent = parent.to_owned();
-                        self.found(table, None, rows, Fault::Orphans { parent });
-                    }
-                    return Ok(());
-                }
-            }
-            if count < COUNTS {
-                tokio::time::sleep(BETWEEN_COUNTS).await;
-            }
-        }
-        (self.tell)(VerifyEvent::Undecided {
-            shard: self.shard,
-            table: table.to_owned(),
-        });
-        Ok(())
-    }
-
-    /// The moves that have ever brought briefcases here; `None` while one is under way.
-    async fn arrivals(&self) -> Result<Option<BTreeSet<String>>, VerifyError> {
-        let name = self.relocator.servers.topology().shard_name(self.shard);
-        let area = self.config.name().as_str();
-        let mut ended = BTreeSet::new();
-        for (by, of, phase) in self.relocator.journal().to_shard(&name).await? {
-            if of.eq_ignore_ascii_case(area) {
-                if !phase.is_over() {
-                    return Ok(None);
-                }
-                ended.insert(by);
-            }
-        }
-        Ok(Some(ended))
     }
 
     /// Looks for fences of moves that no journal knows; it is read afterwards, for a move is journalled
