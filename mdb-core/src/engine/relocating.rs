@@ -358,12 +358,14 @@ pub(crate) trait Relocating: Sparing {
 
     /// Inside a transaction in which the owner was checked: deletes all rows of some of the move's briefcases, which
     /// follow each other in the order of their ids. The caller knows that the rows are few.
+    ///
+    /// [`StepError::Kept`] when rows below others don't go.
     fn delete_all(
         connection: &mut Self::Connection,
         manifest: &Manifest,
         id: &MoveId,
         briefcases: &[Gdid],
-    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<(), StepError>> + Send;
 
     /// Whether this session's commits wait for the disk from now on, where that costs much and some are of no use by
     /// themselves. Before [`Commits::Forced`] returns, all earlier ones are on the disk.

@@ -55,7 +55,8 @@ pub struct Column {
     pub(crate) unnamed: Unnamed,
     /// An index of all rows that begins with it.
     pub(crate) first_in: Option<String>,
-    /// What its bytes mean besides the type: a character set, or a currency's locale.
+    /// What its bytes mean besides the type: a character set, a currency's locale, what a user's type is made of; what a generated
+    /// one is computed as, where the engine tells it.
     pub(crate) stored_as: Option<String>,
     /// How its texts are compared, where that may be another way than by their bytes.
     pub(crate) collation: Option<String>,
@@ -90,7 +91,8 @@ impl Column {
             && self.unnamed == Unnamed::Null
     }
 
-    /// What its bytes mean besides the type: its character set, or the locale of its currency.
+    /// What its bytes mean besides the type: its character set, the locale of its currency, or what a user's type is made of. Of a
+    /// generated column: how it is computed, where the engine tells it.
     pub fn stored_as(&self) -> Option<&str> {
         self.stored_as.as_deref()
     }

@@ -250,7 +250,9 @@ async fn told_apart(error: sqlx::Error, file: &Path) -> sqlx::Error {
         Err(other) => other.to_string(),
         Ok(found) if found.is_dir() => "it is a directory".to_owned(),
         Ok(_) => {
-            "look at its permissions, and at its directory's, where its journal belongs".to_owned()
+            format!(
+                "perhaps it, or its directory, where its journal belongs, can't be written ({error})"
+            )
         }
     };
     let message = format!("SQLite can't open {}: {because}", file.display());

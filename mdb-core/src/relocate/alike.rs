@@ -7,7 +7,7 @@
 use super::manifest::refuse;
 use super::refusal::Refusal;
 use super::suitability::{Suitability, Warning};
-use crate::config::{Reach, TableConfig};
+use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
 use crate::engine::{Column, Schema, Table};
 
 /// An encoding that has no characters, but bytes.
@@ -38,6 +38,7 @@ pub(super) fn encodings([source, target]: [&Schema; 2], found: &mut Suitability)
 
 /// Whether the same bytes mean the same on both sides, and are found and told apart in the same way.
 pub(super) fn compare(
+    area: &AreaConfig,
     listed: &TableConfig,
     sides: [(&Schema, &Table); 2],
     refusals: &mut Vec<Refusal>,
@@ -48,7 +49,17 @@ pub(super) fn compare(
         let Some(other) = there.column(name) else {
             continue;
         };
-        if column.stored_as() != other.stored_as() {
+        if column.is_generated() || other.is_generated() {
+            // It is not copied; but it says whose rows these are.
+            if column.stored_as() != other.stored_as() && finds_rows(area, listed.name(), name) {
+                let reason = format!(
+                    "column `{name}`, by which rows are found, is computed as {} on the source and {} on the target",
+                    said(column.stored_as()),
+                    said(other.stored_as())
+                );
+                refuse(refusals, listed.name(), reason);
+            }
+        } else if column.stored_as() != other.stored_as() {
             let reason = format!(
                 "column `{name}` is kept as {} on the source and {} on the target: the same bytes would mean something else",
                 said(column.stored_as()),
@@ -80,6 +91,17 @@ fn is_compared(listed: &TableConfig, schema: &Schema, table: &Table, column: &st
     is_reach
         || table.primary_key().iter().any(|key| key.name() == column)
         || keys.any(|key| key.columns.iter().any(|c| schema.names.same(c, column)))
+}
+
+/// Whether rows of the table, or of those below it, are found by a column of it.
+fn finds_rows(area: &AreaConfig, table: &str, column: &str) -> bool {
+    let mut listed = area.briefcases().iter().flat_map(BriefcaseConfig::tables);
+    listed.any(|other| match other.reach() {
+        Reach::Key { column: key } => other.name() == table && key == column,
+        Reach::Parent { table: parent, on } => on.iter().any(|(own, parents)| {
+            other.name() == table && own == column || parent == table && parents == column
+        }),
+    })
 }
 
 fn said(said: Option<&str>) -> String {
@@ -123,7 +145,17 @@ pub(super) fn joins(listed: &TableConfig, schema: &Schema, refusals: &mut Vec<Re
         let (Some(here), Some(there)) = (table.column(own), above.column(parents)) else {
             continue;
         };
-        if !are_compared_alike(here, there) {
+        if let (Some(kind), Some(other)) = (kind(here.data_type()), kind(there.data_type()))
+            && kind != other
+        {
+            let reason = format!(
+                "column `{own}`, by which its rows are found, is {}, and `{parents}` of `{parent}` is {}: values of several parents may \
+                 be equal to it; give both the same type",
+                here.data_type(),
+                there.data_type()
+            );
+            refuse(refusals, listed.name(), reason);
+        } else if !are_compared_alike(here, there) {
             let reason = format!(
                 "column `{own}`, by which its rows are found, is compared by {}, and `{parents}` of `{parent}` by {}: have both use \
                  the same collation",
@@ -133,6 +165,60 @@ pub(super) fn joins(listed: &TableConfig, schema: &Schema, refusals: &mut Vec<Re
             refuse(refusals, listed.name(), reason);
         }
     }
+}
+
+/// What values are compared as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Bytes,
+    Text,
+    /// Integers and decimals.
+    Exact,
+    Float,
+    Date,
+    Time,
+    DateAndTime,
+    Moment,
+}
+
+/// Of the common types. Databases convert one of two values of different kinds, perhaps by the session's time zone, and take
+/// several values for the same.
+fn kind(data_type: &str) -> Option<Kind> {
+    let data_type = data_type.to_ascii_lowercase();
+    let begins = |words: &[&str]| words.iter().any(|word| data_type.starts_with(word));
+    let contains = |words: &[&str]| words.iter().any(|word| data_type.contains(word));
+    let exact = [
+        "int",
+        "bigint",
+        "smallint",
+        "mediumint",
+        "tinyint",
+        "decimal",
+        "numeric",
+    ];
+    Some(
+        if begins(&["enum", "set("]) || contains(&["char", "text", "clob"]) {
+            Kind::Text
+        } else if contains(&["blob", "bytea", "binary"]) {
+            Kind::Bytes
+        } else if begins(&["real", "float", "double"]) {
+            Kind::Float
+        } else if begins(&exact) && !begins(&["interval"]) {
+            Kind::Exact
+        } else if begins(&["datetime"])
+            || begins(&["timestamp"]) && contains(&["without time zone"])
+        {
+            Kind::DateAndTime
+        } else if begins(&["timestamp"]) {
+            Kind::Moment
+        } else if begins(&["date"]) {
+            Kind::Date
+        } else if begins(&["time"]) {
+            Kind::Time
+        } else {
+            return None;
+        },
+    )
 }
 
 /// The same collation of MySQL's is called by the characters that it is for.

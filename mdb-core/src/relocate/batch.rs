@@ -96,12 +96,14 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
 
     /// The source and the target, to be used at the same time.
     pub(super) fn sides(&mut self) -> [SideOf<'_, DB>; 2] {
+        let journal = self.journal();
         let Pair { source, target, .. } = &mut self.pair;
         let [source_pool, target_pool] = self.pools;
         let both = [(&mut **source, source_pool), (&mut **target, target_pool)];
         both.map(|(connection, pool)| SideOf {
             connection,
             pool,
+            journal,
             id: &self.record.id,
             owner: self.owner,
             waits: self.options.waits(),

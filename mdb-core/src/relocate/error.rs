@@ -132,7 +132,8 @@ pub enum MoveError {
     Mismatch {
         /// The table.
         table: String,
-        /// The first differing primary keys; none, where the same rows are there another number of times.
+        /// The first differing primary keys; none, where the difference could not be found again, or is how often the same rows
+        /// are there.
         keys: Vec<String>,
     },
     /// Rows that are to be deleted stay where they are: those of briefcases that have moved, at the source, or those of a half
@@ -233,7 +234,7 @@ fn on(shard: Option<&str>) -> String {
 
 fn first_of(keys: &[String]) -> String {
     if keys.is_empty() {
-        "which has some of the same rows more often".to_owned()
+        "but no longer in single rows".to_owned()
     } else {
         format!("first at {}", keys.join("; "))
     }

@@ -205,7 +205,14 @@ impl<DB: Relocating> Batch<'_, DB> {
         let sums = here.into_iter().flatten().zip(there.into_iter().flatten());
         let mut tables = manifest.tables().iter().zip(sums);
         let other = tables.find(|(_, (here, there))| here != there);
-        Ok(other.map_or_else(String::new, |(table, _)| table.name.clone()))
+        let tables = manifest.tables().iter();
+        Ok(match other {
+            Some((table, _)) => table.name.clone(),
+            None => tables
+                .map(|table| table.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
     }
 
     pub(super) fn receipt(&self, sums: &[TableSum]) -> Vec<TableReceipt> {

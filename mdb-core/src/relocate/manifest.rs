@@ -194,7 +194,9 @@ pub(super) fn suits(
 pub(super) fn unfit_key(wanted: &TableConfig, table: &Table) -> Option<String> {
     let column = key_of(wanted)?;
     let key = table.column(column)?;
-    let is_fit = holds_bytes(key.data_type());
+    // MySQL fills these up with zeros.
+    let is_padded = key.data_type().starts_with("binary(") && key.data_type() != "binary(12)";
+    let is_fit = holds_bytes(key.data_type()) && !is_padded;
     (!is_fit).then(|| {
         format!(
             "its key column `{column}` is {}; only ids of 12 bytes (BLOB, BYTEA, BINARY(12)) can be moved",

@@ -8,7 +8,7 @@ use mdb_gdid::Gdid;
 use super::batch::{LOCK_LIMIT, Patience, busy, count_fences, lock_limit};
 use super::error::MoveError;
 use super::fail::pass;
-use super::journal::{NAMED_AT_ONCE, repeated};
+use super::journal::{Journal, NAMED_AT_ONCE, repeated};
 use super::report::MoveProgress;
 use crate::engine::Value;
 use crate::engine::relocating::{
@@ -50,6 +50,7 @@ pub(super) use owned_patiently;
 pub(super) struct SideOf<'b, DB: Relocating> {
     pub(super) connection: &'b mut DB::Connection,
     pub(super) pool: &'b ShardPool<DB>,
+    pub(super) journal: Journal<'b>,
     pub(super) id: &'b MoveId,
     pub(super) owner: OwnerToken,
     pub(super) waits: Duration,
@@ -82,8 +83,8 @@ impl<DB: Relocating> SideOf<'_, DB> {
         end::<DB, T>(connection, done).await
     }
 
-    /// Makes this process the one whose transactions count here. The journal says that it is already: whoever ran the move
-    /// before, and keeps the mark locked, can do nothing more for it.
+    /// Makes this process the one whose transactions count here. Whoever ran the move before, and keeps the mark locked, can do
+    /// nothing more for it.
     pub(super) async fn claim(&mut self) -> Result<(), MoveError> {
         let values = [Value::from(self.id), Value::Integer(self.owner.get())];
         let insert =
@@ -103,7 +104,15 @@ impl<DB: Relocating> SideOf<'_, DB> {
                 Err(error) => patience.after::<DB>(error).await?,
             }
             self.progress.keep_going()?;
-            DB::end_movers(self.connection, self.id).await?;
+            // Perhaps this process has slept, and the other one has the move by right.
+            self.journal.keep(self.id, self.owner).await?;
+            if let Err(error) = DB::end_movers(self.connection, self.id).await {
+                tracing::info!(
+                    id = self.id.as_str(),
+                    error = %crate::error::chain(&error),
+                    "could not end the session of whoever ran the move before; waiting for it"
+                );
+            }
         }
     }
 

@@ -134,7 +134,7 @@ pub(super) fn examine(
         if let (Some(here), Some(there)) = (source.table(table.name()), target.table(table.name()))
         {
             let sides = [(source, here), (target, there)];
-            alike::compare(table, sides, &mut found.refusals);
+            alike::compare(area, table, sides, &mut found.refusals);
         }
     }
     match manifest {

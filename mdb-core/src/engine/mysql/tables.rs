@@ -23,7 +23,8 @@ const LEFT_OUT: u64 = 1684;
 const QUERY: &str = "SELECT CAST(t.table_name AS CHAR), CAST(c.column_name AS CHAR), CAST(c.column_type AS CHAR), \
      CAST(c.is_nullable AS CHAR), CAST(c.extra AS CHAR), CAST(coalesce(k.place, 0) AS SIGNED), \
      CAST(IF(k.place = 1, 'PRIMARY', k.first_in) AS CHAR), \
-     CAST(IF(c.character_set_name = 'utf8', 'utf8mb3', c.character_set_name) AS CHAR), \
+     CAST(IF(c.extra LIKE '%GENERATED' AND c.generation_expression <> '', c.generation_expression, \
+        IF(c.character_set_name = 'utf8', 'utf8mb3', c.character_set_name)) AS CHAR), \
      CAST(IF(LEFT(c.collation_name, 5) = 'utf8_', CONCAT('utf8mb3', SUBSTRING(c.collation_name, 5)), c.collation_name) AS CHAR), \
      CAST(c.column_default IS NOT NULL AS SIGNED) \
      FROM information_schema.tables t \
@@ -72,7 +73,9 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
         AND trigger_name NOT LIKE 'mdb!_capture!_%' ESCAPE '!' ORDER BY event_object_table, trigger_name",
     obstacles: "SELECT table_name, IF(table_type = 'BASE TABLE', 'storage engine', 'versioned'), engine \
         FROM information_schema.tables WHERE table_schema = DATABASE() \
-        AND (table_type = 'SYSTEM VERSIONED' OR table_type = 'BASE TABLE' AND engine <> 'InnoDB') ORDER BY table_name",
+        AND (table_type = 'SYSTEM VERSIONED' OR table_type = 'BASE TABLE' AND engine <> 'InnoDB') \
+        UNION ALL SELECT table_name, 'partitioned', engine FROM information_schema.tables \
+        WHERE table_schema = DATABASE() AND create_options LIKE '%partitioned%' ORDER BY 1, 2",
     // With a binary log, a transaction that this one lacks is rolled back after a crash. (3 is MariaDB's, and forces too.)
     unforced: "SELECT 'innodb_flush_log_at_trx_commit', CAST(@@GLOBAL.innodb_flush_log_at_trx_commit AS CHAR), \
           'SET GLOBAL innodb_flush_log_at_trx_commit = 1' \

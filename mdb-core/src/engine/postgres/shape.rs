@@ -22,7 +22,7 @@ const QUERY: &str = "WITH listed AS (SELECT c.oid, c.relkind, c.relrowsecurity F
           UNION ALL SELECT FALSE, concat_ws(':', 'partition', p.parent, p.oid, p.file) FROM partitions p \
           UNION ALL SELECT FALSE, concat_ws(':', a.attrelid, a.attname) FROM pg_class c \
             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = ANY ($2::text[]) AND NOT a.attisdropped \
-            WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
+            WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
               AND c.relname NOT LIKE 'mdb\\_%') \
      SELECT coalesce(string_agg(part, ' ' ORDER BY part) FILTER (WHERE NOT own), '') AS tables, \
        coalesce(string_agg(part, ' ' ORDER BY part) FILTER (WHERE own), '') AS triggers FROM parts";

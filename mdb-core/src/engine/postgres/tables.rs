@@ -11,10 +11,11 @@ use crate::engine::{Catalogue, Column, Table};
 
 /// Columns that the primary key's index includes besides are no part of the key; their places count from zero, after those
 /// that are. What an amount of money is worth hangs on the database's locale, whose encoding is written in several ways.
-const QUERY: &str = "WITH RECURSIVE made (root, type, place) AS ( \
-          SELECT DISTINCT t.oid, t.oid, '' COLLATE \"C\" FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid \
-            WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace AND a.attnum > 0 \
-              AND t.typnamespace <> 'pg_catalog'::regnamespace \
+const QUERY: &str = "WITH RECURSIVE used AS MATERIALIZED (SELECT DISTINCT a.atttypid AS type FROM pg_attribute a \
+            JOIN pg_class c ON c.oid = a.attrelid WHERE c.relkind IN ('r', 'p') \
+              AND c.relnamespace = quote_ident(current_schema())::regnamespace AND a.attnum > 0), \
+        made (root, type, place) AS (SELECT t.oid, t.oid, '' COLLATE \"C\" FROM used JOIN pg_type t ON t.oid = used.type \
+            WHERE t.typnamespace <> 'pg_catalog'::regnamespace \
           UNION ALL SELECT made.root, part.type, (made.place || part.place) COLLATE \"C\" FROM made JOIN pg_type t ON t.oid = made.type \
           CROSS JOIN LATERAL ( \
             SELECT t.typelem, ' of ' || format_type(t.typelem, NULL) WHERE t.typelem <> 0 AND t.typcategory = 'A' \
@@ -31,8 +32,8 @@ const QUERY: &str = "WITH RECURSIVE made (root, type, place) AS ( \
             a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false), \
             a.attgenerated <> '', a.atthasdef, \
             CASE WHEN a.atttypid IN ('money'::regtype, 'money[]'::regtype) THEN lower(replace(current_setting('lc_monetary'), '-', '')) \
-              ELSE users.definition END, \
-            CASE WHEN o.collisdeterministic THEN quote_ident(o.collname) WHEN NOT o.collisdeterministic THEN format('%I (not deterministic, %s)', o.collname, \
+              WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) ELSE users.definition END, \
+            CASE WHEN NOT o.collisdeterministic THEN format('%I (not deterministic, %s)', o.collname, \
               coalesce(to_jsonb(o) ->> 'colllocale', to_jsonb(o) ->> 'colliculocale', o.collcollate::text)) END, \
             first_in.name \
      FROM pg_class c \
@@ -40,7 +41,7 @@ const QUERY: &str = "WITH RECURSIVE made (root, type, place) AS ( \
      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
      LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary \
      LEFT JOIN users ON users.type = a.atttypid \
-     LEFT JOIN pg_collation o ON o.oid = a.attcollation AND o.collname <> 'default' \
+     LEFT JOIN pg_collation o ON o.oid = a.attcollation AND NOT o.collisdeterministic \
      LEFT JOIN (SELECT x.indrelid, x.indkey[0] AS attnum, min(n.relname)::text AS name FROM pg_index x \
           JOIN pg_class n ON n.oid = x.indexrelid JOIN pg_am m ON m.oid = n.relam AND m.amname = 'btree' \
           WHERE x.indisvalid AND x.indpred IS NULL GROUP BY x.indrelid, x.indkey[0]) first_in \
@@ -59,14 +60,14 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
         FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid \
         CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (place, n) \
         LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.place \
-        WHERE c.relnamespace = current_schema()::regnamespace AND i.indisunique AND i.indisvalid \
+        WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND i.indisunique AND i.indisvalid \
           AND i.indpred IS NULL AND k.n <= i.indnkeyatts \
         ORDER BY 1, 2, k.n",
     foreign_keys: "WITH concerned AS (SELECT conrelid AS oid FROM pg_constraint WHERE contype = 'f' \
           UNION SELECT confrelid FROM pg_constraint WHERE contype = 'f'), \
         named AS (SELECT c.oid, coalesce(pg_partition_root(c.oid)::oid, c.oid) AS root FROM concerned c), \
-        placed AS (SELECT named.oid, CASE WHEN c.relnamespace = current_schema()::regnamespace THEN c.relname::text \
-            ELSE n.nspname || '.' || c.relname END AS name, c.relnamespace = current_schema()::regnamespace AS is_here \
+        placed AS (SELECT named.oid, CASE WHEN c.relnamespace = quote_ident(current_schema())::regnamespace THEN c.relname::text \
+            ELSE n.nspname || '.' || c.relname END AS name, c.relnamespace = quote_ident(current_schema())::regnamespace AS is_here \
           FROM named JOIN pg_class c ON c.oid = named.root JOIN pg_namespace n ON n.oid = c.relnamespace) \
         SELECT child.name, f.oid::text, f.conname::text, parent.name, own.attname::text, referred.attname::text, \
           CASE WHEN f.confdeltype IN ('c', 'n', 'd') THEN 'FOLLOW' ELSE 'NO ACTION' END, \
@@ -85,14 +86,16 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
         JOIN pg_class r ON r.oid = coalesce(pg_partition_root(t.tgrelid)::oid, t.tgrelid) \
         WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled IN ('O', 'A') AND t.tgtype & 28 <> 0 \
           AND t.tgname NOT IN ('mdb_capture', 'mdb_capture_truncate') \
-          AND r.relnamespace = current_schema()::regnamespace ORDER BY 1, 2",
+          AND r.relnamespace = quote_ident(current_schema())::regnamespace ORDER BY 1, 2",
     obstacles: "WITH RECURSIVE numbers (type) AS (SELECT 'oid'::regtype::oid UNION \
           SELECT t.oid FROM pg_type t JOIN numbers ON t.typtype = 'd' AND t.typbasetype = numbers.type), \
-        sent (relation, name, type) AS (SELECT a.attrelid, a.attname::text, a.atttypid \
+        columns AS MATERIALIZED (SELECT a.attrelid AS relation, a.attname::text AS name, a.atttypid AS type \
             FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
-            WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
-              AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
-          UNION SELECT sent.relation, sent.name, part.type FROM sent JOIN pg_type t ON t.oid = sent.type \
+            WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
+              AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), \
+        used AS MATERIALIZED (SELECT DISTINCT type FROM columns), \
+        sent (root, type) AS (SELECT type, type FROM used \
+          UNION SELECT sent.root, part.type FROM sent JOIN pg_type t ON t.oid = sent.type \
           CROSS JOIN LATERAL (SELECT t.typelem WHERE t.typelem <> 0 AND t.typcategory = 'A' \
             UNION ALL SELECT t.typbasetype WHERE t.typtype = 'd' \
             UNION ALL SELECT a.atttypid FROM pg_attribute a \
@@ -105,19 +108,19 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
           UNION ALL SELECT w.ev_class, 'rule', w.rulename::text FROM pg_rewrite w \
             WHERE w.ev_type <> '1' AND w.ev_enabled IN ('O', 'A') \
           UNION ALL SELECT c.oid, 'no identity', p.pubname::text FROM pg_class c JOIN pg_publication p ON p.pubdelete \
-            WHERE c.relreplident = 'n' AND c.relnamespace = current_schema()::regnamespace \
+            WHERE c.relreplident = 'n' AND c.relnamespace = quote_ident(current_schema())::regnamespace \
               AND EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = p.pubname \
                 AND t.schemaname = current_schema() AND t.tablename = c.relname) \
           UNION ALL SELECT c.oid, 'not owned', pg_get_userbyid(c.relowner)::text FROM pg_class c \
-            WHERE c.relnamespace = current_schema()::regnamespace AND NOT pg_has_role(c.relowner, 'USAGE') \
-          UNION ALL SELECT sent.relation, 'no binary form', sent.name FROM sent JOIN pg_type t ON t.oid = sent.type \
-            WHERE t.typsend = 0 OR t.typreceive = 0 \
+            WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND NOT pg_has_role(c.relowner, 'USAGE') \
+          UNION ALL SELECT columns.relation, 'no binary form', columns.name FROM columns WHERE columns.type IN ( \
+            SELECT sent.root FROM sent JOIN pg_type t ON t.oid = sent.type WHERE t.typsend = 0 OR t.typreceive = 0) \
           UNION ALL SELECT DISTINCT coalesce(pg_partition_root(c.oid)::oid, c.oid), 'unlogged', NULL FROM pg_class c \
             WHERE c.relpersistence = 'u' AND c.relkind = 'r' \
           UNION ALL SELECT a.attrelid, 'large objects', a.attname::text FROM pg_attribute a \
             WHERE a.attnum > 0 AND NOT a.attisdropped AND a.atttypid IN (SELECT type FROM numbers)) \
         SELECT c.relname::text, found.kind, found.detail FROM found JOIN pg_class c ON c.oid = found.relation \
-        WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
+        WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
         ORDER BY 1, 2, 3",
     // Whether commits wait is up to a session, but not whether the server forces anything to the disk.
     unforced: "SELECT 'fsync', 'off', 'ALTER SYSTEM SET fsync = on' WHERE current_setting('fsync') = 'off'",

@@ -239,8 +239,8 @@ impl Relocating for MySql {
         manifest: &Manifest,
         id: &MoveId,
         briefcases: &[Gdid],
-    ) -> Result<(), sqlx::Error> {
-        delete::delete_all(connection, manifest, id, briefcases).await
+    ) -> Result<(), StepError> {
+        Ok(delete::delete_all(connection, manifest, id, briefcases).await?)
     }
 
     async fn end_sessions(

@@ -262,7 +262,7 @@ impl Relocating for Postgres {
         manifest: &Manifest,
         _: &MoveId,
         briefcases: &[Gdid],
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<(), StepError> {
         delete::delete_all(connection, manifest, briefcases).await
     }
 

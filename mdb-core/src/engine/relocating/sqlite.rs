@@ -200,7 +200,7 @@ impl Relocating for Sqlite {
         manifest: &Manifest,
         id: &MoveId,
         briefcases: &[Gdid],
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<(), StepError> {
         purge::delete_all(connection, manifest, id, briefcases).await
     }
 

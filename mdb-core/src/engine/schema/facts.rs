@@ -133,13 +133,19 @@ pub(crate) enum Obstacle {
     )]
     StorageEngine(String),
     #[error(
-        "its owner is `{0}`, and a mover creates and enables triggers, which only the owner may: make the user of MDB a member of that role"
+        "its owner is `{0}`: only the owner may create and enable triggers, as movers do where these are not in place already; \
+         make the user of movers a member of that role"
     )]
     NotOwned(String),
     #[error(
         "column `{0}` has values of a type that the server neither sends nor takes in binary form: give it another type"
     )]
     NoBinaryForm(String),
+    #[error(
+        "it is partitioned: what TRUNCATE, DROP or EXCHANGE PARTITION does to its rows while these move is not noticed; let none be \
+         run meanwhile"
+    )]
+    Partitioned,
     #[error("it is a virtual table, which can have no triggers")]
     Virtual,
     #[error(
@@ -151,7 +157,7 @@ pub(crate) enum Obstacle {
 impl Obstacle {
     /// Whether it is up to the user.
     pub(crate) fn is_tolerable(&self) -> bool {
-        matches!(self, Self::Unlogged)
+        matches!(self, Self::Unlogged | Self::NotOwned(_) | Self::Partitioned)
     }
 }
 

@@ -61,7 +61,8 @@ pub(crate) async fn read<DB: Engine>(
                 Ok(Trigger {
                     table: text(row, 0)?,
                     name: text(row, 1)?,
-                    text: text(row, 2)?,
+                    // Kept from those who may not make triggers.
+                    text: row.get(2).cloned().flatten().unwrap_or_default(),
                 })
             })
             .collect::<Result<_, sqlx::Error>>()?,
@@ -169,6 +170,7 @@ fn obstacle_of(row: &Row) -> Result<Obstacle, sqlx::Error> {
         "versioned" => Obstacle::Versioned,
         "storage engine" => Obstacle::StorageEngine(text(row, 2)?),
         "virtual" => Obstacle::Virtual,
+        "partitioned" => Obstacle::Partitioned,
         "not owned" => Obstacle::NotOwned(text(row, 2)?),
         "no binary form" => Obstacle::NoBinaryForm(text(row, 2)?),
         "unlogged" => Obstacle::Unlogged,

@@ -44,7 +44,8 @@ pub(super) async fn collations(
             (code == ffi::SQLITE_OK && !collation.is_null()).then(|| CStr::from_ptr(collation))
         };
         let name = name.ok_or_else(unknown)?;
-        Ok(name.to_string_lossy().into_owned())
+        // In any case they are the same to SQLite.
+        Ok(name.to_string_lossy().to_ascii_uppercase())
     });
     collations.collect()
 }

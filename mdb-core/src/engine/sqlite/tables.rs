@@ -8,7 +8,7 @@ use crate::engine::schema::{Nullability, Numbering, Origin, Unnamed};
 use crate::engine::{Catalogue, Column, Table};
 
 pub(super) const CATALOGUE: Catalogue = Catalogue {
-    unique: "SELECT m.name, l.name, i.name, nullif(i.coll, 'BINARY') \
+    unique: "SELECT m.name, l.name, i.name, nullif(upper(i.coll), 'BINARY') \
         FROM main.sqlite_schema m, pragma_index_list(m.name) l, pragma_index_xinfo(l.name) i \
         WHERE m.type = 'table' AND l.\"unique\" = 1 AND l.partial = 0 AND i.\"key\" = 1 ORDER BY m.name, l.name, i.seqno",
     // Without columns it refers to the primary key.
@@ -29,9 +29,9 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
 };
 
 pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Table>, sqlx::Error> {
-    // Not by the text of their definitions, where any word may stand in a comment.
+    // Not by the text of their definitions, where any word may stand in a comment. A user's own table is a shadow by its name alone.
     let names: Vec<(String, bool)> = sqlx::query_as(
-        "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'virtual') \
+        "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'virtual', 'shadow') \
          AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE 'mdb\\_%' ESCAPE '\\' ORDER BY name",
     )
     .fetch_all(&mut *connection)

@@ -132,7 +132,7 @@ impl<'v> Examiner<'v> {
         }
         for table in self.tables() {
             if let Reach::Parent { table: parent, on } = table.reach() {
-                let below = Below::of(table.name(), parent, on, &here);
+                let below = Below::of(table.name(), parent, on, &here, self.config.engine());
                 self.orphans(&below).await?;
             }
         }

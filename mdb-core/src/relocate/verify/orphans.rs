@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::examine::Examiner;
 use super::{Fault, VerifyError, VerifyEvent};
+use crate::config::EngineKind;
 use crate::engine::{Table, Value};
 
 /// How often rows without a parent are counted again while briefcases arrive, and how long is waited
@@ -33,12 +34,15 @@ impl<'t> Below<'t> {
         parent: &'t str,
         on: &'t [(String, String)],
         here: &[Table],
+        engine: EngineKind,
     ) -> Self {
         let found = here.iter().find(|found| found.name() == table);
         let is_leading = |own: &str| {
             let column = found.and_then(|table| table.column(own));
             column.is_some_and(|column| {
-                column.first_in.is_some() && !column.is_nullable() && is_plain(column.data_type())
+                column.first_in.is_some()
+                    && !column.is_nullable()
+                    && is_plain(column.data_type(), engine)
             })
         };
         let mut columns = on.iter().map(|(own, _)| own.as_str());
@@ -51,12 +55,15 @@ impl<'t> Below<'t> {
     }
 }
 
-/// Whether values of that type can be handed back as they were read.
-fn is_plain(data_type: &str) -> bool {
+/// Whether values of that type can be handed back as they were read, and indexes have all of them: MySQL's have the first bytes of
+/// a BLOB.
+fn is_plain(data_type: &str, engine: EngineKind) -> bool {
     let data_type = data_type.to_ascii_lowercase();
-    let is_bytes = ["blob", "bytea", "binary"]
-        .iter()
-        .any(|bytes| data_type.contains(bytes));
+    let bytes: &[&str] = match engine {
+        EngineKind::MySql => &["binary"],
+        EngineKind::Sqlite | EngineKind::Postgres => &["blob", "bytea", "binary"],
+    };
+    let is_bytes = bytes.iter().any(|bytes| data_type.contains(bytes));
     is_bytes || ["bigint", "integer"].contains(&data_type.as_str())
 }
 

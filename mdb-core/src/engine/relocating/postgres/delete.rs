@@ -1,8 +1,10 @@
 //! Deleting the rows of a move: whole briefcases, or a bounded number at a time.
 
+use std::fmt::Write as _;
+
 use mdb_gdid::Gdid;
-use sqlx::Postgres;
 use sqlx::postgres::PgConnection;
+use sqlx::{Postgres, Row as _};
 
 use super::copy::{belongs, belongs_upwards};
 use super::{ids, literal, quoted, run};
@@ -32,8 +34,10 @@ pub(super) async fn delete_some(
         return Ok(0);
     };
     let delete = delete(manifest);
-    let is_bounded = !refers_onwards(connection, manifest).await?;
-    run(connection, &format!("{SETTINGS}; {UNFORCED}")).await?;
+    let watched = begin(connection, manifest).await?;
+    // Table by table, rows that refer to rows of their own table can't go in parts either.
+    let rank = if watched.is_empty() { "<" } else { "<=" };
+    let is_bounded = !refers_onwards(connection, manifest, rank).await?;
     let (mut deleted, mut emptied) = (0, 0);
     while deleted < limit {
         let found: Vec<Vec<u8>> = sqlx::query_scalar(&find)
@@ -45,15 +49,18 @@ pub(super) async fn delete_some(
             // As many as are likely to have no more rows than are wanted.
             let many = usize::try_from((limit - deleted) * emptied / deleted.max(1)).unwrap_or(1);
             let (these, others) = rest.split_at(many.clamp(1, rest.len()));
-            deleted += sqlx::query_scalar::<_, i64>(&delete)
-                .bind(these)
-                .bind(if is_bounded {
-                    limit - deleted
-                } else {
-                    i64::MAX
-                })
-                .fetch_one(&mut *connection)
-                .await?;
+            let most = if is_bounded {
+                limit - deleted
+            } else {
+                i64::MAX
+            };
+            deleted += if watched.is_empty() {
+                let delete = sqlx::query_scalar::<_, i64>(&delete);
+                let delete = delete.bind(these).bind(most);
+                delete.fetch_one(&mut *connection).await?
+            } else {
+                delete_watched(connection, manifest, &watched, these, most).await?
+            };
             emptied += i64::try_from(these.len()).unwrap_or(1);
             rest = others;
         }
@@ -70,18 +77,86 @@ pub(super) async fn delete_some(
     Ok(deleted.unsigned_abs())
 }
 
+/// Begins with the numbers of tables below others on which the user has triggers that may keep rows: these are looked for
+/// while their parents, by which they are found, are still there.
+async fn begin(
+    connection: &mut PgConnection,
+    manifest: &Manifest,
+) -> Result<Vec<usize>, sqlx::Error> {
+    let tables = manifest.tables().iter();
+    let below = tables.filter(|table| matches!(table.reach, MovedReach::Parent { .. }));
+    let below = below.map(|table| format!("({}, {})", table.number, literal(&quoted(table))));
+    let below: Vec<String> = below.collect();
+    let mut sql = format!("{SETTINGS}; {UNFORCED}");
+    if !below.is_empty() {
+        // Row triggers that fire before a row is deleted.
+        let _ = write!(
+            sql,
+            "; SELECT DISTINCT b.number FROM (VALUES {}) AS b (number, name) JOIN pg_trigger t ON NOT t.tgisinternal \
+             AND t.tgenabled <> 'D' AND t.tgtype & 11 = 11 AND t.tgname NOT IN ('mdb_capture', 'mdb_capture_truncate') \
+             AND coalesce(pg_partition_root(t.tgrelid)::oid, t.tgrelid) = b.name::regclass",
+            below.join(", ")
+        );
+    }
+    let found = run(connection, &sql).await?;
+    let numbers = found.iter().map(|row| row.try_get::<i32, _>(0));
+    numbers
+        .map(|number| Ok(usize::try_from(number?).unwrap_or_default()))
+        .collect()
+}
+
+/// As [`delete`] does, with a look at the watched tables before their parents' rows go.
+async fn delete_watched<B>(
+    connection: &mut PgConnection,
+    manifest: &Manifest,
+    watched: &[usize],
+    briefcases: &[B],
+    most: i64,
+) -> Result<i64, StepError>
+where
+    for<'b> &'b [B]: sqlx::Encode<'b, Postgres> + sqlx::Type<Postgres>,
+{
+    let mut deleted = 0;
+    for table in manifest.tables().iter().rev() {
+        let (name, condition) = (quoted(table), belongs(manifest, table, "t", "= ANY ($1)"));
+        let delete = format!(
+            "DELETE FROM {name} AS t WHERE t.ctid = ANY (ARRAY(SELECT t.ctid FROM {name} AS t WHERE {condition} LIMIT $2)) AND {}",
+            belongs_upwards(manifest, table, "t", "= ANY ($1)")
+        );
+        let room = most - deleted;
+        let gone = sqlx::query(&delete).bind(briefcases).bind(room);
+        let gone = gone.execute(&mut *connection).await?.rows_affected();
+        let gone = i64::try_from(gone).unwrap_or(i64::MAX);
+        deleted += gone;
+        if gone >= room {
+            break;
+        }
+        if watched.contains(&table.number) {
+            let left = format!("SELECT EXISTS (SELECT FROM {name} AS t WHERE {condition})");
+            let left = sqlx::query_scalar(&left).bind(briefcases);
+            if left.fetch_one(&mut *connection).await? {
+                return Err(StepError::Kept(table.name.clone()));
+            }
+        }
+    }
+    Ok(deleted)
+}
+
 /// Whether foreign keys are checked of which one refers to a table that is listed later: its rows go first, so that a
-/// briefcase can't go in parts.
+/// briefcase can't go in parts. `rank` compares the numbers of the table and the one that it refers to.
 async fn refers_onwards(
     connection: &mut PgConnection,
     manifest: &Manifest,
+    rank: &str,
 ) -> Result<bool, sqlx::Error> {
-    let query = "SELECT current_setting('session_replication_role') <> 'replica' AND EXISTS (SELECT FROM pg_constraint c \
+    let query = format!(
+        "SELECT current_setting('session_replication_role') <> 'replica' AND EXISTS (SELECT FROM pg_constraint c \
          JOIN unnest($1::text[]) WITH ORDINALITY AS child (name, number) ON child.name::regclass = c.conrelid \
          JOIN unnest($1::text[]) WITH ORDINALITY AS parent (name, number) ON parent.name::regclass = c.confrelid \
-         WHERE c.contype = 'f' AND child.number < parent.number)";
+         WHERE c.contype = 'f' AND child.number {rank} parent.number)"
+    );
     let names: Vec<String> = manifest.tables().iter().map(quoted).collect();
-    let found = sqlx::query_scalar(query).bind(names);
+    let found = sqlx::query_scalar(&query).bind(names);
     found.fetch_one(connection).await
 }
 
@@ -90,13 +165,18 @@ pub(super) async fn delete_all(
     connection: &mut PgConnection,
     manifest: &Manifest,
     briefcases: &[Gdid],
-) -> Result<(), sqlx::Error> {
+) -> Result<(), StepError> {
     let Some(delete) = delete_whole(manifest) else {
         return Ok(());
     };
-    run(connection, &format!("{SETTINGS}; {UNFORCED}")).await?;
+    let watched = begin(connection, manifest).await?;
+    if !watched.is_empty() {
+        let deleted = delete_watched(connection, manifest, &watched, briefcases, i64::MAX);
+        return deleted.await.map(drop);
+    }
     let delete = sqlx::query(&delete).bind(briefcases);
-    delete.execute(connection).await.map(drop)
+    delete.execute(connection).await?;
+    Ok(())
 }
 
 /// One statement for all tables, with briefcases as its value. Foreign keys are looked at when all of its parts are done.

@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::IDS;
 use super::pieces::{Counted, Stretch, count_after, has_rows, is_indexed, stretch_ids};
-use crate::engine::relocating::{Manifest, MoveId, MovedTable, StepError};
+use crate::engine::relocating::{Manifest, MoveId, MovedReach, MovedTable, StepError};
 use crate::engine::{Engine, Value};
 
 /// How many briefcases are counted before they are deleted, unless only a few rows of them are to go.
@@ -27,39 +27,39 @@ pub(super) async fn delete_some(
     id: &MoveId,
     limit: u64,
 ) -> Result<u64, StepError> {
-    let mut cursor = match load(connection, id).await? {
-        Some(cursor) => cursor,
+    let cursor = match load(connection, id).await? {
+        Some(cursor) => Some(cursor),
         None if !has_rows(connection, manifest, id).await? => return Ok(0),
-        None if is_indexed(connection, "main", manifest, id).await? => Cursor::default(),
-        None => {
-            let deleted = delete_wherever(connection, manifest, id, limit).await?;
-            return unless_kept(connection, manifest, id, deleted, limit).await;
+        None if is_indexed(connection, "main", manifest, id).await? => Some(Cursor::default()),
+        None => None,
+    };
+    let mut purge = Purge::new(connection, manifest, id).await?;
+    let mut deleted = 0;
+    let Some(mut cursor) = cursor else {
+        loop {
+            let more = purge.wherever(limit - deleted).await?;
+            deleted += more;
+            if deleted >= limit || !purge.has_rows().await? {
+                return Ok(deleted);
+            }
+            purge.some_have_gone(more).await?;
         }
     };
-    let is_whole = cursor.is_empty();
-    let mut deleted = delete_from(connection, manifest, id, &mut cursor, limit).await?;
-    if deleted < limit && !is_whole && has_rows(connection, manifest, id).await? {
-        // Somebody wrote past the triggers.
+    loop {
+        let is_whole = cursor.is_empty();
+        let more = purge.from(&mut cursor, limit - deleted).await?;
+        deleted += more;
+        if deleted >= limit || !purge.has_rows().await? {
+            break;
+        }
+        // Somebody wrote past the triggers, or a trigger of the user's has written what was to be deleted already.
+        if is_whole {
+            purge.some_have_gone(more).await?;
+        }
         cursor = Cursor::default();
-        let left = limit - deleted;
-        deleted += delete_from(connection, manifest, id, &mut cursor, left).await?;
     }
     let next = (deleted >= limit).then_some(&cursor);
     store(connection, id, next).await?;
-    unless_kept(connection, manifest, id, deleted, limit).await
-}
-
-/// How many were deleted, unless these are fewer than could be and some are left all the same.
-async fn unless_kept(
-    connection: &mut SqliteConnection,
-    manifest: &Manifest,
-    id: &MoveId,
-    deleted: u64,
-    limit: u64,
-) -> Result<u64, StepError> {
-    if deleted < limit && has_rows(connection, manifest, id).await? {
-        return Err(manifest.kept::<Sqlite>(connection, id).await?);
-    }
     Ok(deleted)
 }
 
@@ -69,57 +69,264 @@ pub(super) async fn delete_all(
     manifest: &Manifest,
     id: &MoveId,
     briefcases: &[Gdid],
-) -> Result<(), sqlx::Error> {
+) -> Result<(), StepError> {
     let (Some(first), Some(last)) = (briefcases.first(), briefcases.last()) else {
         return Ok(());
     };
     let ids = "SELECT gdid FROM main.mdb_fence WHERE move = ?1 AND gdid >= ?2 AND gdid <= ?3";
     let values = [id.into(), (*first).into(), (*last).into()];
-    let delete = deletes(manifest, manifest.tables(), ids);
-    Sqlite::execute_own(connection, &delete, &values).await?;
+    let mut purge = Purge::new(connection, manifest, id).await?;
+    purge.tables(manifest.tables(), ids, &values).await?;
     Ok(())
 }
 
-/// Deletes up to `limit` rows of the briefcases after `cursor`, which goes along.
-async fn delete_from(
-    connection: &mut SqliteConnection,
-    manifest: &Manifest,
-    id: &MoveId,
-    cursor: &mut Cursor,
-    limit: u64,
-) -> Result<u64, sqlx::Error> {
-    let tables = manifest.tables();
-    let at_once = u32::try_from((limit / FEW_ROWS).clamp(1, COUNTED_AT_ONCE)).unwrap_or(1);
-    let mut deleted = 0;
-    while deleted < limit {
-        let left = limit - deleted;
-        let counted = count_after(
-            connection, "main", manifest, tables, id, cursor, at_once, left,
-        )
-        .await?;
-        if counted.is_empty() {
-            break;
+/// Deleting, under way.
+struct Purge<'p> {
+    connection: &'p mut SqliteConnection,
+    manifest: &'p Manifest,
+    id: &'p MoveId,
+    /// The numbers of tables below others on which the user has triggers, which may keep rows. These are looked for while their
+    /// parents, by which they are found, are still there.
+    watched: Vec<usize>,
+}
+
+impl<'p> Purge<'p> {
+    async fn new(
+        connection: &'p mut SqliteConnection,
+        manifest: &'p Manifest,
+        id: &'p MoveId,
+    ) -> Result<Self, sqlx::Error> {
+        let query = "SELECT DISTINCT tbl_name FROM main.sqlite_schema WHERE type = 'trigger' \
+                     AND name NOT LIKE 'mdb\\_capture\\_%' ESCAPE '\\'";
+        let mut watched = Vec::new();
+        for row in Sqlite::query_own(connection, query, &[]).await? {
+            let name = row.text(0)?;
+            let tables = manifest.tables().iter().filter(|table| {
+                matches!(table.reach, MovedReach::Parent { .. })
+                    && Sqlite::NAMES.same(&table.name, name)
+            });
+            watched.extend(tables.map(|table| table.number));
         }
-        let fitting = fitting(&counted, left);
-        if fitting > 0 {
-            let stretch = Stretch::of(&counted, &(0..fitting), cursor);
-            deleted += delete_stretch(connection, manifest, tables, id, &stretch).await?;
-            cursor.clone_from(&stretch.last);
+        Ok(Self {
+            connection,
+            manifest,
+            id,
+            watched,
+        })
+    }
+
+    async fn has_rows(&mut self) -> Result<bool, sqlx::Error> {
+        has_rows(self.connection, self.manifest, self.id).await
+    }
+
+    /// Refuses to try for ever.
+    async fn some_have_gone(&mut self, deleted: u64) -> Result<(), StepError> {
+        if deleted == 0 {
+            return Err(self
+                .manifest
+                .kept::<Sqlite>(self.connection, self.id)
+                .await?);
         }
-        if let Some(next) = counted.get(fitting)
-            && deleted < limit
-        {
-            let stretch = Stretch::of(&counted, &(fitting..fitting + 1), cursor);
+        Ok(())
+    }
+
+    /// Deletes up to `limit` rows of the briefcases after `cursor`, which goes along.
+    async fn from(&mut self, cursor: &mut Cursor, limit: u64) -> Result<u64, StepError> {
+        let tables = self.manifest.tables();
+        let at_once = u32::try_from((limit / FEW_ROWS).clamp(1, COUNTED_AT_ONCE)).unwrap_or(1);
+        let mut deleted = 0;
+        while deleted < limit {
             let left = limit - deleted;
-            let part = delete_part(connection, manifest, id, next, &stretch, left).await?;
-            if part == 0 {
-                // A trigger of the user's keeps what is left.
+            let counted = count_after(
+                self.connection,
+                "main",
+                self.manifest,
+                tables,
+                self.id,
+                cursor,
+                at_once,
+                left,
+            )
+            .await?;
+            if counted.is_empty() {
                 break;
+            }
+            let fitting = fitting(&counted, left);
+            if fitting > 0 {
+                let stretch = Stretch::of(&counted, &(0..fitting), cursor);
+                deleted += self.stretch(tables, &stretch).await?;
+                cursor.clone_from(&stretch.last);
+            }
+            if let Some(next) = counted.get(fitting)
+                && deleted < limit
+            {
+                let stretch = Stretch::of(&counted, &(fitting..fitting + 1), cursor);
+                let part = self.part(next, &stretch, limit - deleted).await?;
+                if part == 0 {
+                    // A trigger of the user's keeps what is left.
+                    break;
+                }
+                deleted += part;
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes all that a stretch has in some tables.
+    async fn stretch(
+        &mut self,
+        tables: &[MovedTable],
+        stretch: &Stretch,
+    ) -> Result<u64, StepError> {
+        let values = stretch.values(self.id);
+        self.tables(tables, &stretch_ids("main"), &values).await
+    }
+
+    /// Deletes all that some tables have of the briefcases that `ids` selects: children first, and everything in one call where
+    /// nothing has to be watched.
+    async fn tables(
+        &mut self,
+        tables: &[MovedTable],
+        ids: &str,
+        values: &[Value],
+    ) -> Result<u64, StepError> {
+        let is_watched = |table: &MovedTable| self.watched.contains(&table.number);
+        let delete = |table: &MovedTable| {
+            let condition = self
+                .manifest
+                .condition_in::<Sqlite>("main", table, "t", ids);
+            format!(
+                "DELETE FROM {} AS t WHERE {condition}",
+                table.quoted("main")
+            )
+        };
+        if !tables.iter().any(is_watched) {
+            let deletes: Vec<String> = tables.iter().rev().map(delete).collect();
+            return Ok(Sqlite::execute_own(self.connection, &deletes.join("; "), values).await?);
+        }
+        let mut deleted = 0;
+        for table in tables.iter().rev() {
+            deleted += Sqlite::execute_own(self.connection, &delete(table), values).await?;
+            self.is_empty(table, ids, values).await?;
+        }
+        Ok(deleted)
+    }
+
+    /// Makes sure that none of the rows are left that were deleted from a watched table.
+    async fn is_empty(
+        &mut self,
+        table: &MovedTable,
+        ids: &str,
+        values: &[Value],
+    ) -> Result<(), StepError> {
+        if !self.watched.contains(&table.number) {
+            return Ok(());
+        }
+        let condition = self
+            .manifest
+            .condition_in::<Sqlite>("main", table, "t", ids);
+        let left = format!(
+            "SELECT 1 FROM {} t WHERE {condition} LIMIT 1",
+            table.quoted("main")
+        );
+        if Sqlite::query_own(self.connection, &left, values)
+            .await?
+            .is_empty()
+        {
+            Ok(())
+        } else {
+            Err(StepError::Kept(table.name.clone()))
+        }
+    }
+
+    /// Deletes up to `limit` rows of a stretch of one briefcase, `counted`, which has more.
+    async fn part(
+        &mut self,
+        counted: &Counted,
+        stretch: &Stretch,
+        limit: u64,
+    ) -> Result<u64, StepError> {
+        let (ids, values) = (stretch_ids("main"), stretch.values(self.id));
+        let mut deleted = 0;
+        for (table, rows) in self.manifest.tables().iter().zip(&counted.rows).rev() {
+            if deleted >= limit {
+                break;
+            }
+            if *rows == 0 {
+                continue;
+            }
+            let (condition, left) = (
+                self.manifest
+                    .condition_in::<Sqlite>("main", table, "t", &ids),
+                limit - deleted,
+            );
+            let mut part = self.limited(table, &condition, left, &values).await?;
+            if part < left.min(*rows) {
+                part += self.stretch(std::slice::from_ref(table), stretch).await?;
+            } else if *rows <= left {
+                self.is_empty(table, &ids, &values).await?;
             }
             deleted += part;
         }
+        Ok(deleted)
     }
-    Ok(deleted)
+
+    /// Deletes up to `limit` rows, where each look for rows reads whole tables: so there are as few as can be.
+    async fn wherever(&mut self, limit: u64) -> Result<u64, StepError> {
+        let values = [self.id.into()];
+        let mut deleted = 0;
+        for table in self.manifest.tables().iter().rev() {
+            if deleted >= limit {
+                break;
+            }
+            let condition = self.manifest.condition::<Sqlite>(table, "t", IDS);
+            deleted += self
+                .limited(table, &condition, limit - deleted, &values)
+                .await?;
+            if deleted < limit {
+                self.is_empty(table, IDS, &values).await?;
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes up to `limit` rows of a table for which the condition on `t` holds; by their keys, where these tell them apart.
+    async fn limited(
+        &mut self,
+        table: &MovedTable,
+        condition: &str,
+        limit: u64,
+        values: &[Value],
+    ) -> Result<u64, StepError> {
+        let name = table.quoted("main");
+        let by = |key: &str, of: &str, condition: &str, limit: u64| {
+            format!(
+                "DELETE FROM {name} WHERE ({key}) IN (SELECT {of} FROM {name} t WHERE {condition} LIMIT {limit})"
+            )
+        };
+        let (key, of) = (table.key_list(""), table.key_list("t"));
+        if !table.may_lack_keys() {
+            let delete = by(&key, &of, condition, limit);
+            return Ok(Sqlite::execute_own(self.connection, &delete, values).await?);
+        }
+        let lacks = table
+            .key_columns()
+            .map(|column| format!("t.{} IS NULL", Sqlite::quote(&column.name)));
+        let lacks = lacks.collect::<Vec<_>>().join(" OR ");
+        let delete = by(&key, &of, &format!("{condition} AND NOT ({lacks})"), limit);
+        let mut deleted = Sqlite::execute_own(self.connection, &delete, values).await?;
+        if deleted < limit {
+            // Tables that can have such rows have numbered ones.
+            let delete = by(
+                "rowid",
+                "t.rowid",
+                &format!("{condition} AND ({lacks})"),
+                limit - deleted,
+            );
+            deleted += Sqlite::execute_own(self.connection, &delete, values).await?;
+        }
+        Ok(deleted)
+    }
 }
 
 /// How many of the counted briefcases, from the first one, have at most `left` rows together.
@@ -129,100 +336,6 @@ fn fitting(counted: &[Counted], left: u64) -> usize {
         Some(*sum)
     });
     sums.take_while(|sum| *sum <= left).count()
-}
-
-/// Deletes all that a stretch has in some tables: children first, and everything in one call.
-async fn delete_stretch(
-    connection: &mut SqliteConnection,
-    manifest: &Manifest,
-    tables: &[MovedTable],
-    id: &MoveId,
-    stretch: &Stretch,
-) -> Result<u64, sqlx::Error> {
-    let delete = deletes(manifest, tables, &stretch_ids("main"));
-    Sqlite::execute_own(connection, &delete, &stretch.values(id)).await
-}
-
-/// Statements that delete what some tables have of the briefcases that `ids` selects.
-fn deletes(manifest: &Manifest, tables: &[MovedTable], ids: &str) -> String {
-    let deletes: Vec<String> = tables
-        .iter()
-        .rev()
-        .map(|table| {
-            format!(
-                "DELETE FROM {} AS t WHERE {}",
-                table.quoted("main"),
-                manifest.condition_in::<Sqlite>("main", table, "t", ids),
-            )
-        })
-        .collect();
-    deletes.join("; ")
-}
-
-/// Deletes up to `limit` rows of a stretch of one briefcase, `counted`, which has more.
-async fn delete_part(
-    connection: &mut SqliteConnection,
-    manifest: &Manifest,
-    id: &MoveId,
-    counted: &Counted,
-    stretch: &Stretch,
-    limit: u64,
-) -> Result<u64, sqlx::Error> {
-    let mut deleted = 0;
-    for (table, rows) in manifest.tables().iter().zip(&counted.rows).rev() {
-        if deleted >= limit {
-            break;
-        }
-        if *rows == 0 {
-            continue;
-        }
-        let condition = manifest.condition_in::<Sqlite>("main", table, "t", &stretch_ids("main"));
-        let sql = delete_limited(table, &condition, limit - deleted);
-        let part = Sqlite::execute_own(connection, &sql, &stretch.values(id)).await?;
-        deleted += if part < (limit - deleted).min(*rows) {
-            // Rows without a whole key can't be told apart.
-            let table = std::slice::from_ref(table);
-            part + delete_stretch(connection, manifest, table, id, stretch).await?
-        } else {
-            part
-        };
-    }
-    Ok(deleted)
-}
-
-/// As [`delete_some`], where each look for rows reads whole tables: so there are as few as can be.
-async fn delete_wherever(
-    connection: &mut SqliteConnection,
-    manifest: &Manifest,
-    id: &MoveId,
-    limit: u64,
-) -> Result<u64, sqlx::Error> {
-    let mut deleted = 0;
-    for table in manifest.tables().iter().rev() {
-        if deleted == limit {
-            break;
-        }
-        let condition = manifest.condition::<Sqlite>(table, "t", IDS);
-        let sql = delete_limited(table, &condition, limit - deleted);
-        deleted += Sqlite::execute_own(connection, &sql, &[id.into()]).await?;
-        if deleted < limit && table.may_lack_keys() {
-            let rest = format!(
-                "DELETE FROM {} AS t WHERE {condition}",
-                table.quoted("main")
-            );
-            deleted += Sqlite::execute_own(connection, &rest, &[id.into()]).await?;
-        }
-    }
-    Ok(deleted)
-}
-
-fn delete_limited(table: &MovedTable, condition: &str, limit: u64) -> String {
-    format!(
-        "DELETE FROM {name} WHERE ({}) IN (SELECT {} FROM {name} t WHERE {condition} LIMIT {limit})",
-        table.key_list(""),
-        table.key_list("t"),
-        name = table.quoted("main"),
-    )
 }
 
 async fn load(

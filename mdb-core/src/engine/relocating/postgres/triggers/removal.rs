@@ -32,13 +32,13 @@ pub(super) async fn objects(connection: &mut PgConnection) -> Result<Vec<Object>
             t.tgname || ' on ' || c.relname AS name \
         FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid \
         WHERE t.tgname IN ('mdb_capture', 'mdb_capture_truncate') AND t.tgparentid = 0 \
-          AND c.relnamespace = current_schema()::regnamespace \
+          AND c.relnamespace = quote_ident(current_schema())::regnamespace \
         UNION ALL \
         SELECT NULL, false, format('DROP TABLE IF EXISTS %I', c.relname), '', 'false', c.relname::text FROM pg_class c \
-        WHERE c.relname ~ '^mdb_change_[0-9]+$' AND c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace \
+        WHERE c.relname ~ '^mdb_change_[0-9]+$' AND c.relkind = 'r' AND c.relnamespace = quote_ident(current_schema())::regnamespace \
         UNION ALL \
         SELECT NULL, false, format('DROP FUNCTION IF EXISTS %I()', p.proname), '', 'false', p.proname::text FROM pg_proc p \
-        WHERE p.proname ~ '^mdb_capture_[0-9]+_' AND p.pronamespace = current_schema()::regnamespace \
+        WHERE p.proname ~ '^mdb_capture_[0-9]+_' AND p.pronamespace = quote_ident(current_schema())::regnamespace \
         ORDER BY on_table, name";
     let rows = run(connection, sql).await?;
     rows.iter()

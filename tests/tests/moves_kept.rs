@@ -1,0 +1,168 @@
+//! A move ends when nothing is left of its briefcases at the source, whatever keeps rows there.
+
+#![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
+
+use mdb_core::Gdid;
+use mdb_core::relocate::{MoveError, MoveOptions, MovePhase, MoveProgress, TakeOver};
+use mdb_tests::bank::{Place, literal};
+use mdb_tests::store::TestEngine;
+use sqlx::{Postgres, Sqlite};
+
+/// A table `note`, as the configuration lists it.
+const NOTE: &str = "[[area.briefcase.table]]\nname = \"note\"\nkey = \"g_user\"\n";
+
+/// The same, and below it a table `line`.
+const LINES: &str = "[[area.briefcase.table]]\nname = \"note\"\nkey = \"g_user\"\n\
+    [[area.briefcase.table]]\nname = \"line\"\nparent = \"note\"\non = { note = \"n\" }\n";
+
+fn at_once() -> MoveOptions {
+    MoveOptions::new().take_over(TakeOver::FromAnybody)
+}
+
+/// The id of somebody who stays.
+fn neighbour<DB: TestEngine>() -> String {
+    literal::<DB>(Gdid::new(0, 0, 5_000).unwrap())
+}
+
+/// Rows of `table` that have moved stay, whatever the mover does, until `drop` is run.
+async fn kept<DB: TestEngine>(table: &str, keep: &[&str], drop: &str) {
+    let mut place = Place::<DB>::new().await;
+    place.make_notes("g_user").await;
+    let line =
+        "CREATE TABLE line (note INTEGER NOT NULL, k INTEGER NOT NULL, PRIMARY KEY (note, k))";
+    for create in ["CREATE UNIQUE INDEX note_n ON note (n)", line] {
+        place.on_both(create).await;
+    }
+    place.at(0, "INSERT INTO line VALUES (1, 1), (1, 2)").await;
+    place.mdb = place.bank.open_with(LINES);
+    for keep in keep {
+        place.at(0, &keep.replace("{table}", table)).await;
+    }
+    let moved = place.try_carry_to(1).await;
+    let Err(MoveError::Kept { table: kept, shard }) = moved else {
+        panic!("{moved:?}");
+    };
+    assert_eq!(kept, table);
+    let first = place.bank.shard(&place.mdb, 0);
+    assert_eq!(shard, Some(place.mdb.topology().shard_place(first)));
+    assert!(place.is_in(MovePhase::Purging).await);
+    // Nobody takes them for the customer's.
+    let fences = "SELECT count(*) FROM mdb_fence WHERE state = 3";
+    assert_eq!(place.bank.count(0, fences).await, 1);
+    let id = place.moves().await[0].id().to_owned();
+    let (relocator, progress) = (place.mdb.relocator(), MoveProgress::new());
+    let again = relocator.resume(&id, &MoveOptions::new(), &progress).await;
+    assert!(matches!(again, Err(MoveError::Kept { .. })), "{again:?}");
+
+    place.at(0, &drop.replace("{table}", table)).await;
+    place.resume(&id).await;
+    place.is_whole(1).await;
+    for (number, rows) in [(0, [0, 0]), (1, [1, 2])] {
+        for (table, rows) in ["note", "line"].iter().zip(rows) {
+            let count = format!("SELECT count(*) FROM {table}");
+            assert_eq!(place.bank.count(number, &count).await, rows, "{table}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_move_does_not_end_while_a_trigger_keeps_its_rows_on_sqlite() {
+    let keep = "CREATE TRIGGER keep BEFORE DELETE ON {table} BEGIN SELECT RAISE(IGNORE); END";
+    for table in ["note", "line"] {
+        kept::<Sqlite>(table, &[keep], "DROP TRIGGER keep").await;
+    }
+}
+
+#[tokio::test]
+async fn a_move_does_not_end_while_a_trigger_keeps_its_rows_on_postgres() {
+    let function =
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'";
+    let trigger =
+        "CREATE TRIGGER keep BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION keep()";
+    let always = "ALTER TABLE {table} ENABLE ALWAYS TRIGGER keep";
+    for table in ["note", "line"] {
+        let keep = [function, trigger, always];
+        kept::<Postgres>(table, &keep, "DROP TRIGGER keep ON {table}").await;
+    }
+}
+
+/// Rows that a trigger writes while those of its table are deleted go along.
+#[tokio::test]
+async fn an_audit_trail_keeps_no_move_from_its_end() {
+    for index in ["", "CREATE INDEX trail_user ON trail (g_user)"] {
+        let mut place = Place::<Sqlite>::new().await;
+        place.make_notes("g_user").await;
+        let trail = "CREATE TABLE trail (n INTEGER NOT NULL, g_user BLOB NOT NULL, PRIMARY KEY (g_user, n)) ";
+        let trail = if index.is_empty() {
+            trail.replace("(g_user, n)", "(n, g_user)")
+        } else {
+            trail.to_owned()
+        };
+        place.on_both(&trail).await;
+        if !index.is_empty() {
+            place.on_both(index).await;
+        }
+        let writes = "CREATE TRIGGER writes AFTER DELETE ON note BEGIN INSERT INTO trail VALUES (OLD.n, OLD.g_user); END";
+        place.on_both(writes).await;
+        let trails = LINES.replace("line", "trail");
+        let trails = trails.replace(
+            "parent = \"note\"\non = { note = \"n\" }",
+            "key = \"g_user\"",
+        );
+        place.mdb = place.bank.open_with(&trails);
+        let copied = async || place.bank.count(1, "SELECT count(*) FROM note").await == 1;
+        let id = place.killed_when(1, copied).await;
+        let (relocator, options) = (place.mdb.relocator(), at_once());
+        relocator.abort(&id, &options).await.unwrap();
+        place.is_whole(0).await;
+        place.carry_to(1).await;
+        place.is_whole(1).await;
+        for number in [0, 1] {
+            let trail = place.bank.count(number, "SELECT count(*) FROM trail").await;
+            assert_eq!(trail, 0, "at {number}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_with_null_in_their_keys_move_as_often_as_they_are_there() {
+    for index in ["", "CREATE INDEX note_user ON note (g_user)"] {
+        let mut place = Place::<Sqlite>::new().await;
+        let create = "CREATE TABLE note (k TEXT PRIMARY KEY, g_user BLOB NOT NULL, n INTEGER)";
+        place.on_both(create).await;
+        if !index.is_empty() {
+            place.on_both(index).await;
+        }
+        place.mdb = place.bank.open_with(NOTE);
+        let (own, others) = (literal::<Sqlite>(place.ids[0]), neighbour::<Sqlite>());
+        let rows = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 3000) \
+                    INSERT INTO note SELECT";
+        for (number, insert) in [
+            (0, format!("{rows} 'key ' || n, {own}, n FROM c")),
+            (
+                0,
+                format!(
+                    "INSERT INTO note VALUES (NULL, {own}, 1), (NULL, {own}, 1), (NULL, {own}, 2)"
+                ),
+            ),
+            (0, format!("INSERT INTO note VALUES (NULL, {others}, 1)")),
+            (1, format!("INSERT INTO note VALUES (NULL, {others}, 1)")),
+        ] {
+            place.at(number, &insert).await;
+        }
+        place.carry_to(1).await;
+        let count = |whose: &str, of: &str| {
+            format!("SELECT count(*) FROM note WHERE g_user = {whose} AND {of}")
+        };
+        for (number, whose, of, rows) in [
+            (0, &own, "TRUE", 0),
+            (1, &own, "TRUE", 3_003),
+            (1, &own, "k IS NULL AND n = 1", 2),
+            (0, &others, "TRUE", 1),
+            (1, &others, "TRUE", 1),
+        ] {
+            let found = place.bank.count(number, &count(whose, of)).await;
+            assert_eq!(found, rows, "{of} at {number} {index}");
+        }
+    }
+}
