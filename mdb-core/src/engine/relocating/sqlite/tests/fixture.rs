@@ -59,7 +59,7 @@ pub(super) fn table(
         .map(|(name, data_type)| MovedColumn {
             name: (*name).to_owned(),
             data_type: (*data_type).to_owned(),
-            nullability: Nullability::Nullable,
+            nullability: Nullability::NotNull,
             collation: None,
         })
         .collect();
