@@ -246,7 +246,15 @@ async fn told_apart(error: sqlx::Error, file: &Path) -> sqlx::Error {
         return error;
     }
     let because = match tokio::fs::metadata(file).await {
-        Err(missing) if missing.kind() == ErrorKind::NotFound => return error,
+        // Nor can one be below what is no directory.
+        Err(missing)
+            if matches!(
+                missing.kind(),
+                ErrorKind::NotFound | ErrorKind::NotADirectory
+            ) =>
+        {
+            return error;
+        }
         Err(other) => other.to_string(),
         Ok(found) if found.is_dir() => "it is a directory".to_owned(),
         Ok(_) => {
