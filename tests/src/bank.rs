@@ -29,6 +29,7 @@ use crate::kit::{Durability, Server, SharedServer, shared, temp_dir, unique};
 use crate::store::TestEngine;
 
 pub use audit::Audit;
+pub use configuration::{NOTE, SHOPS};
 pub use ledger::{Known, Ledger, LedgerWriter};
 pub use place::{Place, id, word};
 pub use statements::{

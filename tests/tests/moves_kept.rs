@@ -4,16 +4,13 @@
 
 use mdb_core::Gdid;
 use mdb_core::relocate::{MoveError, MoveOptions, MovePhase, MoveProgress, TakeOver};
-use mdb_tests::bank::{Place, literal};
+use mdb_tests::bank::{NOTE, Place, literal};
 use mdb_tests::store::TestEngine;
 use sqlx::{Postgres, Sqlite};
 
-/// A table `note`, as the configuration lists it.
-const NOTE: &str = "[[area.briefcase.table]]\nname = \"note\"\nkey = \"g_user\"\n";
-
-/// The same, and below it a table `line`.
-const LINES: &str = "[[area.briefcase.table]]\nname = \"note\"\nkey = \"g_user\"\n\
-    [[area.briefcase.table]]\nname = \"line\"\nparent = \"note\"\non = { note = \"n\" }\n";
+/// A table `line` below [`NOTE`], as the configuration lists it.
+const LINE: &str =
+    "[[area.briefcase.table]]\nname = \"line\"\nparent = \"note\"\non = { note = \"n\" }\n";
 
 fn at_once() -> MoveOptions {
     MoveOptions::new().take_over(TakeOver::FromAnybody)
@@ -34,7 +31,7 @@ async fn kept<DB: TestEngine>(table: &str, keep: &[&str], drop: &str) {
         place.on_both(create).await;
     }
     place.at(0, "INSERT INTO line VALUES (1, 1), (1, 2)").await;
-    place.mdb = place.bank.open_with(LINES);
+    place.mdb = place.bank.open_with(&format!("{NOTE}{LINE}"));
     for keep in keep {
         place.at(0, &keep.replace("{table}", table)).await;
     }
@@ -104,11 +101,7 @@ async fn an_audit_trail_keeps_no_move_from_its_end() {
         }
         let writes = "CREATE TRIGGER writes AFTER DELETE ON note BEGIN INSERT INTO trail VALUES (OLD.n, OLD.g_user); END";
         place.on_both(writes).await;
-        let trails = LINES.replace("line", "trail");
-        let trails = trails.replace(
-            "parent = \"note\"\non = { note = \"n\" }",
-            "key = \"g_user\"",
-        );
+        let trails = format!("{NOTE}{}", NOTE.replace("note", "trail"));
         place.mdb = place.bank.open_with(&trails);
         let copied = async || place.bank.count(1, "SELECT count(*) FROM note").await == 1;
         let id = place.killed_when(1, copied).await;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mdb_core::error::chain;
 use mdb_core::failpoint::HaltSide;
 use mdb_core::relocate::{MoveError, MoveOptions};
-use mdb_tests::bank::{Place, id, literal};
+use mdb_tests::bank::{NOTE, Place, id, literal};
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
 use sqlx::{MySql, Postgres};
@@ -16,9 +16,6 @@ on_all_engines!(
     capitals_of_a_key_column_are_not_told_apart,
     a_column_that_only_the_target_has_keeps_its_default,
 );
-
-/// A table `note` of the briefcase, in a configuration.
-const NOTE: &str = "[[area.briefcase.table]]\nname = \"note\"\nkey = \"g_user\"\n";
 
 /// A store that has the table `note`, which is listed; `create` comes after its columns and primary key.
 async fn with_note<DB: TestEngine>(columns: &str, create: &str) -> Place<DB> {

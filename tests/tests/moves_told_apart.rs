@@ -1,24 +1,10 @@
 //! Rows that a database tells apart, compares or reads in other ways than one may expect.
 
 use mdb_core::relocate::{PlanError, Refusal};
-use mdb_tests::bank::{Place, id};
+use mdb_tests::bank::{NOTE, Place, SHOPS, id};
 use mdb_tests::kit::PLAIN_ROLE;
 use mdb_tests::store::TestEngine;
 use sqlx::{MySql, Postgres, Sqlite};
-
-/// A table `note`, as the configuration lists it.
-const NOTE: &str = "[[area.briefcase.table]]\nname = \"note\"\nkey = \"g_user\"\n";
-
-/// A table `shop` whose rows belong to customers, and `shelf` below it by the shop's name.
-const SHOPS: &str = r#"
-[[area.briefcase.table]]
-name = "shop"
-key = "g_user"
-[[area.briefcase.table]]
-name = "shelf"
-parent = "shop"
-on = { shop = "name" }
-"#;
 
 /// Shops and shelves with texts of two types can be moved only if they compare them alike.
 async fn compared_alike<DB: TestEngine>(loose: &str, strict: &str) {

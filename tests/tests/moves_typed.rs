@@ -1,24 +1,10 @@
 //! Values of types that would be compared, made up or computed in two ways.
 
-use mdb_tests::bank::{Place, id, word};
+use mdb_tests::bank::{NOTE, Place, SHOPS, id, word};
 use mdb_tests::kit::Kind;
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
 use sqlx::{MySql, Postgres};
-
-/// A table `note`, as the configuration lists it.
-const NOTE: &str = "[[area.briefcase.table]]\nname = \"note\"\nkey = \"g_user\"\n";
-
-/// A table `shop` whose rows belong to customers, and `shelf` below it by the shop's name.
-const SHOPS: &str = r#"
-[[area.briefcase.table]]
-name = "shop"
-key = "g_user"
-[[area.briefcase.table]]
-name = "shelf"
-parent = "shop"
-on = { shop = "name" }
-"#;
 
 async fn rows_are_found_by_values_of_the_same_kind<DB: TestEngine>() {
     let mut place = Place::<DB>::new().await;

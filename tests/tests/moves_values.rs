@@ -2,16 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
-use mdb_tests::bank::{Bank, Place, id, literal, word};
+use mdb_tests::bank::{Bank, NOTE, Place, id, literal, word};
 use mdb_tests::kit::Kind;
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
 use sqlx::{Connection as _, Row as _, Sqlite, SqliteConnection};
 
 on_all_engines!(values_of_a_hundred_megabytes_arrive);
-
-/// A table `note` of the briefcase, in a configuration.
-const NOTE: &str = "[[area.briefcase.table]]\nname = \"note\"\nkey = \"g_user\"\n";
 
 /// A customer in a store that has the table `note` with these columns, which is listed.
 async fn with_note<DB: TestEngine>(bank: Bank<DB>, columns: &str) -> Place<DB> {

@@ -4,7 +4,7 @@
 //! What MDB asks by a column's value, the database compares by that column. Keys and foreign keys may compare it in another way: then
 //! more rows than one have a key, or a row is found below another one than the foreign key has it refer to.
 
-use super::manifest::refuse;
+use super::manifest::{holds_bytes, refuse};
 use super::refusal::Refusal;
 use super::suitability::{Suitability, Warning};
 use crate::config::{AreaConfig, BriefcaseConfig, Reach, TableConfig};
@@ -199,7 +199,9 @@ fn kind(data_type: &str) -> Option<Kind> {
     Some(
         if begins(&["enum", "set("]) || contains(&["char", "text", "clob"]) {
             Kind::Text
-        } else if contains(&["blob", "bytea", "binary"]) {
+        } else if data_type.is_empty() {
+            return None;
+        } else if holds_bytes(&data_type) {
             Kind::Bytes
         } else if begins(&["real", "float", "double"]) {
             Kind::Float

@@ -205,8 +205,8 @@ pub(super) fn unfit_key(wanted: &TableConfig, table: &Table) -> Option<String> {
     })
 }
 
-/// Whether ids are kept in their 12 bytes.
-fn holds_bytes(data_type: &str) -> bool {
+/// Whether a column of that type keeps bytes, such as those of ids.
+pub(super) fn holds_bytes(data_type: &str) -> bool {
     let data_type = data_type.to_ascii_lowercase();
     data_type.is_empty()
         || ["blob", "bytea", "binary"]

@@ -7,6 +7,20 @@ pub(super) const THIRD: &str = r#"
         shards = [{ server = "west", database = "{prefix}_2" }]
 "#;
 
+/// A table `note`, as the configuration lists it.
+pub const NOTE: &str = "[[area.briefcase.table]]\nname = \"note\"\nkey = \"g_user\"\n";
+
+/// A table `shop` whose rows belong to customers, and `shelf` below it by the shop's name.
+pub const SHOPS: &str = r#"
+[[area.briefcase.table]]
+name = "shop"
+key = "g_user"
+[[area.briefcase.table]]
+name = "shelf"
+parent = "shop"
+on = { shop = "name" }
+"#;
+
 /// The configuration of a bank on the servers of these URLs: the two shards', and the catalog's, which is otherwise on
 /// the first one. It has `more` partitions.
 pub(super) fn text(prefix: &str, urls: &[String], more: &str) -> String {

@@ -7,6 +7,7 @@ use super::examine::Examiner;
 use super::{Fault, VerifyError, VerifyEvent};
 use crate::config::EngineKind;
 use crate::engine::{Table, Value};
+use crate::relocate::manifest::holds_bytes;
 
 /// How often rows without a parent are counted again while briefcases arrive, and how long is waited
 /// in between.
@@ -59,12 +60,8 @@ impl<'t> Below<'t> {
 /// a BLOB.
 fn is_plain(data_type: &str, engine: EngineKind) -> bool {
     let data_type = data_type.to_ascii_lowercase();
-    let bytes: &[&str] = match engine {
-        EngineKind::MySql => &["binary"],
-        EngineKind::Sqlite | EngineKind::Postgres => &["blob", "bytea", "binary"],
-    };
-    let is_bytes = bytes.iter().any(|bytes| data_type.contains(bytes));
-    is_bytes || ["bigint", "integer"].contains(&data_type.as_str())
+    let is_cut = engine == EngineKind::MySql && data_type.contains("blob");
+    holds_bytes(&data_type) && !is_cut || ["bigint", "integer"].contains(&data_type.as_str())
 }
 
 impl Examiner<'_> {
