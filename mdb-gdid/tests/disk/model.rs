@@ -164,7 +164,8 @@ impl History {
                 let file = self.disks.file(disk % count);
                 if self.may_go_wrong(disk % count) && file.exists() {
                     let content = fs::read(&file).unwrap();
-                    fs::write(file, &content[..bytes.min(content.len() - 1)]).unwrap();
+                    fs::write(file, &content[..bytes.min(content.len().saturating_sub(1))])
+                        .unwrap();
                     self.faulty = Some(disk % count);
                 }
             }
@@ -191,6 +192,22 @@ fn cases() -> u32 {
     } else {
         200
     }
+}
+
+/// A file that damage has emptied stays a file, and may be damaged again.
+#[test]
+fn an_emptied_file_is_damaged_again() {
+    let mut history = History::new(3);
+    for step in [
+        Step::Allocate(3),
+        Step::Reopen,
+        Step::Damage(1, 0),
+        Step::Damage(1, 7),
+        Step::Allocate(3),
+    ] {
+        history.take(&step).unwrap();
+    }
+    history.end().unwrap();
 }
 
 proptest! {
