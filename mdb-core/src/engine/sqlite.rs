@@ -3,16 +3,13 @@
 mod autocommit;
 mod busy;
 mod collation;
+mod opening;
 mod shape;
 mod tables;
 
-use std::io::ErrorKind;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
-use backon::{ExponentialBuilder, Retryable};
 use futures_core::future::BoxFuture;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
@@ -21,6 +18,7 @@ use sqlx::{ConnectOptions, Row, Sqlite, TransactionManager, TypeInfo, ValueRef};
 
 use self::autocommit::is_in_transaction;
 use self::busy::{Waiting, wait_for_locks};
+use self::opening::open;
 use super::begin::Writes;
 use super::{
     Access, Catalogue, ColumnTypes, ConnectSpec, Engine, ErrorClass, Indexes, Lanes, Listed, Names,
@@ -76,10 +74,7 @@ impl Engine for Sqlite {
                     .synchronous(SqliteSynchronous::Full),
                 Access::ReadOnly => options.pragma("query_only", "1"),
             };
-            let mut connection = match open(&options, spec.busy_timeout).await {
-                Ok(connection) => connection,
-                Err(error) => return Err(told_apart(error, options.get_filename()).await),
-            };
+            let mut connection = open(&options, spec.busy_timeout).await?;
             let stop = Arc::new(AtomicBool::new(false));
             let seen = Arc::clone(&stop);
             let mut handle = connection.lock_handle().await?;
@@ -220,53 +215,6 @@ impl Engine for Sqlite {
     }
 }
 
-/// Opens a connection, again while another one puts the same new file into WAL mode.
-///
-/// SQLite takes the lock for that without asking the busy handler, since two that ask for it at
-/// once would wait for each other: <https://sqlite.org/c3ref/busy_handler.html>.
-async fn open(
-    options: &SqliteConnectOptions,
-    limit: Duration,
-) -> Result<SqliteConnection, sqlx::Error> {
-    let began = Instant::now();
-    let waits = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(2))
-        .with_max_delay(Duration::from_millis(50))
-        .without_max_times()
-        .with_jitter();
-    (|| options.connect())
-        .retry(waits)
-        .when(|error| Sqlite::error_class(error) == ErrorClass::Conflict && began.elapsed() < limit)
-        .await
-}
-
-/// SQLite says the same of a file that is not there and of one that it can't open.
-async fn told_apart(error: sqlx::Error, file: &Path) -> sqlx::Error {
-    if Sqlite::error_class(&error) != ErrorClass::MissingDatabase {
-        return error;
-    }
-    let because = match tokio::fs::metadata(file).await {
-        // Nor can one be below what is no directory.
-        Err(missing)
-            if matches!(
-                missing.kind(),
-                ErrorKind::NotFound | ErrorKind::NotADirectory
-            ) =>
-        {
-            return error;
-        }
-        Err(other) => other.to_string(),
-        Ok(found) if found.is_dir() => "it is a directory".to_owned(),
-        Ok(_) => {
-            format!(
-                "perhaps it, or its directory, where its journal belongs, can't be written ({error})"
-            )
-        }
-    };
-    let message = format!("SQLite can't open {}: {because}", file.display());
-    sqlx::Error::Configuration(message.into())
-}
-
 trait OwnSql {
     fn own_sql(sql: &str) -> String;
     fn own_value(row: &SqliteRow, place: usize) -> Result<Value, sqlx::Error>;
@@ -292,6 +240,8 @@ impl OwnSql for Sqlite {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::config::Endpoint;
 
