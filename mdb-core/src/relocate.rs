@@ -123,6 +123,7 @@ mod looking;
 mod manifest;
 mod ordering;
 mod pace;
+mod patience;
 mod plan;
 mod prepare;
 mod processes;
@@ -144,6 +145,7 @@ mod suitability;
 mod verify;
 mod whereabouts;
 mod work;
+mod written_past;
 
 /// What [`Selection::Range`] is about.
 pub use mdb_gdid::RangeKey;

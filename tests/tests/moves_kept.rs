@@ -6,7 +6,7 @@ use mdb_core::Gdid;
 use mdb_core::relocate::{MoveError, MoveOptions, MovePhase, MoveProgress, TakeOver};
 use mdb_tests::bank::{NOTE, Place, literal};
 use mdb_tests::store::TestEngine;
-use sqlx::{Postgres, Sqlite};
+use sqlx::{MySql, Postgres, Sqlite};
 
 /// A table `line` below [`NOTE`], as the configuration lists it.
 const LINE: &str =
@@ -157,5 +157,45 @@ async fn rows_with_null_in_their_keys_move_as_often_as_they_are_there() {
             let found = place.bank.count(number, &count(whose, of)).await;
             assert_eq!(found, rows, "{of} at {number} {index}");
         }
+    }
+}
+
+/// A function that catches refusals writes behind the fence of a move that is decided: the target lacks that.
+#[tokio::test]
+async fn what_was_written_past_a_refusal_is_not_deleted() {
+    let mut place = Place::<MySql>::new().await;
+    place.make_notes("g_user").await;
+    place.mdb = place.bank.open_with(NOTE);
+    let function = "CREATE FUNCTION writes() RETURNS INT DETERMINISTIC MODIFIES SQL DATA BEGIN \
+                    DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END; UPDATE note SET n = 9; RETURN 1; END";
+    place.at(0, function).await;
+    let id = place.killed_decided(1).await;
+    place.at(0, "DO writes()").await;
+    let written = "SELECT count(*) FROM note WHERE n = 9";
+    let (relocator, options) = (place.mdb.relocator(), at_once());
+    let mut records = String::new();
+    for _ in 0..2 {
+        let resumed = relocator.resume(&id, &options, &MoveProgress::new()).await;
+        let Err(MoveError::WrittenPast { shard, tables }) = resumed else {
+            panic!("{resumed:?}");
+        };
+        let first = place.bank.shard(&place.mdb, 0);
+        assert_eq!(shard, place.mdb.topology().shard_place(first));
+        let [table] = tables.as_slice() else {
+            panic!("{tables:?}");
+        };
+        let keys = table.strip_prefix("table `note` (their keys: `");
+        let keys = keys.and_then(|keys| keys.strip_suffix("`)"));
+        records = keys.unwrap_or_else(|| panic!("{table}")).to_owned();
+        assert_eq!(place.bank.count(0, written).await, 1);
+    }
+    // As the message says: by hand.
+    place.at(1, "UPDATE note SET n = 9").await;
+    let forget = format!("DELETE FROM {records}");
+    place.at(0, &forget).await;
+    place.resume(&id).await;
+    place.is_whole(1).await;
+    for (number, rows) in [(0, 0), (1, 1)] {
+        assert_eq!(place.bank.count(number, written).await, rows, "at {number}");
     }
 }

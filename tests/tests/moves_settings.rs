@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
 use mdb_core::error::chain;
-use mdb_core::relocate::{MoveOptions, MoveProgress, MoveRequest, Selection};
+use mdb_core::relocate::{MoveError, MoveOptions, MoveProgress, MoveRequest, Selection};
 use mdb_tests::bank::{Bank, Place, literal};
 use mdb_tests::store::TestEngine;
 use sqlx::MySql;
@@ -94,5 +94,81 @@ async fn statements_mean_the_same_in_all_modes() {
         "SELECT count(*) FROM customer WHERE nick = 'bo' AND said = 'c:\\' AND length(said) = 3";
     assert_eq!(place.bank.count(1, same).await, 3);
     place.bank.find(&place.ids).await;
+    place.is_whole(1).await;
+}
+
+/// A statement that is longer than the server takes would end the session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_takes_short_statements_gets_short_ones() {
+    const PAGE: &str = "[[area.briefcase.table]]\nname = \"page\"\nkey = \"g_user\"\n";
+    let bank = Bank::<MySql>::alone().await;
+    let set = async |bytes: u64| {
+        let set = format!("SET GLOBAL max_allowed_packet = {bytes}");
+        MySql::run_at(&bank.url(1), &[set]).await.unwrap();
+    };
+    set(1 << 20).await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 2).await;
+    for url in [bank.url(0), bank.url(1)] {
+        let page = "CREATE TABLE page (g_user BINARY(12) NOT NULL, n INT, body LONGTEXT, PRIMARY KEY (g_user, n))";
+        MySql::run_at(&url, &[page.to_owned()]).await.unwrap();
+    }
+    let keys: Vec<String> = ids.iter().map(|id| literal::<MySql>(*id)).collect();
+    // As text, each quotation mark is two bytes.
+    let pages = [
+        format!(
+            "INSERT INTO page SELECT {}, seq, REPEAT('\\'', 120000) FROM seq_1_to_30",
+            keys[0]
+        ),
+        format!(
+            "INSERT INTO page VALUES ({}, 31, REPEAT('x', 1000000))",
+            keys[0]
+        ),
+        format!(
+            "INSERT INTO page VALUES ({}, 1, REPEAT('x', 1100000))",
+            keys[1]
+        ),
+    ];
+    MySql::run_at(&bank.url(0), &pages).await.unwrap();
+    drop(mdb);
+    let mdb = bank.open_with(PAGE);
+    let (one, other) = (vec![ids[0]], vec![ids[1]]);
+    let mut place = Place {
+        bank,
+        mdb,
+        ids: one,
+    };
+    place.carry_to(1).await;
+    let pages = "SELECT CAST(SUM(LENGTH(body)) AS SIGNED) FROM page";
+    assert_eq!(place.bank.count(1, pages).await, 30 * 120_000 + 1_000_000);
+
+    place.ids = other;
+    let moved = place.try_carry_to(1).await;
+    let Err(error @ MoveError::OnShard { .. }) = moved else {
+        panic!("{moved:?}");
+    };
+    let second = place.bank.shard(&place.mdb, 1);
+    let second = place.mdb.topology().shard_place(second);
+    let text = chain(&error);
+    for word in [
+        &*second,
+        "table `page`",
+        "1100",
+        "`max_allowed_packet`",
+        "1048576",
+    ] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert!(!error.is_transient());
+    let set = "SET GLOBAL max_allowed_packet = 16 << 20";
+    MySql::run_at(&place.bank.url(1), &[set.to_owned()])
+        .await
+        .unwrap();
+    let moves = place.moves().await;
+    let left = moves
+        .iter()
+        .find(|record| !record.phase().is_over())
+        .unwrap();
+    place.resume(left.id()).await;
     place.is_whole(1).await;
 }

@@ -1,13 +1,14 @@
 //! One batch under way: its connections and its journal.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mdb_gdid::Gdid;
 use tokio::sync::SemaphorePermit;
 
-use super::error::{MoveError, Trouble};
+use super::error::MoveError;
 use super::journal::Journal;
+use super::patience::{Patience, Place};
 use super::record::{MovePhase, MoveRecord};
 use super::report::{MoveOptions, MoveProgress};
 use super::run::Run;
@@ -85,6 +86,11 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
 
     pub(super) fn patience(&self, phase: &'static str) -> Patience {
         Patience::new(self.options.waits(), phase)
+    }
+
+    /// A failure of the database on that side.
+    pub(super) fn failed_at(&self, side: Side, error: sqlx::Error) -> MoveError {
+        Place::between(self.pools).failed(Some(side), error)
     }
 
     pub(super) fn connection(&mut self, side: Side) -> &mut DB::Connection {
@@ -230,105 +236,4 @@ pub(super) async fn open<DB: Relocating>(pool: &ShardPool<DB>) -> Result<Connect
     let mut connection = source.connect_checked::<DB>(&spec).await?;
     DB::begin_session(&mut connection).await?;
     Ok(connection)
-}
-
-/// Tries again for some time, with growing pauses.
-///
-/// What counts is how long others were in the way: of a try that has worked for minutes before it met them, some seconds.
-pub(super) struct Patience {
-    tried_at: Instant,
-    waited: Duration,
-    limit: Duration,
-    next: Duration,
-    phase: &'static str,
-    shard: Option<String>,
-}
-
-impl Patience {
-    const LONGEST: Duration = Duration::from_millis(250);
-    /// In one try no lock is waited for longer, on any engine.
-    const LONGEST_TRY: Duration = Duration::from_secs(5);
-
-    pub(super) fn new(limit: Duration, phase: &'static str) -> Self {
-        Self {
-            tried_at: Instant::now(),
-            waited: Duration::ZERO,
-            limit,
-            next: Duration::from_millis(10),
-            phase,
-            shard: None,
-        }
-    }
-
-    /// With the shard that all is done on.
-    pub(super) fn on<DB: Relocating>(mut self, pool: &ShardPool<DB>) -> Self {
-        let source = pool.source();
-        self.shard = Some(format!("{}/{}", source.server, source.database));
-        self
-    }
-
-    /// Waits after a step that met others' locks; any other failure is handed out.
-    pub(super) async fn after<DB: Relocating>(
-        &mut self,
-        error: StepError,
-    ) -> Result<(), MoveError> {
-        match Trouble::of::<DB>(error) {
-            Trouble::Failed(MoveError::Kept { table, .. }) => Err(MoveError::Kept {
-                table,
-                shard: self.shard.clone(),
-            }),
-            Trouble::Failed(error) => Err(error),
-            Trouble::Busy => self.again().await,
-        }
-    }
-
-    pub(super) async fn again(&mut self) -> Result<(), MoveError> {
-        self.after_waiting(self.tried_at.elapsed().min(Self::LONGEST_TRY))
-            .await
-    }
-
-    /// After a try in which nobody was in the way: it has taken too long by itself, so all of it counts.
-    pub(super) async fn after_own_work(&mut self) -> Result<(), MoveError> {
-        self.after_waiting(self.tried_at.elapsed()).await
-    }
-
-    async fn after_waiting(&mut self, waited: Duration) -> Result<(), MoveError> {
-        self.waited += waited;
-        if self.waited >= self.limit {
-            return Err(MoveError::Busy {
-                shard: self.shard.clone(),
-                phase: self.phase,
-                waited: self.waited,
-            });
-        }
-        let pause = self.next.mul_f64(0.5 + fastrand::f64());
-        tokio::time::sleep(pause).await;
-        self.waited += pause;
-        self.tried_at = Instant::now();
-        self.next = (self.next * 2).min(Self::LONGEST);
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn what_counts_is_how_long_others_were_in_the_way() {
-        let mut patience = Patience::new(2 * Patience::LONGEST_TRY, "copy rows");
-        // It has copied for an hour before it met somebody.
-        let copied = Duration::from_hours(1);
-        patience.tried_at = Instant::now().checked_sub(copied).expect("an hour ago");
-        patience
-            .again()
-            .await
-            .expect("some seconds are no long wait");
-        patience.tried_at = Instant::now().checked_sub(copied).expect("an hour ago");
-        let gave_up = patience.again().await;
-        assert!(
-            matches!(gave_up, Err(MoveError::Busy { .. })),
-            "{gave_up:?}"
-        );
-    }
 }

@@ -104,7 +104,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         let mut total = vec![TableSum::NOTHING; self.manifest.tables().len()];
         for span in Span::split(&self.ids, DB::SPANS) {
             let began = Instant::now();
-            let mut patience = self.patience("sum up what was moved");
+            let mut patience = self.patience("sum up what was moved").on(self.pools[0]);
             let spans = loop {
                 let (source, id) = (&mut self.pair.source, &self.record.id);
                 match DB::sums(source, self.manifest, id, &[span]).await {

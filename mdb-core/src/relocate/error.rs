@@ -5,7 +5,7 @@ use std::time::Duration;
 use mdb_gdid::Gdid;
 
 use crate::catalog::{Epoch, HomeError};
-use crate::engine::relocating::{Relocating, StepError};
+use crate::engine::relocating::{Relocating, Side, StepError};
 use crate::servers::{AcquireError, is_transient, may_pass};
 
 mod planning;
@@ -149,6 +149,19 @@ pub enum MoveError {
         /// The shard, as SERVER/DATABASE, where it is known.
         shard: Option<String>,
     },
+    /// Rows were written at the source after the move was decided: a handler in a stored function or trigger has caught MDB's
+    /// refusal. The target lacks them, so they are not deleted.
+    #[error(
+        "rows were written on shard {shard} although they were refused, in {}: a stored function or trigger there catches MDB's \
+         refusal (SQLSTATE 45M01). Bring them to the target, delete what is recorded of them, and resume the move",
+        tables.join(", ")
+    )]
+    WrittenPast {
+        /// The shard, as SERVER/DATABASE.
+        shard: String,
+        /// The tables, each with the one that has their keys.
+        tables: Vec<String>,
+    },
     /// Tables of the source were altered while the move was under way, or MDB's triggers were disabled or removed, so
     /// that something may not have come along. Nothing is fenced, and nothing is lost.
     #[error(
@@ -281,6 +294,7 @@ impl MoveError {
             | Self::OtherTables
             | Self::Mismatch { .. }
             | Self::Kept { .. }
+            | Self::WrittenPast { .. }
             | Self::Dangling { .. }
             | Self::Relisted { .. }
             | Self::CatalogBehind { .. }
@@ -313,6 +327,8 @@ impl From<HomeError> for MoveError {
 pub(super) enum Trouble {
     Busy,
     Failed(MoveError),
+    /// The database on that side failed.
+    FailedAt(Side, sqlx::Error),
 }
 
 impl Trouble {
@@ -335,6 +351,12 @@ impl Trouble {
                 Self::Failed(MoveError::Taken(error))
             }
             StepError::Database(error) => Self::Failed(MoveError::Database(error)),
+            StepError::DatabaseAt(side, error) => {
+                match Self::of::<DB>(StepError::Database(error)) {
+                    Self::Failed(MoveError::Database(error)) => Self::FailedAt(side, error),
+                    other => other,
+                }
+            }
         }
     }
 }

@@ -60,6 +60,7 @@ impl<DB: Relocating> Batch<'_, DB> {
                 }
                 Err(error) => match Trouble::of::<DB>(error) {
                     Trouble::Failed(error) => return Err(error),
+                    Trouble::FailedAt(side, error) => return Err(self.failed_at(side, error)),
                     Trouble::Busy if fenced_at.elapsed() < self.options.longest_pause() => {
                         self.lift().await?;
                         patience.again().await?;

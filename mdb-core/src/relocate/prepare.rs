@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use sqlx::{MySql, Postgres, Sqlite};
 
-use super::batch::{Patience, lock_limit, open};
+use super::batch::{lock_limit, open};
 use super::error::{MoveError, PlanError};
 use super::fail::pass;
 use super::manifest::manifest_of;
+use super::patience::Patience;
 use super::refusal::Refusal;
 use super::relocator::Relocator;
 use super::suitability::examine;

@@ -144,6 +144,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         } else {
             Fences::Keep
         };
+        self.refuse_written_past().await?;
         self.delete_at_source(fences).await?;
         let ending = self.run.ending(self.source).await;
         let others_need_them = ending.is_last() && !self.disarm_if_idle().await?;

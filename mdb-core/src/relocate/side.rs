@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use mdb_gdid::Gdid;
 
-use super::batch::{LOCK_LIMIT, Patience, busy, count_fences, lock_limit};
+use super::batch::{LOCK_LIMIT, busy, count_fences, lock_limit};
 use super::error::MoveError;
 use super::fail::pass;
 use super::journal::{Journal, NAMED_AT_ONCE, repeated};
+use super::patience::Patience;
 use super::report::MoveProgress;
 use crate::engine::Value;
 use crate::engine::relocating::{

@@ -25,7 +25,7 @@ impl<DB: Relocating> Batch<'_, DB> {
         };
         match end {
             // What the server says of it need not tell that somebody has changed the tables.
-            Err(MoveError::Database(_))
+            Err(MoveError::Database(_) | MoveError::OnShard { .. })
                 if matches!(self.record.phase, MovePhase::Copying | MovePhase::Flipping)
                     && self.is_altered().await =>
             {
@@ -163,7 +163,7 @@ impl<DB: Relocating> Batch<'_, DB> {
 
     pub(super) async fn copy(&mut self) -> Result<(), MoveError> {
         let pace = BatchPace::new(self.progress, self.options);
-        let mut patience = self.patience("copy rows");
+        let mut patience = self.patience("copy rows").between(self.pools);
         let (manifest, owner) = (self.manifest, self.owner);
         let id = self.record.id.clone();
         loop {
@@ -191,7 +191,7 @@ impl<DB: Relocating> Batch<'_, DB> {
     /// Applies what is recorded now.
     pub(super) async fn catch_up_once(&mut self) -> Result<Taken, MoveError> {
         let pace = BatchPace::new(self.progress, self.options);
-        let mut patience = self.patience("catch up");
+        let mut patience = self.patience("catch up").between(self.pools);
         let (manifest, owner) = (self.manifest, self.owner);
         let id = self.record.id.clone();
         loop {

@@ -4,7 +4,7 @@
 //! - `locks`: stripes that stand for briefcases; sessions.
 //! - `settings`: what a mover's session is set to.
 //! - `values`: how each column type travels, and its canonical form.
-//! - `copy`: from one snapshot of the source to the target, in statements of some thousand rows.
+//! - `copy`: from one snapshot of the source to the target; `chunks`: in statements of some thousand rows.
 //! - `delete`: taking them away again.
 //! - `glance`: whether definitions are what they were.
 //! - `changes`: catching up with what the triggers recorded.
@@ -19,6 +19,7 @@
 
 mod arming;
 mod changes;
+mod chunks;
 mod copy;
 mod delete;
 mod glance;
@@ -195,6 +196,14 @@ impl Relocating for MySql {
     ) -> Result<u64, sqlx::Error> {
         let recorded = records::recorded(connection, manifest, id).await?;
         Ok(recorded.iter().map(|table| table.all).sum())
+    }
+
+    async fn written_past(
+        connection: &mut MySqlConnection,
+        manifest: &Manifest,
+        id: &MoveId,
+    ) -> Result<Vec<MovedTable>, sqlx::Error> {
+        records::written_past(connection, manifest, id).await
     }
 
     async fn forget_some(

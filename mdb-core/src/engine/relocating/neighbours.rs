@@ -231,7 +231,8 @@ impl<DB: Relocating> Neighbours<'_, DB> {
 
 fn refused<DB: Relocating, T: std::fmt::Debug>(result: Result<T, StepError>) {
     match result {
-        Err(StepError::Database(error)) if DB::is_taken(&error) => {}
+        Err(StepError::Database(error) | StepError::DatabaseAt(_, error))
+            if DB::is_taken(&error) => {}
         other => panic!("{other:?}"),
     }
 }

@@ -25,7 +25,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::{
     Amount, Commits, Installed, LockLimit, Manifest, MoveId, MovedReach, MovedTable, OwnerToken,
-    Pace, Pair, Relocating, Span, StepError, TableSum, Taken, joined,
+    Pace, Pair, Relocating, Side, Span, StepError, TableSum, Taken, joined,
 };
 use crate::engine::{Engine, ErrorClass, Value};
 use transactions::{at_once, begin_as_mover, end};
@@ -221,6 +221,21 @@ fn busy(error: sqlx::Error) -> StepError {
     match Sqlite::error_class(&error) {
         ErrorClass::Conflict => StepError::Busy,
         _ => StepError::Database(error),
+    }
+}
+
+/// The failure of a statement that reads the source and writes the target: some can only be the target's.
+fn at_target(error: StepError) -> StepError {
+    /// SQLite's codes for a database that is only read or full, and for a constraint: <https://sqlite.org/rescode.html>. What
+    /// is said besides is above their lowest byte.
+    const WRITING: [i64; 3] = [8, 13, 19];
+    let code = match &error {
+        StepError::Database(sqlx::Error::Database(error)) => error.code(),
+        _ => None,
+    };
+    match code.and_then(|code| code.parse::<i64>().ok()) {
+        Some(code) if WRITING.contains(&(code & 0xff)) => error.at(Side::Target),
+        _ => error,
     }
 }
 

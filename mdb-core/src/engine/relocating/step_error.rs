@@ -1,11 +1,16 @@
 //! What may come of a step.
 
+use super::Side;
+
 /// Why a step of a move did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StepError {
     /// The database failed.
     #[error("a database failed during the move")]
     Database(#[from] sqlx::Error),
+    /// The database on that side failed.
+    #[error("a database failed during the move")]
+    DatabaseAt(Side, #[source] sqlx::Error),
     /// Somebody else runs the move now: this one has to stop at once, and touch nothing.
     #[error("another process has taken the move over")]
     NotOwner,
@@ -24,4 +29,14 @@ pub(crate) enum StepError {
     /// Somebody has asked the mover to stop.
     #[error("the mover was asked to stop")]
     Stopped,
+}
+
+impl StepError {
+    /// Where a database has failed, it was the one on that side.
+    pub(crate) fn at(self, side: Side) -> Self {
+        match self {
+            Self::Database(error) => Self::DatabaseAt(side, error),
+            other => other,
+        }
+    }
 }

@@ -12,7 +12,8 @@ use std::fmt::Write;
 use sqlx::mysql::MySqlConnection;
 use sqlx::{MySql, Row};
 
-use super::copy::{BEGIN_SNAPSHOT, Reading, begin_at_target, end_at_target, transfer};
+use super::chunks::{Packet, Reading};
+use super::copy::{BEGIN_SNAPSHOT, begin_at_target, end_at_target, transfer};
 use super::records::{FORGOTTEN_AT_ONCE, Recorded, forget, recorded, records};
 use super::values::{Kind, read_list};
 use super::{
@@ -20,8 +21,8 @@ use super::{
     same_key, select_owner,
 };
 use crate::engine::relocating::{
-    Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError, Taken, Touched,
-    changed,
+    Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Side, StepError, Taken,
+    Touched, changed,
 };
 
 pub(super) async fn catch_up(
@@ -58,7 +59,8 @@ pub(super) async fn catch_up(
     if taken.is_err() {
         rollback(&mut pair.source).await?;
     }
-    taken
+    // Those of the target are marked as such.
+    taken.map_err(|error| error.at(Side::Source))
 }
 
 /// Makes the target's rows equal; how many records there are, table by table, and whose they are.
@@ -91,14 +93,16 @@ async fn apply(
     for table in round.hit_tables() {
         create.push_str(&create_hits(table));
     }
+    let _ = write!(create, "SELECT {}", Packet::QUERY);
     begin_at_target(&mut pair.target, id, owner).await?;
-    let created = run(&mut pair.target, &create).await.map(drop).map_err(busy);
-    end_at_target(&mut pair.target, created).await?;
+    let created = run(&mut pair.target, &create).await.map_err(busy);
+    let created = end_at_target(&mut pair.target, created).await?;
+    let packet = Packet::read(created.last().ok_or(sqlx::Error::RowNotFound)?)?;
     let named: Vec<Reading> = round
         .hit_tables()
         .filter_map(|table| round.named(table))
         .collect();
-    transfer(pair, &named, id, owner, &Unpaced).await?;
+    transfer(pair, &named, packet, id, owner, &Unpaced).await?;
 
     begin_at_target(&mut pair.target, id, owner).await?;
     for table in round.hit_tables().rev() {
@@ -120,7 +124,7 @@ async fn apply(
         .hit_tables()
         .map(|table| Reading::of_table(table, &round.hit_rows(table)))
         .collect();
-    transfer(pair, &changed, id, owner, pace).await?;
+    transfer(pair, &changed, packet, id, owner, pace).await?;
     Ok((counts, touched))
 }
 
@@ -213,6 +217,7 @@ impl<'m> Round<'m> {
         let mut kinds: Vec<Kind> = columns.iter().map(Kind::of).collect();
         kinds.push(Kind::Number);
         Some(Reading {
+            table: table.name.clone(),
             insert: format!(
                 "INSERT INTO mdb_hit_{} ({}, deep) VALUES ",
                 table.number,

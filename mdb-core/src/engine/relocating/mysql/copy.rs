@@ -1,31 +1,17 @@
 //! Rows on their way: read as a stream from one snapshot of the source, written to the target in
-//! chunks, each in a transaction of its own. While one chunk is written, the next one is read.
+//! [chunks](super::chunks), each in a transaction of its own. While one chunk is written, the next one is read.
 
-use futures_core::stream::BoxStream;
 use futures_util::StreamExt;
-use sqlx::mysql::{MySqlConnection, MySqlQueryResult, MySqlRow};
+use sqlx::mysql::MySqlConnection;
 use sqlx::{Either, Executor, MySql, Row};
 
+use super::chunks::{CHUNK_ROWS, Chunk, Packet, Part, Reader, Reading, write_long};
 use super::delete::delete_some;
-use super::values::{Kind, read_list};
-use super::{
-    LEAVE, busy, column_list, ids, is_owner, mover_settings, quoted, rollback, rows_of, run,
-    select_owner,
-};
+use super::{LEAVE, busy, ids, is_owner, mover_settings, rollback, rows_of, run, select_owner};
 use crate::engine::Engine;
 use crate::engine::relocating::{
-    Amount, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, StepError, pause,
+    Amount, Manifest, MoveId, OwnerToken, Pace, Pair, Side, StepError, pause,
 };
-
-/// A chunk ends after as many rows, bytes, or bytes of a statement's text, whichever comes first: a value that is empty
-/// is a few bytes there.
-const CHUNK_ROWS: u64 = 4_000;
-const CHUNK_BYTES: u64 = 1 << 20;
-const CHUNK_TEXT: usize = 4 << 20;
-
-/// A row that is longer goes by itself, as bound values: as text it may be twice as long, and a
-/// statement has to fit a packet.
-const LONG_ROW: usize = 256 << 10;
 
 /// How many rows are deleted at once.
 const DELETED_AT_ONCE: u32 = 5_000;
@@ -49,44 +35,6 @@ fn begin_sql(id: &MoveId) -> String {
     )
 }
 
-type Steps<'c> = BoxStream<'c, Result<Either<MySqlQueryResult, MySqlRow>, sqlx::Error>>;
-
-/// Rows that are to be brought.
-pub(super) struct Reading {
-    /// Reads them at the source, as the kinds are read.
-    pub(super) query: String,
-    /// `INSERT … VALUES `.
-    pub(super) insert: String,
-    pub(super) kinds: Vec<Kind>,
-}
-
-impl Reading {
-    /// Rows `t` of a table; `rows` is `FROM …`.
-    pub(super) fn of_table(table: &MovedTable, rows: &str) -> Self {
-        Self {
-            query: format!("SELECT {} {rows}", read_list(table.columns.iter(), "t")),
-            insert: format!(
-                "INSERT INTO {} ({}) VALUES ",
-                quoted(table),
-                column_list(table)
-            ),
-            kinds: table.columns.iter().map(Kind::of).collect(),
-        }
-    }
-}
-
-/// Statements that bring rows. The first is text, which begins the transaction too.
-#[derive(Default)]
-struct Chunk<'r> {
-    parts: Vec<Part<'r>>,
-    amount: Amount,
-}
-
-enum Part<'r> {
-    Text(String),
-    Long(&'r Reading, MySqlRow),
-}
-
 pub(super) async fn copy(
     pair: &mut Pair<MySql>,
     manifest: &Manifest,
@@ -99,17 +47,20 @@ pub(super) async fn copy(
         clear(target, manifest, id, owner),
         begin_snapshot(source, id, owner)
     );
-    if let Err(error) = cleared {
-        rollback(source).await?;
-        return Err(error);
-    }
-    begun?;
+    let packet = match cleared {
+        Ok(packet) => packet,
+        Err(error) => {
+            rollback(source).await?;
+            return Err(error.at(Side::Target));
+        }
+    };
+    begun.map_err(|error| error.at(Side::Source))?;
     let readings: Vec<Reading> = manifest
         .tables()
         .iter()
         .map(|table| Reading::of_table(table, &rows_of(manifest, table, "t", &ids(id))))
         .collect();
-    let copied = transfer(pair, &readings, id, owner, pace).await;
+    let copied = transfer(pair, &readings, packet, id, owner, pace).await;
     rollback(&mut pair.source).await?;
     copied
 }
@@ -129,30 +80,27 @@ async fn begin_snapshot(
     begun
 }
 
-/// Removes the rows of the move that are at the target.
+/// Removes the rows of the move that are at the target. Says which statements it takes.
 async fn clear(
     target: &mut MySqlConnection,
     manifest: &Manifest,
     id: &MoveId,
     owner: OwnerToken,
-) -> Result<(), StepError> {
+) -> Result<Packet, StepError> {
     let tables = manifest.tables().iter();
     let any = tables.map(|table| {
         let rows = rows_of(manifest, table, "t", &ids(id));
         format!("EXISTS (SELECT 1 {rows})")
     });
     let any = any.collect::<Vec<_>>().join(" OR ");
+    let any = if any.is_empty() { "FALSE" } else { &any };
+    let query = format!("SELECT {}, CAST({any} AS SIGNED)", Packet::QUERY);
+    let rows = run(target, &query).await.map_err(busy)?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let packet = Packet::read(row)?;
     // Only an earlier attempt has left some.
-    if any.is_empty()
-        || run(
-            target,
-            &format!("SELECT 1 FROM (SELECT 1 AS one) o WHERE {any}"),
-        )
-        .await
-        .map_err(busy)?
-        .is_empty()
-    {
-        return Ok(());
+    if row.try_get::<i64, _>(1)? == 0 {
+        return Ok(packet);
     }
     loop {
         begin_at_target(target, id, owner).await?;
@@ -163,7 +111,7 @@ async fn clear(
         });
         let deleted = end_at_target(target, deleted).await?;
         if deleted < u64::from(DELETED_AT_ONCE) {
-            return Ok(());
+            return Ok(packet);
         }
     }
 }
@@ -177,7 +125,7 @@ pub(super) async fn begin_at_target(
     if begun.is_err() {
         rollback(target).await?;
     }
-    begun
+    begun.map_err(|error| error.at(Side::Target))
 }
 
 /// Runs statements of which the first are those of [`begin_sql`]. Whatever comes of them, there may be a
@@ -209,20 +157,30 @@ pub(super) async fn end_at_target<T>(
         Ok(value) => {
             run(target, &format!("COMMIT; {LEAVE}"))
                 .await
-                .map_err(busy)?;
+                .map_err(|error| busy(error).at(Side::Target))?;
             Ok(value)
         }
         Err(error) => {
             rollback(target).await?;
-            Err(error)
+            Err(error.at(Side::Target))
         }
     }
 }
 
-/// Reads inside the source's transaction and writes at the target.
+/// A row that is too long for the target is its failure.
+fn unread(error: sqlx::Error) -> StepError {
+    let side = match error {
+        sqlx::Error::Encode(_) => Side::Target,
+        _ => Side::Source,
+    };
+    busy(error).at(side)
+}
+
+/// Reads inside the source's transaction and writes at the target, which takes statements of that size.
 pub(super) async fn transfer(
     pair: &mut Pair<MySql>,
     readings: &[Reading],
+    packet: Packet,
     id: &MoveId,
     owner: OwnerToken,
     pace: &dyn Pace,
@@ -239,93 +197,21 @@ pub(super) async fn transfer(
         readings,
         begin: &begin,
         most: pace.chunk(CHUNK_ROWS),
+        packet,
         ended: 0,
     };
     let mut total = Amount::default();
-    let mut chunk = reader.chunk().await.map_err(busy)?;
+    let mut chunk = reader.chunk().await.map_err(unread)?;
     while chunk.amount.rows > 0 {
         let amount = chunk.amount;
         let (written, next) = tokio::join!(write(target, chunk, owner), reader.chunk());
         written?;
         total.rows += amount.rows;
         total.bytes += amount.bytes;
-        chunk = next.map_err(busy)?;
+        chunk = next.map_err(unread)?;
         pause(pace, amount, MySql::LANES).await?;
     }
     Ok(total)
-}
-
-/// The rows of several tables, one after another.
-struct Reader<'c, 'r> {
-    steps: Steps<'c>,
-    readings: &'r [Reading],
-    /// Goes before the statements of each chunk.
-    begin: &'r str,
-    /// How many rows a chunk has at the most.
-    most: u64,
-    /// How many of their queries have ended.
-    ended: usize,
-}
-
-impl<'r> Reader<'_, 'r> {
-    /// The next rows; none when all were read.
-    async fn chunk(&mut self) -> Result<Chunk<'r>, sqlx::Error> {
-        let mut chunk = Chunk::default();
-        let mut text = self.begin.to_owned();
-        // The statement that `text` ends with is one for this table.
-        let mut open = None;
-        while chunk.amount.rows < self.most
-            && chunk.amount.bytes < CHUNK_BYTES
-            && text.len() < CHUNK_TEXT
-        {
-            let row = match self.steps.next().await.transpose()? {
-                None => break,
-                Some(Either::Left(_)) => {
-                    self.ended += 1;
-                    continue;
-                }
-                Some(Either::Right(row)) => row,
-            };
-            let place = self.ended;
-            let reading = &self.readings[place];
-            let mut bytes = 0;
-            for column in 0..row.len() {
-                let value: Option<&[u8]> = row.try_get_unchecked(column)?;
-                bytes += value.map_or(0, <[u8]>::len);
-            }
-            chunk.amount.rows += 1;
-            chunk.amount.bytes += bytes as u64;
-            if bytes > LONG_ROW {
-                if !text.is_empty() {
-                    chunk.parts.push(Part::Text(std::mem::take(&mut text)));
-                }
-                open = None;
-                chunk.parts.push(Part::Long(reading, row));
-                continue;
-            }
-            if open == Some(place) {
-                text.push_str(",(");
-            } else {
-                if !text.is_empty() {
-                    text.push(';');
-                }
-                text.push_str(&reading.insert);
-                text.push('(');
-                open = Some(place);
-            }
-            for (number, kind) in reading.kinds.iter().enumerate() {
-                if number > 0 {
-                    text.push(',');
-                }
-                kind.write(row.try_get_unchecked(number)?, &mut text);
-            }
-            text.push(')');
-        }
-        if !text.is_empty() {
-            chunk.parts.push(Part::Text(text));
-        }
-        Ok(chunk)
-    }
 }
 
 async fn write(
@@ -347,36 +233,4 @@ async fn write(
     };
     let written = written.await;
     end_at_target(target, written).await
-}
-
-async fn write_long(
-    target: &mut MySqlConnection,
-    reading: &Reading,
-    row: &MySqlRow,
-) -> Result<(), sqlx::Error> {
-    let placeholders: Vec<&str> = reading.kinds.iter().map(|k| k.placeholder()).collect();
-    let sql = format!("{}({})", reading.insert, placeholders.join(", "));
-    let mut query = sqlx::query(&sql).persistent(false);
-    for (place, kind) in reading.kinds.iter().enumerate() {
-        let value: Option<&[u8]> = row.try_get_unchecked(place)?;
-        query = match kind {
-            Kind::Stored | Kind::Bytes | Kind::Json => query.bind(value),
-            Kind::Number | Kind::Float | Kind::Notation => {
-                let text = value
-                    .map(std::str::from_utf8)
-                    .transpose()
-                    .map_err(|error| sqlx::Error::Decode(error.into()))?;
-                if *kind == Kind::Number {
-                    let number = text
-                        .map(str::parse::<u64>)
-                        .transpose()
-                        .map_err(|error| sqlx::Error::Decode(error.into()))?;
-                    query.bind(number)
-                } else {
-                    query.bind(text)
-                }
-            }
-        };
-    }
-    query.execute(target).await.map(drop)
 }

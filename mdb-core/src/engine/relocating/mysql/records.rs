@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use sqlx::mysql::MySqlConnection;
 use sqlx::{Executor, Row};
 
-use super::{LEAVE, busy, ids, is_owner, mover_settings, run, select_owner};
+use super::{LEAVE, busy, error_number, ids, is_owner, mover_settings, run, select_owner};
 use crate::engine::relocating::{Manifest, MoveId, MovedTable, OwnerToken, StepError};
 
 /// How many records one statement removes: few enough for the stack of any server.
@@ -61,6 +61,24 @@ pub(super) async fn recorded(
             })
         })
         .collect()
+}
+
+/// The tables with records of changes that were refused: a trigger makes the record before it refuses, and the server takes
+/// back both, unless a handler of the user's catches that.
+pub(super) async fn written_past(
+    connection: &mut MySqlConnection,
+    manifest: &Manifest,
+    id: &MoveId,
+) -> Result<Vec<MovedTable>, sqlx::Error> {
+    /// Whoever has resumed the move may find the change tables gone: with the fences, after everything was deleted.
+    const NO_SUCH_TABLE: u16 = 1146;
+    let counts = match recorded(connection, manifest, id).await {
+        Err(error) if error_number(&error) == Some(NO_SUCH_TABLE) => return Ok(Vec::new()),
+        counts => counts?,
+    };
+    let tables = manifest.tables().iter().zip(counts);
+    let recorded = tables.filter(|(_, recorded)| recorded.all > 0);
+    Ok(recorded.map(|(table, _)| table.clone()).collect())
 }
 
 /// Whether anything is recorded, of whichever move: a look at the ends of the tables.

@@ -10,6 +10,9 @@
 //! They let movers pass, who write rows of their own move only. What they find out is kept in variables of
 //! the session: with declared ones each row of a mover would cost a quarter more.
 //!
+//! A change that is refused is recorded before: a handler in a stored function or trigger of the user's that catches the
+//! refusal keeps the row, and with it the record. Otherwise both are taken back.
+//!
 //! What foreign keys do by themselves fires no triggers: a row that goes, or whose referenced columns
 //! change, is recorded together with all rows of the briefcase in the tables below.
 
@@ -129,10 +132,10 @@ fn image(manifest: &Manifest, table: &MovedTable, row: &str, deep: &str, also: &
            SELECT MAX(version) INTO @mdb_seen {version}; \
            IF @mdb_seen <=> @mdb_version THEN {fence}; ELSE {fence} LOCK IN SHARE MODE; END IF; \
            IF @mdb_state IS NOT NULL THEN \
+             INSERT INTO {change} (gdid, deep, {numbered}) VALUES (@mdb_key, {deep}, {keys}); {also}\
              IF @mdb_state >= 3 OR (@mdb_state = 2 AND @mdb_deadline > {now}) THEN \
                SIGNAL SQLSTATE '45M01' SET MESSAGE_TEXT = 'mdb: the briefcase is being moved'; \
              END IF; \
-             INSERT INTO {change} (gdid, deep, {numbered}) VALUES (@mdb_key, {deep}, {keys}); {also}\
            END IF; \
          END IF; ",
         find = find_key(manifest, table, row),

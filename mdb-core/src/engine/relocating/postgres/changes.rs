@@ -30,8 +30,8 @@ pub(super) use records::{forget_some, recorded};
 
 use crate::engine::Engine;
 use crate::engine::relocating::{
-    Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError, Taken,
-    Touched,
+    Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, Side, StepError,
+    Taken, Touched,
 };
 
 /// From how many bytes on a temporary table is emptied by making its file anew.
@@ -96,28 +96,37 @@ pub(super) async fn catch_up(
             Rows::Few
         };
         let decided = as_decided(id, rows);
-        let parts = prepare(&mut pair.target, manifest, &counts, &begun?, decided).await?;
+        let begun = begun.map_err(at_target)?;
+        let parts = prepare(&mut pair.target, manifest, &counts, &begun, decided);
+        let parts = parts.await.map_err(at_target)?;
         match apply(pair, manifest, &briefcases, id, &parts, pace).await {
             Err(StepError::Database(error)) if is_in_the_way(&error) => {
                 rollback(&mut pair.target).await?;
-                clear(&mut pair.target, manifest, &briefcases, id, owner).await?;
+                let cleared = clear(&mut pair.target, manifest, &briefcases, id, owner).await;
+                cleared.map_err(at_target)?;
                 run(&mut pair.source, briefcases.settings).await?;
                 transfer(pair, &all_rows(manifest, &briefcases), pace).await?;
                 taken.touched = Touched::All;
             }
-            other => other?,
+            other => other.map_err(at_target)?,
         }
-        run(&mut pair.target, "COMMIT").await.map_err(busy)?;
+        let ended = run(&mut pair.target, "COMMIT").await;
+        ended.map_err(|error| at_target(busy(error)))?;
         run(&mut pair.source, &forget(manifest, &counts, id))
             .await
             .map_err(busy)?;
         Ok(taken)
     };
-    let result = round.await;
+    let result: Result<Taken, StepError> = round.await;
     if result.is_err() {
         both_rolled_back(pair).await?;
     }
-    result
+    // Those of the target are marked as such.
+    result.map_err(|error| error.at(Side::Source))
+}
+
+fn at_target(error: StepError) -> StepError {
+    error.at(Side::Target)
 }
 
 async fn both_rolled_back(pair: &mut Pair<Postgres>) -> Result<(), sqlx::Error> {

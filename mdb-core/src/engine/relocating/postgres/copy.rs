@@ -13,7 +13,8 @@ use super::{
 };
 use crate::engine::Engine;
 use crate::engine::relocating::{
-    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, StepError, pause,
+    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Side, StepError,
+    pause,
 };
 
 /// How many bytes go to the target at once, or a row more.
@@ -54,8 +55,8 @@ pub(super) async fn copy(
             run(&mut pair.source, &begin),
             clear(&mut pair.target, manifest, &briefcases, id, owner)
         );
-        begun.map_err(busy)?;
-        cleared?;
+        begun.map_err(|error| busy(error).at(Side::Source))?;
+        cleared.map_err(|error| error.at(Side::Target))?;
         transfer(pair, &all_rows(manifest, &briefcases), pace).await
     };
     let result = copied.await;
@@ -65,7 +66,7 @@ pub(super) async fn copy(
         run(&mut pair.source, "ROLLBACK")
     );
     let amount = result?;
-    ended.map_err(busy)?;
+    ended.map_err(|error| busy(error).at(Side::Target))?;
     closed?;
     Ok(amount)
 }
@@ -201,8 +202,8 @@ pub(super) async fn transfer(
         read_all(&mut pair.source, transfers, sender, pace),
         write_all(&mut pair.target, transfers, receiver)
     );
-    let bytes = read?;
-    let rows = written.map_err(busy)?;
+    let bytes = read.map_err(|error| error.at(Side::Source))?;
+    let rows = written.map_err(|error| busy(error).at(Side::Target))?;
     Ok(Amount { rows, bytes })
 }
 

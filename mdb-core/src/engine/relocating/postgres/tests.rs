@@ -21,8 +21,9 @@ use sqlx::postgres::PgConnectOptions;
 use super::*;
 use crate::engine::Connected;
 use crate::engine::relocating::{
-    FenceState, Hurried, MovedColumn, MovedReach, SpanSums, Touched, Unhurried, check_delete_all,
-    check_forget_some, check_neighbours, check_other_tables, checked_copy, checked_round,
+    FenceState, Hurried, MovedColumn, MovedReach, Side, SpanSums, Touched, Unhurried,
+    check_delete_all, check_forget_some, check_neighbours, check_other_tables, checked_copy,
+    checked_round,
 };
 use crate::engine::schema::Nullability;
 use crate::engine::{TransactionOptions, mdb_tables};

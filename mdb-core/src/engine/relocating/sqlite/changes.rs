@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::copy::attach;
 use super::handle::{Triggers, set_triggers};
-use super::{IDS, begin_as_mover, end, joined, keys_of, parent_is_here, run};
+use super::{IDS, at_target, begin_as_mover, end, joined, keys_of, parent_is_here, run};
 use crate::engine::relocating::{
     Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, QUERIES_AT_ONCE,
     StepError, Taken, Touched, changed, pause,
@@ -106,7 +106,7 @@ pub(super) async fn catch_up(
     let before = guard(&mut pair.target, manifest).await?;
     let applied = apply(&mut pair.target, manifest, id, owner).await;
     set_triggers(&mut pair.target, before).await?;
-    let (recorded, rows) = applied?;
+    let (recorded, rows) = applied.map_err(at_target)?;
     // Perhaps of some more, whose changes the next round takes.
     let touched = changed::<Sqlite>(&mut pair.source, manifest, id).await?;
     begin_as_mover(&mut pair.source, id, owner).await?;

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::changes::{guard, is_taken};
 use super::handle::set_triggers;
 use super::pieces::{Piece, Stretch, count_after, has_rows, is_indexed, pieces, stretch_ids};
-use super::{at_once, begin_as_mover, end, parent_is_here, run};
+use super::{at_once, at_target, begin_as_mover, end, parent_is_here, run};
 use crate::engine::relocating::{
     Amount, Commits, Manifest, MoveId, MovedTable, OwnerToken, Pace, Pair, Relocating, StepError,
     pause,
@@ -63,13 +63,13 @@ pub(super) async fn copy(
         chunk: pace.chunk(CHUNK),
         copied: 0,
     };
-    copying.clear().await?;
+    copying.clear().await.map_err(at_target)?;
     // A chunk needs not be on the disk before the next one begins: what a loss of power takes away is copied
     // again, unless the last transaction was forced to the disk, and with it all before it.
     Sqlite::set_commits(copying.target, Commits::Unforced).await?;
     let result = copying.all().await;
     let forced = Sqlite::set_commits(copying.target, Commits::Forced).await;
-    result?;
+    result.map_err(at_target)?;
     forced?;
     Ok(Amount {
         rows: copying.copied,

@@ -191,3 +191,35 @@ async fn a_change_table_follows_the_collation_of_its_key() {
     );
     assert_eq!(f.count(&follows).await, 1);
 }
+
+/// A handler of the user's that catches the refusal keeps the row: the record of it is kept as well.
+#[tokio::test]
+async fn what_a_handler_keeps_is_recorded() {
+    let mut f = Fixture::new().await;
+    let function = "CREATE FUNCTION writes(which BINARY(12)) RETURNS INT DETERMINISTIC MODIFIES SQL DATA BEGIN \
+                    DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END; \
+                    UPDATE item SET what = CONCAT(what, 'z') WHERE g_order = which; RETURN 1; END";
+    f.client(function).await.unwrap();
+    let write = format!("DO writes({})", hex(200));
+    f.capture().await;
+    f.copy().await;
+    f.fence(FenceState::Fenced, "9e15").await;
+    f.client(&write).await.unwrap();
+    assert!(f.catch_up().await > 0);
+    f.assert_equal().await;
+
+    f.fence(FenceState::Moved, "0").await;
+    let (source, manifest, id) = (&mut f.pair.source, &f.manifest, &f.id);
+    let past = MySql::written_past(source, manifest, id).await.unwrap();
+    assert_eq!(past.len(), 0);
+    let refused = f.client("UPDATE item SET what = 'refused'").await;
+    assert!(is_fenced(&refused.unwrap_err()));
+    let (source, manifest, id) = (&mut f.pair.source, &f.manifest, &f.id);
+    let past = MySql::written_past(source, manifest, id).await.unwrap();
+    assert_eq!(past.len(), 0);
+    f.client(&write).await.unwrap();
+    let (source, manifest, id) = (&mut f.pair.source, &f.manifest, &f.id);
+    let past = MySql::written_past(source, manifest, id).await.unwrap();
+    let past: Vec<&str> = past.iter().map(|table| table.name.as_str()).collect();
+    assert_eq!(past, ["item"]);
+}

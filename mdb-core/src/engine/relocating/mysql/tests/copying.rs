@@ -144,7 +144,10 @@ async fn a_copy_that_fails_can_be_repeated_on_the_same_connections() {
     f.pair.target.execute(refuse).await.unwrap();
     for _ in 0..2 {
         let copied = MySql::copy(&mut f.pair, &f.manifest, &f.id, f.owner, &Unhurried).await;
-        assert!(matches!(copied, Err(StepError::Database(_))), "{copied:?}");
+        assert!(
+            matches!(copied, Err(StepError::DatabaseAt(Side::Target, _))),
+            "{copied:?}"
+        );
     }
     let allow = "ALTER TABLE note DROP CONSTRAINT small";
     f.pair.target.execute(allow).await.unwrap();
@@ -154,7 +157,10 @@ async fn a_copy_that_fails_can_be_repeated_on_the_same_connections() {
         .unwrap();
     for _ in 0..2 {
         let copied = MySql::copy(&mut f.pair, &f.manifest, &f.id, f.owner, &Unhurried).await;
-        assert!(matches!(copied, Err(StepError::Database(_))), "{copied:?}");
+        assert!(
+            matches!(copied, Err(StepError::DatabaseAt(Side::Source, _))),
+            "{copied:?}"
+        );
     }
     f.client("ALTER TABLE note RENAME COLUMN text TO body")
         .await

@@ -3,7 +3,7 @@
 
 use sqlx::Row;
 
-use super::super::{copy, delete, ids, rows_of, run, sums};
+use super::super::{delete, ids, rows_of, run, sums};
 use super::*;
 
 /// Has the server take all tables to be as large, and all keys to have as many values.
@@ -61,7 +61,7 @@ async fn rows_are_found_by_keys() {
     let mut statements = Vec::new();
     for table in f.manifest.tables() {
         let rows = rows_of(&f.manifest, table, "t", &ids);
-        statements.push(copy::Reading::of_table(table, &rows).query);
+        statements.push(chunks::Reading::of_table(table, &rows).query);
         statements.push(delete::delete_table(&f.manifest, table, &ids));
         statements.push(delete::delete_rows(&f.manifest, table, &ids, 10));
         for spans in [&spans[..], &[Span::ALL]] {

@@ -81,7 +81,7 @@ async fn a_publication_of_all_tables_is_in_nobodys_way() {
     assert!(!f.is_armed().await);
     assert!(matches!(
         f.try_catch_up().await,
-        Err(StepError::Database(_))
+        Err(StepError::DatabaseAt(Side::Source, _))
     ));
     f.arm().await;
     assert_eq!(f.catch_up().await, 1, "the record is still there");

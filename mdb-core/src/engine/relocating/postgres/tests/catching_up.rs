@@ -274,7 +274,7 @@ async fn a_row_of_nobody_stays() {
     .unwrap();
     let refused = f.try_catch_up().await;
     assert!(
-        matches!(&refused, Err(StepError::Database(error)) if Postgres::is_taken(error)),
+        matches!(&refused, Err(StepError::DatabaseAt(Side::Target, error)) if Postgres::is_taken(error)),
         "{refused:?}"
     );
     let kept = "SELECT count(*) FROM orders WHERE g_user IS NULL AND total = 7";

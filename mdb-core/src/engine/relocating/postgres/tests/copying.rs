@@ -235,7 +235,10 @@ async fn a_copy_that_fails_can_be_repeated_on_the_same_connections() {
     run(&mut f.pair.target, refuse).await.unwrap();
     for _ in 0..2 {
         let copied = Postgres::copy(&mut f.pair, &f.manifest, &f.id, f.owner, &Unhurried).await;
-        assert!(matches!(copied, Err(StepError::Database(_))), "{copied:?}");
+        assert!(
+            matches!(copied, Err(StepError::DatabaseAt(Side::Target, _))),
+            "{copied:?}"
+        );
     }
     let (_, there) = f.sums().await;
     assert!(there.iter().all(|sum| sum.rows == 0));
@@ -250,7 +253,10 @@ async fn a_copy_that_fails_can_be_repeated_on_the_same_connections() {
     .unwrap();
     for _ in 0..2 {
         let copied = Postgres::copy(&mut f.pair, &f.manifest, &f.id, f.owner, &Unhurried).await;
-        assert!(matches!(copied, Err(StepError::Database(_))), "{copied:?}");
+        assert!(
+            matches!(copied, Err(StepError::DatabaseAt(Side::Source, _))),
+            "{copied:?}"
+        );
     }
     f.client("DROP VIEW item; ALTER TABLE item_rows RENAME TO item")
         .await

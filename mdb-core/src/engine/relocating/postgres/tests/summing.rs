@@ -112,7 +112,7 @@ async fn rows_that_a_policy_hides_are_not_taken_for_none() {
     let copied = Postgres::copy(pair, &f.manifest, id, f.owner, &Unhurried).await;
     let summed = Postgres::sums(&mut f.pair.source, &f.manifest, &f.id, &[Span::ALL]).await;
     for refused in [copied.map(drop), summed.map(drop).map_err(StepError::from)] {
-        let Err(StepError::Database(refused)) = refused else {
+        let Err(StepError::Database(refused) | StepError::DatabaseAt(_, refused)) = refused else {
             panic!("{refused:?}");
         };
         assert_eq!(Postgres::error_class(&refused), ErrorClass::NoPermission);

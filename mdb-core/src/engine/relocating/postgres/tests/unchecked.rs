@@ -2,7 +2,6 @@
 
 use super::super::unchecked::{Rows, as_decided};
 use super::*;
-use crate::engine::relocating::Side;
 use crate::engine::relocating::Sparing;
 use mdb_tests::kit::PLAIN_ROLE;
 
@@ -225,7 +224,7 @@ async fn a_deferrable_unique_value_of_a_neighbour_is_not_taken() {
         roles(&mut f).await;
         let (pair, id) = (&mut f.pair, &f.id);
         let copied = Postgres::copy(pair, &f.manifest, id, f.owner, &Unhurried).await;
-        let Err(StepError::Database(taken)) = copied else {
+        let Err(StepError::DatabaseAt(Side::Target, taken)) = copied else {
             panic!("{copied:?}");
         };
         assert!(Postgres::is_taken(&taken), "{taken}");
