@@ -25,6 +25,12 @@ pub(super) fn past_commit_point(id: &str) -> String {
 
 /// What is to be said of a move whose mover has stopped.
 pub(crate) fn stopped(id: &str, phase: MovePhase) -> String {
+    if phase.is_over() {
+        return format!(
+            "move {id} is {phase}, by another process: {}",
+            ways_on(id, phase)
+        );
+    }
     format!(
         "move {id} has stopped while it was {phase}: {}",
         ways_on(id, phase)
@@ -45,4 +51,25 @@ pub(super) fn alive(record: &MoveRecord, left: Duration) -> String {
 /// Whole seconds, rounded up.
 pub(super) fn seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_move_that_another_process_has_ended_is_not_to_be_resumed() {
+        assert_eq!(
+            stopped("m1", MovePhase::Done),
+            "move m1 is done, by another process: `mdb move revert m1` moves its briefcases back"
+        );
+        assert_eq!(
+            stopped("m1", MovePhase::Aborted),
+            "move m1 is aborted, by another process: there is nothing left to do"
+        );
+        assert_eq!(
+            stopped("m1", MovePhase::Copying),
+            "move m1 has stopped while it was copying: `mdb move resume m1` goes on with it, `mdb move abort m1` undoes it"
+        );
+    }
 }
