@@ -83,6 +83,35 @@ async fn a_move_does_not_end_while_a_trigger_keeps_its_rows_on_postgres() {
     }
 }
 
+/// Rows of a half copy that a trigger keeps are not taken for another briefcase's with the same keys.
+#[tokio::test]
+async fn a_half_copy_that_a_trigger_keeps_is_told() {
+    let mut place = Place::<Postgres>::new().await;
+    place.make_notes("g_user").await;
+    place.mdb = place.bank.open_with(NOTE);
+    let function =
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'";
+    let trigger = "CREATE TRIGGER keep BEFORE DELETE ON note FOR EACH ROW EXECUTE FUNCTION keep()";
+    for create in [function, trigger] {
+        place.on_both(create).await;
+    }
+    let copied = async || place.bank.count(1, "SELECT count(*) FROM note").await == 1;
+    let id = place.killed_when(1, copied).await;
+    let (relocator, options) = (place.mdb.relocator(), at_once());
+    let resumed = relocator.resume(&id, &options, &MoveProgress::new()).await;
+    let Err(MoveError::Kept { table, .. }) = resumed else {
+        panic!("{resumed:?}");
+    };
+    assert_eq!(table, "note");
+    place.on_both("DROP TRIGGER keep ON note").await;
+    place.resume(&id).await;
+    place.is_whole(1).await;
+    for (number, rows) in [(0, 0), (1, 1)] {
+        let notes = "SELECT count(*) FROM note";
+        assert_eq!(place.bank.count(number, notes).await, rows, "at {number}");
+    }
+}
+
 /// Rows that a trigger writes while those of its table are deleted go along.
 #[tokio::test]
 async fn an_audit_trail_keeps_no_move_from_its_end() {
@@ -115,6 +144,70 @@ async fn an_audit_trail_keeps_no_move_from_its_end() {
             assert_eq!(trail, 0, "at {number}");
         }
     }
+}
+
+/// A trigger writes rows below a parent while other rows below it are deleted: once the parent has gone, nobody finds them.
+async fn trail_below_a_parent<DB: TestEngine>(triggers: &[&str], key: &str) {
+    let mut place = Place::<DB>::new().await;
+    place.make_notes("g_user").await;
+    place
+        .on_both("CREATE UNIQUE INDEX note_n ON note (n)")
+        .await;
+    // The trail is deleted first, as it is listed last.
+    for table in ["line", "trail"] {
+        place
+            .on_both(&format!(
+                "CREATE TABLE {table} (note INTEGER NOT NULL, k INTEGER NOT NULL, PRIMARY KEY (note, k){key})"
+            ))
+            .await;
+    }
+    place.at(0, "INSERT INTO line VALUES (1, 1), (1, 2)").await;
+    let tables = format!("{NOTE}{LINE}{}", LINE.replace("line", "trail"));
+    place.mdb = place.bank.open_with(&tables);
+    for trigger in triggers {
+        place.on_both(trigger).await;
+    }
+    let copied = async || place.bank.count(1, "SELECT count(*) FROM line").await == 2;
+    let id = place.killed_when(1, copied).await;
+    let (relocator, options) = (place.mdb.relocator(), at_once());
+    relocator.abort(&id, &options).await.unwrap();
+    for (from, to) in [(0, 1), (1, 0)] {
+        for table in ["note", "line", "trail"] {
+            let left = format!("SELECT count(*) FROM {table}");
+            assert_eq!(place.bank.count(to, &left).await, 0, "{table} at {to}");
+        }
+        place.carry_to(to).await;
+        place.is_whole(to).await;
+        let lines = "SELECT count(*) FROM line";
+        assert_eq!(place.bank.count(to, lines).await, 2, "at {to}");
+        assert_eq!(place.bank.count(from, lines).await, 0, "at {from}");
+    }
+}
+
+#[tokio::test]
+async fn a_trail_below_a_parent_goes_along_on_sqlite() {
+    let trigger = "CREATE TRIGGER trails AFTER DELETE ON line BEGIN INSERT INTO trail VALUES (OLD.note, OLD.k); END";
+    trail_below_a_parent::<Sqlite>(&[trigger], "").await;
+}
+
+#[tokio::test]
+async fn a_trail_below_a_parent_goes_along_on_postgres() {
+    let function = "CREATE FUNCTION trails() RETURNS trigger LANGUAGE plpgsql AS \
+                    'BEGIN INSERT INTO trail VALUES (OLD.note, OLD.k); RETURN OLD; END'";
+    for when in ["BEFORE", "AFTER"] {
+        let trigger = format!(
+            "CREATE TRIGGER trails {when} DELETE ON line FOR EACH ROW EXECUTE FUNCTION trails()"
+        );
+        for key in ["", ", FOREIGN KEY (note) REFERENCES note (n)"] {
+            trail_below_a_parent::<Postgres>(&[function, &trigger], key).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trail_below_a_parent_goes_along_on_mariadb() {
+    let trigger = "CREATE TRIGGER trails AFTER DELETE ON line FOR EACH ROW INSERT INTO trail VALUES (OLD.note, OLD.k)";
+    trail_below_a_parent::<MySql>(&[trigger], "").await;
 }
 
 #[tokio::test]

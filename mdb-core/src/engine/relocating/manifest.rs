@@ -110,6 +110,20 @@ impl Manifest {
         )
     }
 
+    /// All tables below `table`, in their order.
+    pub(crate) fn descendants(&self, table: &MovedTable) -> Vec<&MovedTable> {
+        let mut found = vec![table.number];
+        let mut descendants = Vec::new();
+        // Parents are listed before their children.
+        for below in &self.tables {
+            if matches!(below.reach, MovedReach::Parent { parent, .. } if found.contains(&parent)) {
+                found.push(below.number);
+                descendants.push(below);
+            }
+        }
+        descendants
+    }
+
     /// The columns that say which row of `table` it is, where it belongs, and what belongs to it.
     pub(crate) fn telling_columns<'a>(&'a self, table: &'a MovedTable) -> Vec<&'a str> {
         let mut telling: Vec<&str> = table.key_columns().map(|c| c.name.as_str()).collect();

@@ -80,7 +80,11 @@ pub(super) async fn delete_all(
     let keys = stretch(id, briefcases);
     let tables = manifest.tables().iter().rev();
     let deletes: Vec<String> = tables
-        .map(|table| delete_table(manifest, table, &keys))
+        .flat_map(|table| {
+            let mut deletes = delete_again_below(manifest, table, &keys);
+            deletes.push(delete_table(manifest, table, &keys));
+            deletes
+        })
         .collect();
     let deletes = deletes.join("; ");
     connection.execute(deletes.as_str()).await.map(drop)
@@ -155,6 +159,7 @@ fn delete(manifest: &Manifest, keys: &str, counted: &[u64], mut left: u64) -> St
     let mut deletes = Vec::new();
     for (table, rows) in manifest.tables().iter().zip(counted).rev() {
         if *rows > 0 && left > 0 {
+            deletes.extend(delete_again_below(manifest, table, keys));
             deletes.push(if *rows <= left {
                 delete_table(manifest, table, keys)
             } else {
@@ -164,6 +169,16 @@ fn delete(manifest: &Manifest, keys: &str, counted: &[u64], mut left: u64) -> St
         }
     }
     deletes.join("; ")
+}
+
+/// Before rows of `table` go: those below them that a trigger of the user's has written while others below them went. Nobody
+/// finds them afterwards. What was deleted last has no trigger that could write to its own table.
+fn delete_again_below(manifest: &Manifest, table: &MovedTable, keys: &str) -> Vec<String> {
+    let below = manifest.descendants(table).into_iter().rev();
+    let earlier = below.filter(|below| below.number > table.number + 1);
+    earlier
+        .map(|below| delete_table(manifest, below, keys))
+        .collect()
 }
 
 /// The rows are found first and deleted then: a `DELETE` alone would look at every row of the table.

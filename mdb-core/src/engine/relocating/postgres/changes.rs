@@ -19,7 +19,9 @@ use std::fmt::Write;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Postgres, Row};
 
-use super::copy::{DEFER, Transfer, all_rows, belongs_upwards, clear, lock_tables, transfer};
+use super::copy::{
+    DEFER, Transfer, all_rows, belongs_upwards, clear, lock_tables, refuse_kept, transfer,
+};
 use super::unchecked::{Rows, as_decided};
 use super::{
     Briefcases, LOCK_LIMIT, busy, columns, ids, is_owner, joined, keys, mover_settings, numbered,
@@ -104,6 +106,7 @@ pub(super) async fn catch_up(
                 rollback(&mut pair.target).await?;
                 let cleared = clear(&mut pair.target, manifest, &briefcases, id, owner).await;
                 cleared.map_err(at_target)?;
+                refuse_kept(&mut pair.target, manifest, id).await?;
                 run(&mut pair.source, briefcases.settings).await?;
                 transfer(pair, &all_rows(manifest, &briefcases), pace).await?;
                 taken.touched = Touched::All;

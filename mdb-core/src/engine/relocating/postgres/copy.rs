@@ -13,8 +13,8 @@ use super::{
 };
 use crate::engine::Engine;
 use crate::engine::relocating::{
-    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Side, StepError,
-    pause,
+    Amount, Manifest, MoveId, MovedReach, MovedTable, OwnerToken, Pace, Pair, Relocating, Side,
+    StepError, pause,
 };
 
 /// How many bytes go to the target at once, or a row more.
@@ -65,6 +65,14 @@ pub(super) async fn copy(
         run(&mut pair.target, end),
         run(&mut pair.source, "ROLLBACK")
     );
+    if let Err(StepError::DatabaseAt(Side::Target, error)) = &result
+        && Postgres::is_taken(error)
+    {
+        let cleared = clear(&mut pair.target, manifest, &briefcases, id, owner).await;
+        let kept = refuse_kept(&mut pair.target, manifest, id).await;
+        run(&mut pair.target, "ROLLBACK").await?;
+        cleared.and(kept)?;
+    }
     let amount = result?;
     ended.map_err(|error| busy(error).at(Side::Target))?;
     closed?;
@@ -105,6 +113,16 @@ pub(super) async fn clear(
     }
     // For somebody else the transaction is rolled back, whatever it did.
     is_owner(&run(target, &sql).await.map_err(busy)?, owner)
+}
+
+/// Rows that a trigger keeps from being [cleared](clear) have the keys of those that are to come, as others' rows may.
+pub(super) async fn refuse_kept(
+    target: &mut PgConnection,
+    manifest: &Manifest,
+    id: &MoveId,
+) -> Result<(), StepError> {
+    let kept = manifest.first_with_rows::<Postgres>(target, id).await?;
+    kept.map_or(Ok(()), |table| Err(StepError::Kept(table.name.clone())))
 }
 
 /// All rows of the move, table by table.

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use mdb_gdid::Gdid;
+use sqlx::Postgres;
 use sqlx::postgres::PgConnection;
-use sqlx::{Postgres, Row as _};
 
-use super::copy::{belongs, belongs_upwards};
+use super::copy::{DEFER, belongs, belongs_upwards};
 use super::{ids, literal, quoted, run};
 use crate::engine::Engine;
-use crate::engine::relocating::{Manifest, MoveId, MovedReach, StepError};
+use crate::engine::relocating::{Manifest, MoveId, MovedReach, MovedTable, StepError};
 
 /// How many briefcases are looked for at once.
 const BRIEFCASES: u32 = 64;
@@ -34,9 +34,12 @@ pub(super) async fn delete_some(
         return Ok(0);
     };
     let delete = delete(manifest);
-    let watched = begin(connection, manifest).await?;
-    // Table by table, rows that refer to rows of their own table can't go in parts either.
-    let rank = if watched.is_empty() { "<" } else { "<=" };
+    let way = begin(connection, manifest).await?;
+    let rank = match way {
+        Way::AtOnce => "<",
+        // Table by table, rows that refer to rows of their own table can't go in parts either.
+        Way::Watched => "<=",
+    };
     let is_bounded = !refers_onwards(connection, manifest, rank).await?;
     let (mut deleted, mut emptied) = (0, 0);
     while deleted < limit {
@@ -54,12 +57,13 @@ pub(super) async fn delete_some(
             } else {
                 i64::MAX
             };
-            deleted += if watched.is_empty() {
-                let delete = sqlx::query_scalar::<_, i64>(&delete);
-                let delete = delete.bind(these).bind(most);
-                delete.fetch_one(&mut *connection).await?
-            } else {
-                delete_watched(connection, manifest, &watched, these, most).await?
+            deleted += match way {
+                Way::AtOnce => {
+                    let delete = sqlx::query_scalar::<_, i64>(&delete);
+                    let delete = delete.bind(these).bind(most);
+                    delete.fetch_one(&mut *connection).await?
+                }
+                Way::Watched => delete_watched(connection, manifest, these, most).await?,
             };
             emptied += i64::try_from(these.len()).unwrap_or(1);
             rest = others;
@@ -77,39 +81,46 @@ pub(super) async fn delete_some(
     Ok(deleted.unsigned_abs())
 }
 
-/// Begins with the numbers of tables below others on which the user has triggers that may keep rows: these are looked for
-/// while their parents, by which they are found, are still there.
-async fn begin(
-    connection: &mut PgConnection,
-    manifest: &Manifest,
-) -> Result<Vec<usize>, sqlx::Error> {
-    let tables = manifest.tables().iter();
-    let below = tables.filter(|table| matches!(table.reach, MovedReach::Parent { .. }));
-    let below = below.map(|table| format!("({}, {})", table.number, literal(&quoted(table))));
-    let below: Vec<String> = below.collect();
-    let mut sql = format!("{SETTINGS}; {UNFORCED}");
-    if !below.is_empty() {
-        // Row triggers that fire before a row is deleted.
-        let _ = write!(
-            sql,
-            "; SELECT DISTINCT b.number FROM (VALUES {}) AS b (number, name) JOIN pg_trigger t ON NOT t.tgisinternal \
-             AND t.tgenabled <> 'D' AND t.tgtype & 11 = 11 AND t.tgname NOT IN ('mdb_capture', 'mdb_capture_truncate') \
-             AND coalesce(pg_partition_root(t.tgrelid)::oid, t.tgrelid) = b.name::regclass",
-            below.join(", ")
-        );
-    }
-    let found = run(connection, &sql).await?;
-    let numbers = found.iter().map(|row| row.try_get::<i32, _>(0));
-    numbers
-        .map(|number| Ok(usize::try_from(number?).unwrap_or_default()))
-        .collect()
+/// How rows are deleted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By one statement for all tables.
+    AtOnce,
+    /// Table by table: triggers of the user's may keep rows that are below others, or write some. These are looked for
+    /// while their parents, by which they are found, are still there.
+    Watched,
 }
 
-/// As [`delete`] does, with a look at the watched tables before their parents' rows go.
+async fn begin(connection: &mut PgConnection, manifest: &Manifest) -> Result<Way, sqlx::Error> {
+    let is_below = |table: &MovedTable| matches!(table.reach, MovedReach::Parent { .. });
+    let mut sql = format!("{SETTINGS}; {UNFORCED}");
+    if manifest.tables().iter().any(is_below) {
+        let names = manifest.tables().iter().map(|table| {
+            let name = literal(&quoted(table));
+            format!("{name}::regclass")
+        });
+        let names: Vec<String> = names.collect();
+        // Triggers that fire when a row is deleted.
+        let _ = write!(
+            sql,
+            "; SELECT 1 FROM pg_trigger t WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 8 = 8 \
+             AND t.tgname NOT IN ('mdb_capture', 'mdb_capture_truncate') \
+             AND coalesce(pg_partition_root(t.tgrelid)::oid, t.tgrelid) IN ({}) LIMIT 1",
+            names.join(", ")
+        );
+    }
+    if run(connection, &sql).await?.is_empty() {
+        return Ok(Way::AtOnce);
+    }
+    // One statement would look at foreign keys when all of it is done.
+    run(connection, DEFER).await?;
+    Ok(Way::Watched)
+}
+
+/// As [`delete`] does, table by table.
 async fn delete_watched<B>(
     connection: &mut PgConnection,
     manifest: &Manifest,
-    watched: &[usize],
     briefcases: &[B],
     most: i64,
 ) -> Result<i64, StepError>
@@ -118,28 +129,50 @@ where
 {
     let mut deleted = 0;
     for table in manifest.tables().iter().rev() {
-        let (name, condition) = (quoted(table), belongs(manifest, table, "t", "= ANY ($1)"));
-        let delete = format!(
-            "DELETE FROM {name} AS t WHERE t.ctid = ANY (ARRAY(SELECT t.ctid FROM {name} AS t WHERE {condition} LIMIT $2)) AND {}",
-            belongs_upwards(manifest, table, "t", "= ANY ($1)")
-        );
-        let room = most - deleted;
-        let gone = sqlx::query(&delete).bind(briefcases).bind(room);
-        let gone = gone.execute(&mut *connection).await?.rows_affected();
-        let gone = i64::try_from(gone).unwrap_or(i64::MAX);
-        deleted += gone;
-        if gone >= room {
-            break;
+        let below = manifest.descendants(table);
+        for below in below.iter().rev() {
+            // What triggers have written since.
+            deleted += delete_from(connection, manifest, below, briefcases, i64::MAX).await?;
         }
-        if watched.contains(&table.number) {
+        for below in below {
+            let condition = belongs(manifest, below, "t", "= ANY ($1)");
+            let name = quoted(below);
             let left = format!("SELECT EXISTS (SELECT FROM {name} AS t WHERE {condition})");
             let left = sqlx::query_scalar(&left).bind(briefcases);
             if left.fetch_one(&mut *connection).await? {
-                return Err(StepError::Kept(table.name.clone()));
+                return Err(StepError::Kept(below.name.clone()));
             }
+        }
+        if deleted >= most {
+            break;
+        }
+        deleted += delete_from(connection, manifest, table, briefcases, most - deleted).await?;
+        if deleted >= most {
+            break;
         }
     }
     Ok(deleted)
+}
+
+/// Deletes up to `most` rows of one table.
+async fn delete_from<B>(
+    connection: &mut PgConnection,
+    manifest: &Manifest,
+    table: &MovedTable,
+    briefcases: &[B],
+    most: i64,
+) -> Result<i64, StepError>
+where
+    for<'b> &'b [B]: sqlx::Encode<'b, Postgres> + sqlx::Type<Postgres>,
+{
+    let (name, condition) = (quoted(table), belongs(manifest, table, "t", "= ANY ($1)"));
+    let delete = format!(
+        "DELETE FROM {name} AS t WHERE t.ctid = ANY (ARRAY(SELECT t.ctid FROM {name} AS t WHERE {condition} LIMIT $2)) AND {}",
+        belongs_upwards(manifest, table, "t", "= ANY ($1)")
+    );
+    let gone = sqlx::query(&delete).bind(briefcases).bind(most);
+    let gone = gone.execute(connection).await?.rows_affected();
+    Ok(i64::try_from(gone).unwrap_or(i64::MAX))
 }
 
 /// Whether foreign keys are checked of which one refers to a table that is listed later: its rows go first, so that a
@@ -169,13 +202,15 @@ pub(super) async fn delete_all(
     let Some(delete) = delete_whole(manifest) else {
         return Ok(());
     };
-    let watched = begin(connection, manifest).await?;
-    if !watched.is_empty() {
-        let deleted = delete_watched(connection, manifest, &watched, briefcases, i64::MAX);
-        return deleted.await.map(drop);
+    match begin(connection, manifest).await? {
+        Way::AtOnce => {
+            let delete = sqlx::query(&delete).bind(briefcases);
+            delete.execute(connection).await?;
+        }
+        Way::Watched => {
+            delete_watched(connection, manifest, briefcases, i64::MAX).await?;
+        }
     }
-    let delete = sqlx::query(&delete).bind(briefcases);
-    delete.execute(connection).await?;
     Ok(())
 }
 

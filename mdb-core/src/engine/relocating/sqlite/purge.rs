@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::IDS;
 use super::pieces::{Counted, Stretch, count_after, has_rows, is_indexed, stretch_ids};
-use crate::engine::relocating::{Manifest, MoveId, MovedReach, MovedTable, StepError};
+use crate::engine::relocating::{Manifest, MoveId, MovedTable, StepError};
 use crate::engine::{Engine, Value};
 
 /// How many briefcases are counted before they are deleted, unless only a few rows of them are to go.
@@ -80,14 +80,22 @@ pub(super) async fn delete_all(
     Ok(())
 }
 
+/// How rows are deleted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Without a look at what has become of them.
+    AtOnce,
+    /// Triggers of the user's may keep rows that are below others, or write some. These are looked for while their parents, by
+    /// which they are found, are still there.
+    Watched,
+}
+
 /// Deleting, under way.
 struct Purge<'p> {
     connection: &'p mut SqliteConnection,
     manifest: &'p Manifest,
     id: &'p MoveId,
-    /// The numbers of tables below others on which the user has triggers, which may keep rows. These are looked for while their
-    /// parents, by which they are found, are still there.
-    watched: Vec<usize>,
+    way: Way,
 }
 
 impl<'p> Purge<'p> {
@@ -98,20 +106,19 @@ impl<'p> Purge<'p> {
     ) -> Result<Self, sqlx::Error> {
         let query = "SELECT DISTINCT tbl_name FROM main.sqlite_schema WHERE type = 'trigger' \
                      AND name NOT LIKE 'mdb\\_capture\\_%' ESCAPE '\\'";
-        let mut watched = Vec::new();
+        let mut way = Way::AtOnce;
         for row in Sqlite::query_own(connection, query, &[]).await? {
             let name = row.text(0)?;
-            let tables = manifest.tables().iter().filter(|table| {
-                matches!(table.reach, MovedReach::Parent { .. })
-                    && Sqlite::NAMES.same(&table.name, name)
-            });
-            watched.extend(tables.map(|table| table.number));
+            let mut tables = manifest.tables().iter();
+            if tables.any(|table| Sqlite::NAMES.same(&table.name, name)) {
+                way = Way::Watched;
+            }
         }
         Ok(Self {
             connection,
             manifest,
             id,
-            watched,
+            way,
         })
     }
 
@@ -190,53 +197,61 @@ impl<'p> Purge<'p> {
         ids: &str,
         values: &[Value],
     ) -> Result<u64, StepError> {
-        let is_watched = |table: &MovedTable| self.watched.contains(&table.number);
-        let delete = |table: &MovedTable| {
-            let condition = self
-                .manifest
-                .condition_in::<Sqlite>("main", table, "t", ids);
-            format!(
-                "DELETE FROM {} AS t WHERE {condition}",
-                table.quoted("main")
-            )
-        };
-        if !tables.iter().any(is_watched) {
-            let deletes: Vec<String> = tables.iter().rev().map(delete).collect();
+        if self.way == Way::AtOnce {
+            let deletes = tables.iter().rev();
+            let deletes: Vec<String> = deletes.map(|table| self.delete(table, ids)).collect();
             return Ok(Sqlite::execute_own(self.connection, &deletes.join("; "), values).await?);
         }
         let mut deleted = 0;
         for table in tables.iter().rev() {
-            deleted += Sqlite::execute_own(self.connection, &delete(table), values).await?;
-            self.is_empty(table, ids, values).await?;
+            deleted += self.settle_below(table, ids, values).await?;
+            let delete = self.delete(table, ids);
+            deleted += Sqlite::execute_own(self.connection, &delete, values).await?;
         }
         Ok(deleted)
     }
 
-    /// Makes sure that none of the rows are left that were deleted from a watched table.
-    async fn is_empty(
+    /// A statement that deletes all that a table has of the briefcases that `ids` selects.
+    fn delete(&self, table: &MovedTable, ids: &str) -> String {
+        let condition = self
+            .manifest
+            .condition_in::<Sqlite>("main", table, "t", ids);
+        format!(
+            "DELETE FROM {} AS t WHERE {condition}",
+            table.quoted("main")
+        )
+    }
+
+    /// Before rows of `table` go: deletes those below them that triggers have written since others went, and makes sure that
+    /// none are left.
+    async fn settle_below(
         &mut self,
         table: &MovedTable,
         ids: &str,
         values: &[Value],
-    ) -> Result<(), StepError> {
-        if !self.watched.contains(&table.number) {
-            return Ok(());
+    ) -> Result<u64, StepError> {
+        if self.way == Way::AtOnce {
+            return Ok(0);
         }
-        let condition = self
-            .manifest
-            .condition_in::<Sqlite>("main", table, "t", ids);
-        let left = format!(
-            "SELECT 1 FROM {} t WHERE {condition} LIMIT 1",
-            table.quoted("main")
-        );
-        if Sqlite::query_own(self.connection, &left, values)
-            .await?
-            .is_empty()
-        {
-            Ok(())
-        } else {
-            Err(StepError::Kept(table.name.clone()))
+        let manifest = self.manifest;
+        let below = manifest.descendants(table);
+        let mut deleted = 0;
+        for below in below.iter().rev() {
+            let delete = self.delete(below, ids);
+            deleted += Sqlite::execute_own(self.connection, &delete, values).await?;
         }
+        for below in below {
+            let condition = manifest.condition_in::<Sqlite>("main", below, "t", ids);
+            let left = format!(
+                "SELECT 1 FROM {} t WHERE {condition} LIMIT 1",
+                below.quoted("main")
+            );
+            let left = Sqlite::query_own(self.connection, &left, values).await?;
+            if !left.is_empty() {
+                return Err(StepError::Kept(below.name.clone()));
+            }
+        }
+        Ok(deleted)
     }
 
     /// Deletes up to `limit` rows of a stretch of one briefcase, `counted`, which has more.
@@ -255,16 +270,14 @@ impl<'p> Purge<'p> {
             if *rows == 0 {
                 continue;
             }
-            let (condition, left) = (
-                self.manifest
-                    .condition_in::<Sqlite>("main", table, "t", &ids),
-                limit - deleted,
-            );
+            deleted += self.settle_below(table, &ids, &values).await?;
+            let left = limit.saturating_sub(deleted);
+            let condition = self
+                .manifest
+                .condition_in::<Sqlite>("main", table, "t", &ids);
             let mut part = self.limited(table, &condition, left, &values).await?;
             if part < left.min(*rows) {
                 part += self.stretch(std::slice::from_ref(table), stretch).await?;
-            } else if *rows <= left {
-                self.is_empty(table, &ids, &values).await?;
             }
             deleted += part;
         }
@@ -279,13 +292,10 @@ impl<'p> Purge<'p> {
             if deleted >= limit {
                 break;
             }
+            deleted += self.settle_below(table, IDS, &values).await?;
+            let left = limit.saturating_sub(deleted);
             let condition = self.manifest.condition::<Sqlite>(table, "t", IDS);
-            deleted += self
-                .limited(table, &condition, limit - deleted, &values)
-                .await?;
-            if deleted < limit {
-                self.is_empty(table, IDS, &values).await?;
-            }
+            deleted += self.limited(table, &condition, left, &values).await?;
         }
         Ok(deleted)
     }

@@ -8,6 +8,11 @@ const COUNTRY: &str =
 
 /// Users with a home among their addresses, and a key that has checks be made.
 async fn circle(timing: &str) -> Fixture {
+    circle_with(timing, by_user()).await
+}
+
+/// The same, with addresses that are reached so.
+async fn circle_with(timing: &str, addresses: MovedReach) -> Fixture {
     let tables = format!(
         "{COUNTRY} \
          CREATE TABLE account (g_user bytea PRIMARY KEY, home int, code text REFERENCES country); \
@@ -28,7 +33,7 @@ async fn circle(timing: &str) -> Fixture {
             "address",
             &[("g_user", "bytea"), ("n", "integer"), ("street", "text")],
             &[0, 1],
-            by_user(),
+            addresses,
         ),
     ]);
     let mut f = Fixture::with(&tables, manifest).await;
@@ -115,6 +120,37 @@ async fn rows_that_refer_to_each_other_go_together() {
             Postgres::commit(source).await.unwrap();
         }
         assert_eq!(deleted, [6, 6, 0], "{timing}");
+        assert_eq!(f.number("SELECT count(*) FROM account").await, 1);
+    }
+}
+
+/// Table by table, so that triggers can be watched that may keep rows.
+#[tokio::test]
+async fn rows_that_refer_to_each_other_go_together_where_triggers_fire() {
+    let below = MovedReach::Parent {
+        parent: 0,
+        on: vec![("g_user".to_owned(), "g_user".to_owned())],
+    };
+    for when in ["BEFORE", "AFTER"] {
+        let mut f = circle_with("DEFERRABLE", below.clone()).await;
+        f.client(&format!(
+            "CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'; \
+             CREATE TRIGGER audit {when} DELETE ON address FOR EACH ROW EXECUTE FUNCTION audit()"
+        ))
+        .await
+        .unwrap();
+        f.capture().await;
+        let source = &mut f.pair.source;
+        let mut deleted = Vec::new();
+        while deleted.last() != Some(&0) {
+            Postgres::begin_as_mover(source, &f.id, f.owner, LIMIT)
+                .await
+                .unwrap();
+            let some = Postgres::delete_some(source, &f.manifest, &f.id, 3).await;
+            deleted.push(some.unwrap());
+            Postgres::commit(source).await.unwrap();
+        }
+        assert_eq!(deleted, [6, 6, 0], "{when}");
         assert_eq!(f.number("SELECT count(*) FROM account").await, 1);
     }
 }
