@@ -78,14 +78,12 @@ pub(super) async fn delete_all(
         return Ok(());
     }
     let keys = stretch(id, briefcases);
-    let tables = manifest.tables().iter().rev();
-    let deletes: Vec<String> = tables
-        .flat_map(|table| {
-            let mut deletes = delete_again_below(manifest, table, &keys);
-            deletes.push(delete_table(manifest, table, &keys));
-            deletes
-        })
-        .collect();
+    let (mut deletes, mut last) = (Vec::new(), None);
+    for table in manifest.tables().iter().rev() {
+        deletes.extend(delete_again_below(manifest, table, last, &keys));
+        deletes.push(delete_table(manifest, table, &keys));
+        last = Some(table);
+    }
     let deletes = deletes.join("; ");
     connection.execute(deletes.as_str()).await.map(drop)
 }
@@ -156,10 +154,11 @@ async fn count(
 
 /// Statements that delete up to `left` of the counted rows.
 fn delete(manifest: &Manifest, keys: &str, counted: &[u64], mut left: u64) -> String {
-    let mut deletes = Vec::new();
+    let (mut deletes, mut last) = (Vec::new(), None);
     for (table, rows) in manifest.tables().iter().zip(counted).rev() {
         if *rows > 0 && left > 0 {
-            deletes.extend(delete_again_below(manifest, table, keys));
+            deletes.extend(delete_again_below(manifest, table, last, keys));
+            last = Some(table);
             deletes.push(if *rows <= left {
                 delete_table(manifest, table, keys)
             } else {
@@ -171,14 +170,21 @@ fn delete(manifest: &Manifest, keys: &str, counted: &[u64], mut left: u64) -> St
     deletes.join("; ")
 }
 
-/// Before rows of `table` go: those below them that a trigger of the user's has written while others below them went. Nobody
-/// finds them afterwards. What was deleted last has no trigger that could write to its own table.
-fn delete_again_below(manifest: &Manifest, table: &MovedTable, keys: &str) -> Vec<String> {
-    let below = manifest.descendants(table).into_iter().rev();
-    let earlier = below.filter(|below| below.number > table.number + 1);
-    earlier
-        .map(|below| delete_table(manifest, below, keys))
-        .collect()
+/// Before rows of `table` go: those below them that a trigger of the user's has written while others went. Nobody finds them
+/// afterwards. No trigger of the table from which rows went `last` can have written to that one.
+fn delete_again_below(
+    manifest: &Manifest,
+    table: &MovedTable,
+    last: Option<&MovedTable>,
+    keys: &str,
+) -> Vec<String> {
+    let mut deletes = Vec::new();
+    for below in manifest.descendants(table).into_iter().rev() {
+        if last.is_none_or(|last| last.number != below.number) {
+            deletes.push(delete_table(manifest, below, keys));
+        }
+    }
+    deletes
 }
 
 /// The rows are found first and deleted then: a `DELETE` alone would look at every row of the table.
