@@ -99,10 +99,12 @@ async fn a_half_copy_that_a_trigger_keeps_is_told() {
     let id = place.killed_when(1, copied).await;
     let (relocator, options) = (place.mdb.relocator(), at_once());
     let resumed = relocator.resume(&id, &options, &MoveProgress::new()).await;
-    let Err(MoveError::Kept { table, .. }) = resumed else {
+    let Err(MoveError::Kept { table, shard }) = resumed else {
         panic!("{resumed:?}");
     };
     assert_eq!(table, "note");
+    let second = place.bank.shard(&place.mdb, 1);
+    assert_eq!(shard, Some(place.mdb.topology().shard_place(second)));
     place.on_both("DROP TRIGGER keep ON note").await;
     place.resume(&id).await;
     place.is_whole(1).await;

@@ -38,6 +38,14 @@ impl Place {
         }
     }
 
+    /// Where rows stay that are deleted. Of two shards: at the target, before it is given others.
+    fn keeping(&self) -> Option<String> {
+        match self {
+            Self::Shard(shard) | Self::Between { target: shard, .. } => Some(shard.clone()),
+            Self::Unknown => None,
+        }
+    }
+
     /// The error of the database on that side, or of the only one.
     pub(super) fn failed(&self, side: Option<Side>, error: sqlx::Error) -> MoveError {
         let shard = match (self, side) {
@@ -95,7 +103,7 @@ impl Patience {
         match Trouble::of::<DB>(error) {
             Trouble::Failed(MoveError::Kept { table, .. }) => Err(MoveError::Kept {
                 table,
-                shard: self.place.shard(),
+                shard: self.place.keeping(),
             }),
             Trouble::Failed(MoveError::Database(error)) => Err(self.place.failed(None, error)),
             Trouble::FailedAt(side, error) => Err(self.place.failed(Some(side), error)),
