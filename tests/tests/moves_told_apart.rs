@@ -30,7 +30,7 @@ async fn compared_alike_in<DB: TestEngine>(place: &Place<DB>, loose: &str, stric
             place.on_both(create).await;
         }
         if is_fit {
-            place.warned(&[]).await;
+            place.warned_of_unbound("shelf").await;
         } else {
             place
                 .refused("shelf", &["`shop`", "`name`", "the same collation"])
@@ -83,7 +83,7 @@ async fn rows_are_compared_as_those_above_them_on_postgres() {
         "CREATE TABLE shelf (shop TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (shop, n))";
     place.on_both(shop).await;
     place.on_both(shelf).await;
-    place.warned(&[]).await;
+    place.warned_of_unbound("shelf").await;
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ async fn rows_are_found_by_values_of_the_same_kind<DB: TestEngine>() {
         place.on_both(&shop).await;
         place.on_both(&shelf).await;
         if is_fit {
-            place.warned(&[]).await;
+            place.warned_of_unbound("shelf").await;
         } else {
             place
                 .refused("shelf", &["`shop`", "`name`", "the same type"])

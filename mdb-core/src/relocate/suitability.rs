@@ -1,7 +1,7 @@
 //! What moves have to refuse, or to warn of, by what binds an area's tables together and acts on their rows.
 
 use super::alike;
-use super::left_behind::left_behind;
+use super::left_behind::{left_behind, unbound};
 use super::manifest::{holds_integers, manifest_of, refuse, suits, unfit_key};
 use super::ordering::out_of_order;
 use super::refusal::Refusal;
@@ -103,6 +103,7 @@ impl Relocator {
                 let manifest = manifest_of(config, &schema, &schema).ok();
                 found.look_at_tables(config, &schema);
                 found.look(config, manifest.as_ref(), &schema);
+                unbound(config, &schema, &mut found);
                 if let Some(manifest) = &manifest {
                     let here = [shard, shard];
                     let unordered = out_of_order(&self.servers, manifest, here, &schema).await?;
@@ -129,6 +130,7 @@ pub(super) fn examine(
         found.look(area, manifest.as_ref().ok(), schema);
     }
     left_behind(area, source, &mut found);
+    unbound(area, source, &mut found);
     alike::encodings([source, target], &mut found);
     for table in listed(area) {
         if let (Some(here), Some(there)) = (source.table(table.name()), target.table(table.name()))

@@ -335,4 +335,15 @@ impl<DB: TestEngine> Place<DB> {
             assert!(warning.reason().contains(word), "no `{word}`: {warning:?}");
         }
     }
+
+    /// Has the plan warn of one thing only: that nothing binds a table's rows to their parents, where that makes a difference.
+    ///
+    /// # Panics
+    ///
+    /// When it does not, or of something else too.
+    pub async fn warned_of_unbound(&self, table: &str) {
+        let unbound = (table, "has no foreign key to");
+        let expected = DB::SERVER.map(|_| unbound);
+        self.warned(expected.as_slice()).await;
+    }
 }

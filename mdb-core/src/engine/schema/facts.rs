@@ -1,6 +1,7 @@
 //! What there is about tables besides their columns: what binds them together, and what acts on their rows.
 
 use super::Table;
+use crate::engine::Lanes;
 
 /// All that moves have to know of the tables of a database.
 #[derive(Clone, Debug)]
@@ -15,6 +16,7 @@ pub(crate) struct Schema {
     pub(crate) retyped: &'static [&'static str],
     /// How the database keeps texts.
     pub(crate) encoding: Option<String>,
+    pub(crate) lanes: Lanes,
 }
 
 impl Schema {
@@ -29,6 +31,7 @@ impl Schema {
             names,
             retyped: &[],
             encoding: None,
+            lanes: Lanes::One,
         }
     }
 

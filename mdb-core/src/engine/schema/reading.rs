@@ -72,6 +72,7 @@ pub(crate) async fn read<DB: Engine>(
             .collect::<Result<_, sqlx::Error>>()?,
         names: DB::NAMES,
         retyped: catalogue.retyped,
+        lanes: DB::LANES,
     })
 }
 
