@@ -169,22 +169,27 @@ async fn a_move_that_a_copy_tells_of_has_been_missed_too<DB: TestEngine>() {
     let complete = row("", Gdid::new(0, 0, 0).unwrap(), "");
     let copy = [moved.clone(), complete];
     DB::run_at(&bank.url(1), &copy).await.unwrap();
-    let hide = "ALTER TABLE mdb_catalog RENAME TO hidden".to_owned();
-    DB::run_at(&catalog, &[hide]).await.unwrap();
-    let routers = async |condition: &str| {
-        let count = format!("SELECT count(*) FROM mdb_router WHERE {condition}");
+    // Nor can the process register anew.
+    let hide = ["mdb_catalog", "mdb_router"]
+        .map(|name| format!("ALTER TABLE {name} RENAME TO hidden_{name}"));
+    DB::run_at(&catalog, &hide).await.unwrap();
+    let routers_in = async |table: &str, condition: &str| {
+        let count = format!("SELECT count(*) FROM {table} WHERE {condition}");
         DB::number_at(&catalog, &count).await.unwrap()
     };
     wait_for("the lease runs out", LIMIT, async || {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        routers(&format!("lease_until > {}", now.as_millis())).await == 0
+        let holds = format!("lease_until > {}", now.as_millis());
+        routers_in("hidden_mdb_router", &holds).await == 0
     })
     .await;
 
-    let publish = "UPDATE hidden SET epoch = 2".to_owned();
-    let show = "ALTER TABLE hidden RENAME TO mdb_catalog".to_owned();
-    let come_back = [moved, publish, show];
+    let publish = "UPDATE hidden_mdb_catalog SET epoch = 2".to_owned();
+    let [catalogs, routers] = ["mdb_catalog", "mdb_router"]
+        .map(|name| format!("ALTER TABLE hidden_{name} RENAME TO {name}"));
+    let come_back = [moved, publish, catalogs, routers];
     DB::run_at(&catalog, &come_back).await.unwrap();
+    let routers = async |condition: &str| routers_in("mdb_router", condition).await;
     wait_for("the process says how far it knows", LIMIT, async || {
         routers("waits_for <> '' OR acknowledged >= 2").await == 1
     })
