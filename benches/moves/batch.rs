@@ -40,7 +40,12 @@ pub(crate) async fn against<DB: TestEngine>(
             theirs.push(other(1 - from).await);
         }
     }
-    show(place, name, Comparison::of(ours, theirs), goal);
+    show(
+        place,
+        name,
+        Comparison::of(ours, theirs),
+        Goal::AtLeast(goal),
+    );
 }
 
 /// Four batches at a time against one.
@@ -56,16 +61,43 @@ pub(crate) async fn four<DB: TestEngine>(place: &Place<DB>, name: &str, goal: f6
         let (took, _) = place.move_to(1 - round % 2, place.ids(), &options).await;
         if four { &mut ours } else { &mut theirs }.push(took);
     }
-    show(place, name, Comparison::of(ours, theirs), goal);
+    show(
+        place,
+        name,
+        Comparison::of(ours, theirs),
+        Goal::AtLeast(goal),
+    );
 }
 
-fn show<DB: TestEngine>(place: &Place<DB>, name: &str, comparison: Comparison, goal: f64) {
+/// While a process has the store open, which has to be heard of twice in each batch, against nobody.
+pub(crate) async fn heard<DB: TestEngine>(place: &Place<DB>, name: &str) {
+    let options = MoveOptions::new().batch(100);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for round in 0..2 * ROUNDS {
+        place.settle().await;
+        let service = if [true, false, false, true][round % 4] {
+            Some(place.joined().await)
+        } else {
+            None
+        };
+        let (took, _) = place.move_to(1 - round % 2, place.ids(), &options).await;
+        let Some(service) = service else {
+            theirs.push(took);
+            continue;
+        };
+        ours.push(took);
+        service.leave().await;
+    }
+    show(place, name, Comparison::of(ours, theirs), Goal::None);
+}
+
+fn show<DB: TestEngine>(place: &Place<DB>, name: &str, comparison: Comparison, goal: Goal) {
     let rows = place.ids().len() * ROWS;
     print(
         name,
         &rate(rows, comparison.ours()),
         &rate(rows, comparison.against()),
         faster(comparison),
-        Goal::AtLeast(goal),
+        goal,
     );
 }

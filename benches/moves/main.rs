@@ -55,6 +55,9 @@ fn main() {
             if wanted.has("postgres four") {
                 batch::four(&place, "postgres four / one at a time", 1.6).await;
             }
+            if wanted.has("postgres heard") {
+                batch::heard(&place, "postgres heard by a process / nobody").await;
+            }
             if wanted.has("postgres pause") {
                 pause::one(&place, "postgres pause, 1 in a batch").await;
                 pause::hundred(&place, "postgres pause, 100 in a batch").await;
@@ -80,6 +83,9 @@ fn main() {
                 let dump = async |from| mariadb::dump(&place, &peers, from).await;
                 batch::against(&place, "mariadb batch / mariadb-dump", 0.8, dump).await;
             }
+            if wanted.has("mariadb heard") {
+                batch::heard(&place, "mariadb heard by a process / nobody").await;
+            }
             if wanted.has("mariadb others") {
                 load::others(&place, "mariadb others").await;
             }
@@ -98,6 +104,9 @@ fn main() {
             if wanted.has("sqlite batch") {
                 let attach = async |from| sqlite::attach(&place, from).await;
                 batch::against(&place, "sqlite batch / ATTACH", 0.5, attach).await;
+            }
+            if wanted.has("sqlite heard") {
+                batch::heard(&place, "sqlite heard by a process / nobody").await;
             }
             if wanted.has("sqlite others") {
                 load::others(&place, "sqlite others").await;

@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can't go on without")]
 
+use std::time::Duration;
+
 use mdb_core::error::chain;
 use mdb_core::relocate::{
     MoveError, MoveOptions, MovePhase, MovePlan, MoveProgress, MoveRecord, MoveReport, MoveRequest,
-    PlanError, Selection,
+    PlanError, Selection, TakeOver,
 };
-use mdb_core::{Gdid, Mdb};
+use mdb_core::{Gdid, Mdb, TransactionOptions};
 use mdb_tests::bank::{Bank, SUM, Teller};
+use mdb_tests::kit::wait_for;
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
 use sqlx::Postgres;
@@ -17,7 +20,11 @@ on_all_engines!(
     who_has_gone_elsewhere_is_not_moved_by_an_old_plan,
     who_came_back_is_moved_by_an_old_plan,
     who_is_in_motion_is_not_moved,
+    what_was_only_announced_is_undone_when_a_run_stops,
 );
+
+/// Until a wait is taken for one that never ends.
+const LIMIT: Duration = Duration::from_mins(1);
 
 async fn plan<DB: TestEngine>(bank: &Bank<DB>, mdb: &Mdb, ids: &[Gdid], to: usize) -> MovePlan {
     let plan = try_plan(bank, mdb, ids, to).await;
@@ -111,19 +118,15 @@ async fn who_is_in_motion_is_not_moved<DB: TestEngine>() {
     let progress = MoveProgress::new();
     let begun = plan(&bank, &mdb, &ids[..1], 2).await;
     let (relocator, options) = (mdb.relocator(), MoveOptions::new());
-    let mut running = Box::pin(relocator.run(&begun, &options, &progress));
-    // Until it has been announced.
-    loop {
-        tokio::select! {
-            end = &mut running => panic!("it was not stopped: {end:?}"),
-            () = tokio::task::yield_now() => {}
-        }
-        if progress.phase() >= Some(MovePhase::Announced) {
-            progress.stop();
-            break;
-        }
+    let running = relocator.run(&begun, &options, &progress);
+    let announced = async {
+        let is_announced = async || progress.phase() >= Some(MovePhase::Announced);
+        wait_for("the announcement", LIMIT, is_announced).await;
+    };
+    tokio::select! {
+        end = running => panic!("it was not stopped: {end:?}"),
+        () = announced => {}
     }
-    assert!(running.await.is_err());
 
     let by = relocator.list().await.unwrap()[0].id().to_owned();
     match run(&mdb, &other).await {
@@ -139,9 +142,40 @@ async fn who_is_in_motion_is_not_moved<DB: TestEngine>() {
         refused.to_string().contains("being moved already"),
         "{refused}"
     );
-    relocator.abort(&by, &options).await.unwrap();
+    let take_over = options.take_over(TakeOver::FromAnybody);
+    relocator.abort(&by, &take_over).await.unwrap();
     nothing_stands(&bank).await;
     run(&mdb, &other).await.unwrap();
+}
+
+/// While processes hear of one batch, the next ones are announced already; they have copied nothing.
+async fn what_was_only_announced_is_undone_when_a_run_stops<DB: TestEngine>() {
+    let bank = Bank::<DB>::with_third().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 4).await;
+    let plan = plan(&bank, &mdb, &ids[..3], 1).await;
+    // A process that is at work does not hear of a move.
+    let service = bank.open();
+    assert!(service.join().await);
+    let working = Teller::<DB>::new(&service).briefcase(ids[3]);
+    let read_only = TransactionOptions::new().read_only();
+    let read = working.begin_with(&read_only).await.unwrap();
+
+    let (relocator, progress) = (mdb.relocator(), MoveProgress::new());
+    let one_by_one = MoveOptions::new().batch(1);
+    let running = relocator.run(&plan, &one_by_one, &progress);
+    let stopping = async {
+        let are_announced = async || phases(&mdb).await == [MovePhase::Announced; 3];
+        wait_for("three announcements", LIMIT, are_announced).await;
+        progress.stop();
+    };
+    let (stopped, ()) = tokio::join!(running, stopping);
+    assert!(matches!(stopped, Err(MoveError::Stopped)), "{stopped:?}");
+    assert_eq!(phases(&mdb).await, [MovePhase::Aborted; 3]);
+    assert!(progress.unfinished().is_empty());
+    nothing_stands(&bank).await;
+    read.rollback().await.unwrap();
+    run(&mdb, &plan).await.unwrap();
 }
 
 #[tokio::test]

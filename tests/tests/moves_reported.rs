@@ -22,8 +22,8 @@ on_all_engines!(
 async fn what_was_done_is_reported_although_a_batch_fails<DB: TestEngine>() {
     let bank = Bank::<DB>::start().await;
     let mdb = bank.open();
-    let ids = bank.customers(&mdb, 0, 6).await;
-    let stray = literal::<DB>(ids[3]);
+    let ids = bank.customers(&mdb, 0, 12).await;
+    let stray = literal::<DB>(ids[5]);
     let insert = format!("INSERT INTO customer VALUES ({stray}, 'stray')");
     DB::run_at(&bank.url(1), &[insert]).await.unwrap();
 

@@ -52,7 +52,9 @@ pub(super) struct Batch<'m, DB: Relocating> {
     /// Where briefcases are that were never moved.
     pub(super) rule: &'m AreaRouter,
     pub(super) run: &'m Run,
-    /// Until it is copied.
+    /// While it is at work, and does not wait for processes.
+    pub(super) shift: Option<SemaphorePermit<'m>>,
+    /// While it is copied.
     pub(super) turn: Option<SemaphorePermit<'m>>,
     pub(super) options: &'m MoveOptions,
     pub(super) progress: &'m MoveProgress,

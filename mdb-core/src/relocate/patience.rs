@@ -14,6 +14,7 @@ pub(super) struct Patience {
     waited: Duration,
     limit: Duration,
     next: Duration,
+    growth: f64,
     phase: &'static str,
     place: Place,
 }
@@ -78,9 +79,16 @@ impl Patience {
             waited: Duration::ZERO,
             limit,
             next: Duration::from_millis(10),
+            growth: 2.0,
             phase,
             place: Place::Unknown,
         }
+    }
+
+    /// With pauses that grow slowly: asking is cheap, and others are waited for who have much to do.
+    pub(super) fn closely(mut self) -> Self {
+        self.growth = 1.25;
+        self
     }
 
     /// With the shard that all is done on.
@@ -135,7 +143,7 @@ impl Patience {
         tokio::time::sleep(pause).await;
         self.waited += pause;
         self.tried_at = Instant::now();
-        self.next = (self.next * 2).min(Self::LONGEST);
+        self.next = self.next.mul_f64(self.growth).min(Self::LONGEST);
         Ok(())
     }
 }

@@ -40,7 +40,7 @@ impl<DB: Relocating> Batch<'_, DB> {
 
     /// Waits until every process whose lease holds knows `epoch`. Whoever has none goes by the fence.
     async fn heard(&mut self, epoch: Epoch) -> Result<(), MoveError> {
-        let mut patience = self.patience("hear of all processes");
+        let mut patience = self.patience("hear of all processes").closely();
         let waits = self.progress.waits(self.record.id());
         loop {
             let behind = self.home.behind(epoch).await?;
@@ -137,7 +137,9 @@ impl<DB: Relocating> Batch<'_, DB> {
             self.record.published = published;
             self.entered(MovePhase::Purging);
         }
+        self.shift = None;
         let all_know = self.nobody_comes_late().await?;
+        self.shift = Some(self.run.shift().await);
         // Where sessions can't be ended, whoever comes late is turned away by the fence, for good.
         let fences = if all_know || DB::LANES == Lanes::One {
             Fences::Drop

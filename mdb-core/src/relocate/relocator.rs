@@ -23,6 +23,10 @@ use crate::topology::{AreaIndex, ShardId};
 /// How often the copies of the relocations are brought up to date during a long run.
 const COPY_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How many batches may be under way beside those that are copied, and as many that are beyond that: processes hear of them
+/// meanwhile.
+const ANNOUNCED_AHEAD: usize = 2;
+
 /// Moves briefcases of a store; made by [`Mdb::relocator`](crate::Mdb::relocator).
 #[derive(Clone, Debug)]
 pub struct Relocator {
@@ -120,8 +124,8 @@ impl Relocator {
         let run = Run::of(counts, options.batches_at_once());
         let rule = Router::new(Arc::clone(self.servers.topology()));
         let rule = rule.area_at(plan.area);
-        // As many again are beyond copying.
-        let at_once = 2 * options.batches_at_once();
+        // As many again are beyond copying, and some have been announced already.
+        let at_once = 2 * options.batches_at_once() + ANNOUNCED_AHEAD;
         let all = async {
             let mut shards: Vec<ShardId> = plan.sources.keys().copied().collect();
             shards.push(plan.target);

@@ -50,8 +50,8 @@ impl MoveOptions {
         self
     }
 
-    /// Sets how many batches are copied at the same time, 1 to 16. Up to as many again are verified, flipped, or deleted at
-    /// the source meanwhile.
+    /// Sets how many batches are copied at the same time, 1 to 16. Up to as many again, and two more, are announced, verified,
+    /// flipped, or deleted at the source meanwhile.
     #[must_use]
     pub fn parallel(mut self, batches: usize) -> Self {
         self.parallel = batches.clamp(1, 16);
@@ -232,7 +232,7 @@ impl MoveProgress {
         batches.unfinished.push((id.to_owned(), briefcases));
     }
 
-    /// A move was refused, and nothing is left of it.
+    /// A move was refused, or stopped before it copied anything, and nothing is left of it.
     pub(super) fn undone(&self, id: &str) {
         let mut batches = self.batches();
         if let Some(place) = batches.unfinished.iter().position(|(own, _)| own == id) {

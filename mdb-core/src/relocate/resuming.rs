@@ -154,7 +154,6 @@ impl Relocator {
             capture: self.config.areas()[area.get()].capture(),
             rule: rule.area_at(area),
             run: &run,
-            turn: run.turn().await,
             options,
             progress,
         };

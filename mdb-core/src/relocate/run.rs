@@ -19,7 +19,9 @@ pub(super) struct Run {
     left: BTreeMap<ShardId, tokio::sync::Mutex<usize>>,
     /// Pairs of whatever engine that nobody uses just now.
     idle: Mutex<Vec<Idle>>,
-    /// How many batches may be copied at once.
+    /// How many batches may be at work at once, and not only wait for processes.
+    shifts: Semaphore,
+    /// How many of them may be copied.
     turns: Semaphore,
 }
 
@@ -58,12 +60,20 @@ impl Run {
                 .map(|(source, count)| (source, tokio::sync::Mutex::new(count)))
                 .collect(),
             idle: Mutex::default(),
+            shifts: Semaphore::new(2 * at_once.max(1)),
             turns: Semaphore::new(at_once.max(1)),
         }
     }
 
-    /// Waits until a batch may begin. It gives the turn back once it is copied: the rest waits for the disk often, and
-    /// deleting loads the source alone, while the next batch loads the target most.
+    /// Waits until a batch may work on its shards. Others that are announced wait for processes meanwhile, and would only
+    /// lengthen the pause of one that is fenced.
+    pub(super) async fn shift(&self) -> SemaphorePermit<'_> {
+        let shift = self.shifts.acquire().await;
+        shift.expect("nobody closes the semaphore")
+    }
+
+    /// Waits until a batch that is at work may be copied. It gives the turn back once it is copied: the rest waits for the
+    /// disk often, and deleting loads the source alone, while the next batch loads the target most.
     pub(super) async fn turn(&self) -> SemaphorePermit<'_> {
         let turn = self.turns.acquire().await;
         turn.expect("nobody closes the semaphore")
@@ -131,6 +141,16 @@ mod tests {
         assert!(run.turn().now_or_never().is_none());
         drop(first);
         assert!(run.turn().now_or_never().is_some());
+    }
+
+    #[test]
+    fn as_many_again_are_at_work_beside_those_that_are_copied() {
+        let run = Run::of([], 1);
+        let [first, second] = [(); 2].map(|()| run.shift().now_or_never());
+        assert!(first.is_some() && second.is_some());
+        assert!(run.shift().now_or_never().is_none());
+        drop(second);
+        assert!(run.shift().now_or_never().is_some());
     }
 
     #[test]

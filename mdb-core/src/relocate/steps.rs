@@ -51,6 +51,9 @@ impl<DB: Relocating> Batch<'_, DB> {
         } else {
             DB::spare_checks(&mut self.pair, self.manifest, &self.record.id).await?;
             self.acknowledged_for_flip().await?;
+            self.shift = Some(self.run.shift().await);
+            self.turn = Some(self.run.turn().await);
+            self.keep_going()?;
             self.capture().await?;
             self.enter(MovePhase::Copying).await?;
             self.copy().await?;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use mdb_gdid::Gdid;
 use sqlx::{MySql, Postgres, Sqlite};
-use tokio::sync::SemaphorePermit;
 
 use super::batch::{Batch, open_pair};
 use super::details::Details;
@@ -39,7 +38,6 @@ pub(super) struct Job<'j> {
     pub(super) capture: Capture,
     pub(super) rule: &'j AreaRouter,
     pub(super) run: &'j Run,
-    pub(super) turn: SemaphorePermit<'j>,
     pub(super) options: &'j MoveOptions,
     pub(super) progress: &'j MoveProgress,
 }
@@ -84,8 +82,6 @@ impl Relocator {
         options: &MoveOptions,
         progress: &MoveProgress,
     ) -> Result<MoveReport, MoveError> {
-        // Before the journal, where a lease runs from then on.
-        let turn = run.turn().await;
         progress.keep_going()?;
         let topology = self.servers.topology();
         let record = MoveRecord {
@@ -114,11 +110,13 @@ impl Relocator {
             capture: self.config.areas()[plan.area.get()].capture(),
             rule,
             run,
-            turn,
             options,
             progress,
         };
         let end = self.work(job, Aim::Complete).await;
+        if matches!(end, Err(MoveError::Stopped)) {
+            return self.without_begun(&id, end, options, progress).await;
+        }
         self.without_refused(&id, end, options, progress).await
     }
 
@@ -205,16 +203,30 @@ impl Relocator {
         options: &MoveOptions,
         progress: &MoveProgress,
     ) -> Result<MoveReport, MoveError> {
+        match &end {
+            Err(error) if error.is_refusal() => {
+                self.without_begun(id, end, options, progress).await
+            }
+            _ => end,
+        }
+    }
+
+    /// Undoes a move if it has copied nothing yet.
+    async fn without_begun(
+        &self,
+        id: &MoveId,
+        end: Result<MoveReport, MoveError>,
+        options: &MoveOptions,
+        progress: &MoveProgress,
+    ) -> Result<MoveReport, MoveError> {
         let id = id.as_str();
-        if let Err(error) = &end
-            && error.is_refusal()
-            && let Ok(record) = self.journal().find(id).await
+        if let Ok(record) = self.journal().find(id).await
             && record.phase < MovePhase::Copying
         {
             match Box::pin(self.abort(id, options)).await {
                 Ok(()) => progress.undone(id),
                 Err(error) => {
-                    tracing::warn!(%id, error = %crate::error::chain(&error), "the refused move stays in the journal; abort it");
+                    tracing::warn!(%id, error = %crate::error::chain(&error), "the move stays in the journal though it has copied nothing; abort it");
                 }
             }
         }
@@ -270,7 +282,8 @@ impl Relocator {
                 source,
                 rule: job.rule,
                 run,
-                turn: Some(job.turn),
+                shift: None,
+                turn: None,
                 options: job.options,
                 progress: job.progress,
             };

@@ -34,7 +34,8 @@ pub(crate) enum MoveCommand {
     /// is decided.
     ///
     /// Ctrl-C, or SIGTERM, stops it at a place where it can be resumed (exit status 130); a second one
-    /// stops it at once. It then names the moves that have stopped, and says what can be done.
+    /// stops it at once. It then names the moves that have stopped, and says what can be done. A batch of
+    /// which nothing was copied yet is undone.
     ///
     /// JSON, a line a batch, as soon as it ends:
     /// {"move","briefcases","rows","pause_ms","tables":[{"table","rows","checksum"}]}.
