@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 
 use mdb_core::Gdid;
 use mdb_core::relocate::{
-    MoveError, MoveOptions, MovePhase, MoveProgress, MoveReport, MoveRequest, RangeKey, Selection,
+    MoveError, MoveOptions, MovePhase, MoveProgress, MoveReport, MoveRequest, PlanError, RangeKey,
+    Selection,
 };
+use mdb_core::topology::ShardId;
 use mdb_tests::bank::{Bank, literal};
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
@@ -16,6 +18,7 @@ on_all_engines!(
     what_was_done_is_reported_although_a_batch_fails,
     ids_that_nobody_has_used_are_named,
     strays_are_not_selected,
+    only_shards_of_the_area_are_selected,
     a_range_has_all_authorities_and_any_number_of_keys,
 );
 
@@ -107,6 +110,25 @@ async fn strays_are_not_selected<DB: TestEngine>() {
     let plan = relocator.plan(&request).await.unwrap();
     let moved: Vec<_> = plan.sources().flat_map(|(_, ids)| ids.to_vec()).collect();
     assert_eq!(moved, ids, "those that are at home");
+}
+
+async fn only_shards_of_the_area_are_selected<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let shards = mdb.topology().shards().len();
+    let no_shard = ShardId::new(u32::try_from(shards).unwrap());
+    let is_of_area = |shard: &ShardId| [0, 1].map(|n| bank.shard(&mdb, n)).contains(shard);
+    let mut of_central = (0..).map(ShardId::new).filter(|shard| !is_of_area(shard));
+    for shard in [of_central.next().unwrap(), no_shard] {
+        for (from, to) in [(shard, bank.shard(&mdb, 1)), (bank.shard(&mdb, 1), shard)] {
+            let request = MoveRequest::new("user", Selection::Shard(from), to);
+            let refused = mdb.relocator().plan(&request).await;
+            assert!(
+                matches!(refused, Err(PlanError::UnknownShard { .. })),
+                "{refused:?}"
+            );
+        }
+    }
 }
 
 async fn a_range_has_all_authorities_and_any_number_of_keys<DB: TestEngine>() {

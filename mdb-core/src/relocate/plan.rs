@@ -162,21 +162,26 @@ pub(super) struct Planner<'p> {
 }
 
 impl Planner<'_> {
-    pub(super) async fn plan(&self, request: &MoveRequest) -> Result<MovePlan, PlanError> {
+    /// Refuses a shard that the area has not.
+    fn is_of_area(&self, area: &str, shard: ShardId) -> Result<(), PlanError> {
         let topology = self.servers.topology();
+        if topology.area(self.area).shards().any(|own| own == shard) {
+            return Ok(());
+        }
+        Err(PlanError::UnknownShard {
+            area: area.to_owned(),
+            shard: match topology.shards().get(shard.get() as usize) {
+                Some(_) => topology.shard_place(shard),
+                None => shard.to_string(),
+            },
+        })
+    }
+
+    pub(super) async fn plan(&self, request: &MoveRequest) -> Result<MovePlan, PlanError> {
         let target = request.target();
-        if !topology
-            .area(self.area)
-            .shards()
-            .any(|shard| shard == target)
-        {
-            return Err(PlanError::UnknownShard {
-                area: request.area().to_owned(),
-                shard: match topology.shards().get(target.get() as usize) {
-                    Some(_) => topology.shard_place(target),
-                    None => target.to_string(),
-                },
-            });
+        self.is_of_area(request.area(), target)?;
+        if let Selection::Shard(source) = &request.selection {
+            self.is_of_area(request.area(), *source)?;
         }
         if self.config.briefcases().is_empty() {
             return Err(PlanError::NoManifest {
@@ -233,7 +238,7 @@ impl Planner<'_> {
         }
         let concerned = leaving.keys().copied().chain([target]);
         // The journal is there.
-        let concerned = concerned.chain([topology.central().shards()[0]]);
+        let concerned = concerned.chain([self.servers.topology().central().shards()[0]]);
         warnings.extend(risks(self.servers, concerned).await?);
         let tables = self.config.briefcases().iter();
         let tables = tables.flat_map(BriefcaseConfig::tables);

@@ -13,7 +13,7 @@ pub enum PlanError {
         /// The name that was asked for.
         name: String,
     },
-    /// The target is no shard of the area.
+    /// The target, or the shard whose briefcases are to move, is no shard of the area.
     #[error("area `{area}` has no shard {shard}")]
     UnknownShard {
         /// The area.
