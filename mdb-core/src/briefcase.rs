@@ -25,10 +25,13 @@ pub use reading::ReadBriefcase;
 /// the mover has got through.
 const ATTEMPTS: usize = 10;
 
-/// Whether the end of a move was waited for already, for as long as a transaction may take.
+/// Whether others were waited for already, for as long as a transaction may take.
 fn has_waited(error: &sqlx::Error) -> bool {
     let transaction = cause_of::<TransactionError>(error);
-    matches!(transaction, Some(TransactionError::Moving { .. }))
+    matches!(
+        transaction,
+        Some(TransactionError::Moving { .. } | TransactionError::Unheard { .. })
+    )
 }
 
 /// A handle to one briefcase: all rows, over several tables, that carry one id.

@@ -110,7 +110,7 @@ pub(crate) async fn begin<DB: Engine>(
     let mut hops = 0;
     loop {
         // For the fence to be lifted: then there is nothing more to wait for.
-        let mut has_waited = false;
+        let (mut has_waited, mut is_unheard) = (false, false);
         let pool = area.pool(shard)?;
         let patience = options.timeout_or(pool.source().limits.statement_timeout());
         let transaction = pool.begin(options).await?;
@@ -163,13 +163,19 @@ pub(crate) async fn begin<DB: Engine>(
                 has_waited = true;
             }
             Verdict::Outdated { least } => {
+                is_unheard = true;
                 transaction.rollback().await?;
                 tracing::debug!(%id, %least, known = %epoch, "waiting for newer relocations");
             }
         }
         if began.elapsed() >= patience {
             let waited = began.elapsed();
-            return Err(TransactionError::Moving { id, waited }.into_sqlx());
+            let error = if is_unheard {
+                TransactionError::Unheard { id, waited }
+            } else {
+                TransactionError::Moving { id, waited }
+            };
+            return Err(error.into_sqlx());
         }
         if !has_waited {
             waits.wait().await;

@@ -93,11 +93,13 @@ fn areas(known: &[String]) -> String {
 }
 
 impl Mdb {
-    /// Opens the store that the configuration file at `path` describes.
+    /// Opens the store that the configuration file at `path` describes. Call it inside the tokio runtime that the store is
+    /// used in: what hears of moves lives there.
     ///
     /// # Errors
     ///
-    /// - [`OpenError::Config`]: the file can't be read, or has faults; all of them are in it.
+    /// - [`OpenError::Config`]: the file can't be read, or has faults; all of them are in it, and
+    ///   [`render`](crate::config::ConfigError::render) shows each with its line.
     /// - [`OpenError::Topology`]: its areas don't fit together.
     ///
     /// # Cancel safety
@@ -114,7 +116,7 @@ impl Mdb {
         Self::from_config(config)
     }
 
-    /// Opens the store that a checked configuration describes. Call it inside a tokio runtime.
+    /// Opens the store that a checked configuration describes, inside the tokio runtime that it is used in.
     ///
     /// # Errors
     ///
@@ -139,7 +141,11 @@ impl Mdb {
     }
 
     /// Registers this process with the catalog now, and waits until it is known there; `false` when
-    /// it can't be, because the store was opened outside a tokio runtime.
+    /// it can't be: the store was opened outside a tokio runtime, that runtime has ended, or the process has
+    /// [left](Self::leave).
+    ///
+    /// While CENTRAL's first shard can't be asked it waits, however long that takes. A service that would rather begin on the
+    /// guarded path wraps it in a time-out.
     ///
     /// A process registers by itself once it has been used for a moment. Until then, and whenever
     /// CENTRAL's first shard can't be asked for some seconds, its work on briefcases takes the guarded
@@ -268,6 +274,10 @@ impl Mdb {
     /// # Errors
     ///
     /// [`InitError`].
+    ///
+    /// # Panics
+    ///
+    /// When the store has no such shard.
     pub async fn init_shard(&self, shard: ShardId) -> Result<InitReport, InitError> {
         self.init_shard_with(shard, InitLost::Refuse).await
     }

@@ -7,13 +7,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mdb_core::config::EngineKind;
 use mdb_core::error::chain;
 use mdb_core::relocate::{ForgetError, LeftoverState, Process};
-use mdb_core::{Briefcase, Mdb};
-use mdb_tests::bank::{Place, SUM, Teller, sum_of};
+use mdb_core::{Briefcase, Mdb, TransactionError, TransactionOptions, cause_of};
+use mdb_tests::bank::{Bank, Place, SUM, Teller, sum_of};
 use mdb_tests::store::TestEngine;
 use mdb_tests::{on_all_engines, on_engines_with_servers};
+use sqlx::Sqlite;
+use tokio::runtime::Runtime;
 
 on_all_engines!(
     who_is_registered_is_listed,
+    who_has_left_is_not_registered,
     what_was_kept_because_of_the_dead_can_go,
 );
 on_engines_with_servers!(who_has_died_is_forgotten_after_a_day);
@@ -35,6 +38,54 @@ async fn register_dead<DB: TestEngine>(place: &Place<DB>, name: &str, ago: Durat
 
 async fn processes(mdb: &Mdb) -> Vec<Process> {
     mdb.relocator().processes().await.unwrap()
+}
+
+async fn who_has_left_is_not_registered<DB: TestEngine>() {
+    let place = Place::<DB>::new().await;
+    let service = place.bank.open();
+    assert!(service.join().await);
+    service.leave().await;
+    assert!(!service.join().await);
+}
+
+fn runtime() -> Runtime {
+    Runtime::new().unwrap()
+}
+
+#[test]
+fn a_store_whose_runtime_has_ended_is_not_registered() {
+    let first = runtime();
+    let (_bank, mdb) = first.block_on(async {
+        let bank = Bank::<Sqlite>::start().await;
+        let mdb = bank.open();
+        assert!(mdb.join().await);
+        (bank, mdb)
+    });
+    drop(first);
+    assert!(!runtime().block_on(mdb.join()));
+}
+
+#[test]
+fn who_hears_nothing_of_moves_is_told_that() {
+    let runtime = runtime();
+    let bank = runtime.block_on(Bank::<Sqlite>::start());
+    // Without a runtime nobody asks the catalog.
+    let mdb = bank.open();
+    let error = runtime.block_on(async {
+        assert!(!mdb.join().await);
+        let id = bank.customers(&mdb, 0, 1).await[0];
+        let has_moved = "UPDATE mdb_shard SET least_epoch = 7".to_owned();
+        Sqlite::run_at(&bank.url(0), &[has_moved]).await.unwrap();
+        let shortly = TransactionOptions::new().timeout(Duration::from_millis(200));
+        let teller = Teller::<Sqlite>::new(&mdb);
+        teller.briefcase(id).begin_with(&shortly).await.unwrap_err()
+    });
+    let refusal = cause_of::<TransactionError>(&error);
+    assert!(
+        matches!(refusal, Some(TransactionError::Unheard { .. })),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("runtime"), "{error}");
 }
 
 async fn who_is_registered_is_listed<DB: TestEngine>() {

@@ -106,6 +106,13 @@ struct Keeper {
     tell: watch::Sender<bool>,
 }
 
+impl Drop for Keeper {
+    /// Also when its runtime has ended: there is no registration that anybody keeps up.
+    fn drop(&mut self) {
+        self.tell.send_replace(false);
+    }
+}
+
 impl Keeper {
     async fn run(mut self, hurry: Arc<Notify>) {
         // Until somebody uses the store, nobody has to wait for it.

@@ -91,6 +91,10 @@ impl Relocator {
     ///
     /// [`PlanError::Database`]: the shard could not be asked.
     ///
+    /// # Panics
+    ///
+    /// When the store has no such shard.
+    ///
     /// # Cancel safety
     ///
     /// Safe: nothing is changed.

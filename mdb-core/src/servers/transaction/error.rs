@@ -59,6 +59,19 @@ pub enum TransactionError {
         /// How long it was waited.
         waited: Duration,
     },
+    /// Briefcases have left the shard since this process last heard of any, and it could not learn which: CENTRAL can't be
+    /// asked, or nobody asks it any more, because the tokio runtime that the store was opened in has ended. Nothing was done.
+    #[error(
+        "briefcase {id} may have been moved: this process has not heard from CENTRAL for longer than the {} ms that were waited, \
+         or the runtime that the store was opened in has ended",
+        waited.as_millis()
+    )]
+    Unheard {
+        /// The briefcase.
+        id: mdb_gdid::Gdid,
+        /// How long it was waited.
+        waited: Duration,
+    },
     /// The process lost touch with the catalog while the transaction ran, or while something was
     /// [read](crate::Briefcase::read), and the briefcase was moved meanwhile. Nothing is committed.
     #[error(
@@ -94,7 +107,7 @@ impl TransactionError {
             | Self::OutOfTime { .. }
             | Self::TooLate { .. }
             | Self::Unconfirmed { .. } => false,
-            Self::Moving { .. } | Self::Outdated { .. } => true,
+            Self::Moving { .. } | Self::Unheard { .. } | Self::Outdated { .. } => true,
         }
     }
 
@@ -107,7 +120,9 @@ impl TransactionError {
             | Self::RolledBack { .. }
             | Self::Lent
             | Self::Over => std::io::ErrorKind::InvalidInput,
-            Self::Moving { .. } | Self::Outdated { .. } => std::io::ErrorKind::WouldBlock,
+            Self::Moving { .. } | Self::Unheard { .. } | Self::Outdated { .. } => {
+                std::io::ErrorKind::WouldBlock
+            }
             Self::Unconfirmed { .. } => std::io::ErrorKind::Other,
         };
         io_error(kind, self)
