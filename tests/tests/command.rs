@@ -17,7 +17,8 @@ const TABLES: [&str; 5] = [
     "CREATE TABLE account (g_user {id} NOT NULL PRIMARY KEY, email VARCHAR(200) NOT NULL)",
     "CREATE TABLE address (g_user {id} NOT NULL, kind VARCHAR(20) NOT NULL, PRIMARY KEY (g_user, kind))",
     "CREATE TABLE orders (g_order {id} NOT NULL PRIMARY KEY, g_user {id} NOT NULL)",
-    "CREATE TABLE line_item (g_order {id} NOT NULL, line_no INT NOT NULL, PRIMARY KEY (g_order, line_no))",
+    "CREATE TABLE line_item (g_order {id} NOT NULL, line_no INT NOT NULL, PRIMARY KEY (g_order, line_no), \
+     CONSTRAINT line_item_order FOREIGN KEY (g_order) REFERENCES orders (g_order))",
     "CREATE TABLE balance (g_user {id} NOT NULL PRIMARY KEY, cents BIGINT NOT NULL)",
 ];
 
@@ -261,9 +262,12 @@ async fn tables_are_held_against_their_types(kind: Kind) {
         Kind::Postgres => ("BIGSERIAL", "BYTEA"),
         Kind::MariaDb => ("BIGINT AUTO_INCREMENT", "BINARY(12)"),
     };
+    let unbind = "ALTER TABLE line_item DROP CONSTRAINT line_item_order";
+    shop.execute("shop_user_b0", &[unbind]).await;
     shop.execute(
         "shop_user_a0",
         &[
+            unbind,
             "DROP TABLE balance",
             &format!("CREATE TABLE balance (n {number} PRIMARY KEY, g_user {id} NOT NULL, cents BIGINT NOT NULL)"),
             "DROP TABLE address",
@@ -291,6 +295,11 @@ async fn tables_are_held_against_their_types(kind: Kind) {
     assert_eq!(has("shop_user_a0", "manifest", "note"), 1, "{all:#?}");
     assert_eq!(has("shop_user_a0", "table", "orders"), 1, "{all:#?}");
     assert_eq!(has("shop_user_a1", "schema", "account"), 1, "{all:#?}");
+    assert_eq!(
+        has("shop_user_b0", "suitability", "line_item"),
+        1,
+        "{all:#?}"
+    );
 }
 
 async fn without_the_right_to_create_the_statement_is_printed(kind: Kind) {
