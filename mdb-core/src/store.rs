@@ -244,7 +244,10 @@ impl Mdb {
     /// A database that the store has been using is not made anew. So a CENTRAL that is not there is only made where no
     /// other shard is in use, and all can be asked; a shard of an area only while the area's sequences have not come to the
     /// start of its partition, and no briefcases were moved there. In a store that is in use, sequences and CENTRAL have to
-    /// answer.
+    /// answer. How many shards a list has, and the hash that spreads ids or keys over them, can be changed only before
+    /// anything is there.
+    ///
+    /// Tables of MDB of an older version are altered.
     ///
     /// Doing it again changes nothing. Tables of your own are yours to create.
     ///
@@ -308,7 +311,7 @@ impl Mdb {
             sequences,
             ..
         } = &*self.inner;
-        let unstamped = async {
+        let may_begin = async {
             match (lost, servers.topology().shard(shard).home()) {
                 (InitLost::Begin, _) => Ok(()),
                 (InitLost::Refuse, Home::Central { .. }) => {
@@ -320,7 +323,8 @@ impl Mdb {
                 }
             }
         };
-        init_shard(servers, shard, unstamped).await
+        let is_unused = async { matches!(in_use(servers, config.areas(), None).await, Ok(None)) };
+        init_shard(servers, shard, may_begin, is_unused).await
     }
 
     /// A shard that shows that the store is in use: it has briefcases' rows or keys of indexes, or has taken part in moves.

@@ -15,6 +15,8 @@ pub(crate) enum ErrorClass {
     Unavailable,
     /// The table is not there.
     MissingTable,
+    /// The column is not there.
+    MissingColumn,
     /// The database is not there.
     MissingDatabase,
     /// The database is not there, or the user may not use it: the server does not say which.
@@ -44,6 +46,7 @@ impl ErrorClass {
             Self::UniqueViolation
             | Self::Cancelled
             | Self::MissingTable
+            | Self::MissingColumn
             | Self::MissingDatabase
             | Self::HiddenDatabase
             | Self::NoPermission

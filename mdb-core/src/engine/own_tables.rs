@@ -2,7 +2,7 @@
 //!
 //! On every shard:
 //!
-//! - `mdb_shard`: the identity stamp; the least epoch that a router must have applied to be served
+//! - `mdb_shard`: the identity stamp, with the spread of the shard's list; the least epoch that a router must have applied to be served
 //!   here; and how often a briefcase has come or gone (`flips`).
 //! - `mdb_fence`: what holds for a briefcase here while it is moved, and after it has gone; see
 //!   [`FenceState`](super::relocating::FenceState).
@@ -72,7 +72,7 @@ fn on_every_shard(types: &ColumnTypes) -> Vec<String> {
         format!(
             "CREATE TABLE IF NOT EXISTS mdb_shard (only_row {integer} NOT NULL PRIMARY KEY CHECK (only_row = 1), \
              format {integer} NOT NULL, store {name} NOT NULL, area {name} NOT NULL, generation {name} NOT NULL, \
-             partition_start {name} NOT NULL, shard {integer} NOT NULL, least_epoch {integer} NOT NULL, \
+             partition_start {name} NOT NULL, shard {integer} NOT NULL, spread {name} NOT NULL, least_epoch {integer} NOT NULL, \
              flips {integer} NOT NULL){suffix}"
         ),
         format!(

@@ -166,6 +166,7 @@ impl Engine for Postgres {
             }
             Some("57P03" | "53300" | "53400") => ErrorClass::Unavailable,
             Some("42P01") => ErrorClass::MissingTable,
+            Some("42703") => ErrorClass::MissingColumn,
             Some("3D000") => ErrorClass::MissingDatabase,
             Some("42501") => ErrorClass::NoPermission,
             Some("25006") => ErrorClass::ReadOnly,

@@ -138,6 +138,7 @@ impl Engine for Sqlite {
             (9, _) => ErrorClass::Cancelled,
             (14, _) => ErrorClass::MissingDatabase,
             (1, _) if database.message().starts_with("no such table") => ErrorClass::MissingTable,
+            (1, _) if database.message().starts_with("no such column") => ErrorClass::MissingColumn,
             _ => ErrorClass::Other,
         }
     }

@@ -1,12 +1,20 @@
 //! The identity stamp: which shard of which store a database is.
+//!
+//! A stamp has the shard's place (store, area, generation, partition, position), and the *spread* of the list that it is
+//! in: of how many shards, and by which hash. A place alone stays the same when somebody makes a list longer; but ids would
+//! be looked for on other shards.
 
 use std::fmt;
 
+use crate::config::HashKind;
 use crate::engine::{Engine, ErrorClass, Value};
 use crate::topology::{ShardId, Topology};
 
 /// The version of the layout of MDB's own tables.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
+
+/// The version before stamps had a spread.
+const WITHOUT_SPREAD: i64 = 1;
 
 /// What a database is, as its stamp says or should say.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,17 +24,27 @@ pub struct Identity {
     generation: String,
     partition: String,
     shard: u8,
+    spread: String,
 }
 
 impl Identity {
     /// The identity that `shard` has in `topology`.
     pub fn of(topology: &Topology, shard: ShardId) -> Self {
-        let (area, generation, partition) = match topology.range_of(shard) {
-            None => ("CENTRAL".to_owned(), String::new(), String::new()),
+        let (area, generation, partition, spread) = match topology.range_of(shard) {
+            None => {
+                let central = topology.central();
+                (
+                    "CENTRAL".to_owned(),
+                    String::new(),
+                    String::new(),
+                    spread(central.shards().len(), central.hash()),
+                )
+            }
             Some((area, generation, partition)) => (
                 area.name().to_string(),
                 generation.breakpoint().to_string(),
                 partition.start().to_string(),
+                spread(partition.shards().len(), area.hash()),
             ),
         };
         Self {
@@ -35,6 +53,7 @@ impl Identity {
             generation,
             partition,
             shard: topology.shard(shard).home().position().get(),
+            spread,
         }
     }
 
@@ -57,6 +76,38 @@ impl Identity {
     pub fn partition(&self) -> &str {
         &self.partition
     }
+
+    /// How what belongs to the list is spread over it: `2 shards by xxh3`. With one shard no hash decides: `1 shard`.
+    pub fn spread(&self) -> &str {
+        &self.spread
+    }
+
+    /// Whether it is the same shard, however its list is spread.
+    fn is_same_place(&self, other: &Self) -> bool {
+        let Self {
+            store,
+            area,
+            generation,
+            partition,
+            shard,
+            spread: _,
+        } = self;
+        (store, area, generation, partition, shard)
+            == (
+                &other.store,
+                &other.area,
+                &other.generation,
+                &other.partition,
+                &other.shard,
+            )
+    }
+}
+
+fn spread(shards: usize, hash: HashKind) -> String {
+    match shards {
+        1 => "1 shard".to_owned(),
+        shards => format!("{shards} shards by {hash}"),
+    }
 }
 
 impl fmt::Display for Identity {
@@ -67,6 +118,7 @@ impl fmt::Display for Identity {
             generation,
             partition,
             shard,
+            spread: _,
         } = self;
         if partition.is_empty() {
             write!(f, "shard {shard} of {area} in store `{store}`")
@@ -100,6 +152,26 @@ pub enum IdentityError {
         /// What its stamp says.
         found: Box<Identity>,
     },
+    /// The database is the right shard, of a list with another spread.
+    #[error(
+        "the database is stamped as {found}, one of {}, but the configuration has it as one of {}: with another list or \
+         another `hash`, what is there is looked for elsewhere; put them back as they were",
+        found.spread(), expected.spread()
+    )]
+    Spread {
+        /// What it is configured as.
+        expected: Box<Identity>,
+        /// What its stamp says.
+        found: Box<Identity>,
+    },
+    /// The stamp was written by an older version of MDB.
+    #[error(
+        "the database's tables have format {found}; this version of MDB needs format {FORMAT}: run `mdb init`, which alters them"
+    )]
+    Outdated {
+        /// The format that was found.
+        found: i64,
+    },
     /// The stamp was written by a newer version of MDB.
     #[error(
         "the database's tables have format {found}; this version of MDB knows format {FORMAT}: update it"
@@ -110,49 +182,22 @@ pub enum IdentityError {
     },
 }
 
-impl IdentityError {
-    pub(super) fn different(expected: &Identity, found: Identity) -> Self {
-        Self::Different {
-            expected: Box::new(expected.clone()),
-            found: Box::new(found),
-        }
-    }
-}
-
 /// A stamp, and the least epoch that who comes to this database has to know.
 pub(super) struct Stamp {
     pub(super) identity: Identity,
     least_epoch: u64,
 }
 
-/// Reads the stamp: `None` when there is none.
-pub(super) async fn read<DB: Engine>(
-    connection: &mut DB::Connection,
-) -> Result<Option<Result<Stamp, IdentityError>>, sqlx::Error> {
-    let query = "SELECT format, store, area, generation, partition_start, shard, least_epoch FROM mdb_shard \
-                 WHERE only_row = 1";
-    let rows = match DB::query_own(connection, query, &[]).await {
-        Err(error) if DB::error_class(&error) == ErrorClass::MissingTable => return Ok(None),
-        rows => rows?,
-    };
-    let Some(row) = rows.first() else {
-        return Ok(None);
-    };
-    let found = row.integer(0)?;
-    if found != FORMAT {
-        return Ok(Some(Err(IdentityError::Format { found })));
-    }
-    let identity = Identity {
-        store: row.text(1)?.to_owned(),
-        area: row.text(2)?.to_owned(),
-        generation: row.text(3)?.to_owned(),
-        partition: row.text(4)?.to_owned(),
-        shard: u8::try_from(row.integer(5)?).unwrap_or(u8::MAX),
-    };
-    Ok(Some(Ok(Stamp {
-        identity,
-        least_epoch: row.integer(6)?.unsigned_abs(),
-    })))
+/// What a database says that it is.
+pub(super) enum Found {
+    /// Nothing.
+    Nothing,
+    /// A shard.
+    Stamp(Stamp),
+    /// A shard, without a spread.
+    Outdated(Identity),
+    /// A format that is not known.
+    Format(i64),
 }
 
 /// Compares the stamp with what the configuration says, and hands out the least epoch.
@@ -160,13 +205,75 @@ pub(super) async fn verify<DB: Engine>(
     connection: &mut DB::Connection,
     expected: &Identity,
 ) -> Result<Result<u64, IdentityError>, sqlx::Error> {
-    Ok(match read::<DB>(connection).await? {
-        None => Err(IdentityError::Missing {
-            expected: Box::new(expected.clone()),
+    let found = read::<DB>(connection).await?;
+    let configured = || Box::new(expected.clone());
+    Ok(Err(match found {
+        Found::Nothing => IdentityError::Missing {
+            expected: configured(),
+        },
+        Found::Format(found) => IdentityError::Format { found },
+        Found::Stamp(found) if found.identity == *expected => return Ok(Ok(found.least_epoch)),
+        Found::Stamp(Stamp { identity, .. }) if identity.is_same_place(expected) => {
+            IdentityError::Spread {
+                expected: configured(),
+                found: Box::new(identity),
+            }
+        }
+        Found::Outdated(identity) if identity.is_same_place(expected) => IdentityError::Outdated {
+            found: WITHOUT_SPREAD,
+        },
+        Found::Stamp(Stamp { identity, .. }) | Found::Outdated(identity) => {
+            IdentityError::Different {
+                expected: configured(),
+                found: Box::new(identity),
+            }
+        }
+    }))
+}
+
+/// Reads the stamp.
+pub(super) async fn read<DB: Engine>(
+    connection: &mut DB::Connection,
+) -> Result<Found, sqlx::Error> {
+    let with = |spread: &str| {
+        format!(
+            "SELECT format, store, area, generation, partition_start, shard, least_epoch, {spread} FROM mdb_shard \
+             WHERE only_row = 1"
+        )
+    };
+    let mut rows = DB::query_own(connection, &with("spread"), &[]).await;
+    if let Err(error) = &rows
+        && DB::error_class(error) == ErrorClass::MissingColumn
+    {
+        rows = DB::query_own(connection, &with("''"), &[]).await;
+    }
+    let rows = match rows {
+        Err(error) if DB::error_class(&error) == ErrorClass::MissingTable => {
+            return Ok(Found::Nothing);
+        }
+        rows => rows?,
+    };
+    let Some(row) = rows.first() else {
+        return Ok(Found::Nothing);
+    };
+    let format = row.integer(0)?;
+    if ![WITHOUT_SPREAD, FORMAT].contains(&format) {
+        return Ok(Found::Format(format));
+    }
+    let identity = Identity {
+        store: row.text(1)?.to_owned(),
+        area: row.text(2)?.to_owned(),
+        generation: row.text(3)?.to_owned(),
+        partition: row.text(4)?.to_owned(),
+        shard: u8::try_from(row.integer(5)?).unwrap_or(u8::MAX),
+        spread: row.text(7)?.to_owned(),
+    };
+    Ok(match format {
+        WITHOUT_SPREAD => Found::Outdated(identity),
+        _ => Found::Stamp(Stamp {
+            identity,
+            least_epoch: row.integer(6)?.unsigned_abs(),
         }),
-        Some(Err(error)) => Err(error),
-        Some(Ok(found)) if found.identity == *expected => Ok(found.least_epoch),
-        Some(Ok(found)) => Err(IdentityError::different(expected, found.identity)),
     })
 }
 
@@ -176,8 +283,8 @@ pub(super) async fn stamp<DB: Engine>(
     identity: &Identity,
 ) -> Result<(), sqlx::Error> {
     let insert = DB::insert_if_absent(
-        "INSERT INTO mdb_shard (only_row, format, store, area, generation, partition_start, shard, least_epoch, flips) \
-         VALUES (1, ?, ?, ?, ?, ?, ?, 0, 0)",
+        "INSERT INTO mdb_shard (only_row, format, store, area, generation, partition_start, shard, spread, least_epoch, flips) \
+         VALUES (1, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
         "format",
     );
     let values = [
@@ -187,8 +294,41 @@ pub(super) async fn stamp<DB: Engine>(
         Value::from(identity.generation.as_str()),
         Value::from(identity.partition.as_str()),
         Value::from(i64::from(identity.shard)),
+        Value::from(identity.spread.as_str()),
     ];
     DB::execute_own(connection, &insert, &values)
         .await
         .map(drop)
+}
+
+/// Gives the stamp of an older version its spread.
+pub(super) async fn alter<DB: Engine>(
+    connection: &mut DB::Connection,
+    identity: &Identity,
+) -> Result<(), sqlx::Error> {
+    let name = DB::column_types().name;
+    let add = format!("ALTER TABLE mdb_shard ADD COLUMN spread {name} NOT NULL DEFAULT ''");
+    let added = DB::execute_own(connection, &add, &[]).await;
+    let update = "UPDATE mdb_shard SET format = ?, spread = ? WHERE only_row = 1 AND format = ?";
+    let values = [
+        Value::from(FORMAT),
+        Value::from(identity.spread.as_str()),
+        Value::from(WITHOUT_SPREAD),
+    ];
+    match DB::execute_own(connection, update, &values).await {
+        // An interrupted run, or another one, may have added the column: then only that failed.
+        Err(error) if DB::error_class(&error) == ErrorClass::MissingColumn => added.and(Err(error)),
+        updated => updated.map(drop),
+    }
+}
+
+/// Puts another spread in the place of `found`.
+pub(super) async fn respread<DB: Engine>(
+    connection: &mut DB::Connection,
+    found: &Identity,
+    identity: &Identity,
+) -> Result<(), sqlx::Error> {
+    let update = "UPDATE mdb_shard SET spread = ? WHERE only_row = 1 AND spread = ?";
+    let values = [&identity.spread, &found.spread].map(|spread| Value::from(spread.as_str()));
+    DB::execute_own(connection, update, &values).await.map(drop)
 }

@@ -3,7 +3,7 @@
 use sqlx::{MySql, Postgres, Sqlite};
 
 use super::error::AcquireError;
-use super::identity;
+use super::identity::{self, Found, Stamp};
 use super::init::InitError;
 use super::server::Servers;
 use crate::config::{AreaConfig, BriefcaseConfig, EngineKind, Reach};
@@ -120,7 +120,8 @@ async fn is_used<DB: Engine>(
     };
     let asked = async {
         match identity::read::<DB>(&mut connection).await? {
-            Some(Ok(stamp)) if stamp.identity.store() == source.identity.store() => {}
+            Found::Stamp(Stamp { identity, .. }) | Found::Outdated(identity)
+                if identity.store() == source.identity.store() => {}
             _ => return Ok(false),
         }
         let moves =

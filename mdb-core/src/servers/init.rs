@@ -53,21 +53,30 @@ pub enum InitLost {
     Begin,
 }
 
-/// Makes one shard's database ready; doing it again changes nothing. One without a stamp gets it only if `unstamped` says
-/// that it may.
+/// Makes one shard's database ready; doing it again changes nothing. One without a stamp gets it only if `may_begin`
+/// says so, and one that is stamped with another spread gets this one only in a store of which `is_unused` says that it is.
 pub(crate) async fn init_shard(
     servers: &Servers,
     shard: ShardId,
-    unstamped: impl Future<Output = Result<(), InitError>>,
+    may_begin: impl Future<Output = Result<(), InitError>>,
+    is_unused: impl Future<Output = bool>,
 ) -> Result<InitReport, InitError> {
     let outcome = match servers.config_of(shard).engine() {
-        EngineKind::Sqlite => Init::<Sqlite>::new(servers, shard)?.run(unstamped).await?,
-        EngineKind::Postgres => {
-            Init::<Postgres>::new(servers, shard)?
-                .run(unstamped)
+        EngineKind::Sqlite => {
+            Init::<Sqlite>::new(servers, shard)?
+                .run(may_begin, is_unused)
                 .await?
         }
-        EngineKind::MySql => Init::<MySql>::new(servers, shard)?.run(unstamped).await?,
+        EngineKind::Postgres => {
+            Init::<Postgres>::new(servers, shard)?
+                .run(may_begin, is_unused)
+                .await?
+        }
+        EngineKind::MySql => {
+            Init::<MySql>::new(servers, shard)?
+                .run(may_begin, is_unused)
+                .await?
+        }
     };
     Ok(InitReport { shard, outcome })
 }
@@ -95,7 +104,8 @@ impl<'a, DB: Engine> Init<'a, DB> {
 
     async fn run(
         &self,
-        unstamped: impl Future<Output = Result<(), InitError>>,
+        may_begin: impl Future<Output = Result<(), InitError>>,
+        is_unused: impl Future<Output = bool>,
     ) -> Result<InitOutcome, InitError> {
         let created = self.create_database().await?;
         let target = Target::Create(&self.source.database);
@@ -106,20 +116,30 @@ impl<'a, DB: Engine> Init<'a, DB> {
             .map_err(InitError::Acquire)?;
         self.refuse_elsewhere(&mut connection).await?;
         let expected = &self.source.identity;
-        match self.limited(identity::read::<DB>(&mut connection)).await? {
-            Some(Ok(found)) if found.identity == *expected => {
+        let found = identity::verify::<DB>(&mut connection, expected);
+        match self.limited(found).await? {
+            Ok(_) => {
                 self.create_tables(&mut connection).await?;
                 return Ok(InitOutcome::Unchanged);
             }
-            Some(Ok(found)) => {
-                return Err(self.refused(IdentityError::different(expected, found.identity)));
+            Err(IdentityError::Missing { .. }) => {
+                may_begin.await?;
+                self.create_tables(&mut connection).await?;
+                self.limited(identity::stamp::<DB>(&mut connection, expected))
+                    .await?;
             }
-            Some(Err(error)) => return Err(self.refused(error)),
-            None => unstamped.await?,
+            Err(IdentityError::Outdated { .. }) => {
+                self.limited(identity::alter::<DB>(&mut connection, expected))
+                    .await?;
+                self.create_tables(&mut connection).await?;
+            }
+            // While there is nothing, nothing can be looked for elsewhere.
+            Err(IdentityError::Spread { found, .. }) if is_unused.await => {
+                self.limited(identity::respread::<DB>(&mut connection, &found, expected))
+                    .await?;
+            }
+            Err(error) => return Err(self.refused(error)),
         }
-        self.create_tables(&mut connection).await?;
-        self.limited(identity::stamp::<DB>(&mut connection, expected))
-            .await?;
         // Somebody else may have stamped it at the same time, as something else.
         self.limited(identity::verify::<DB>(&mut connection, expected))
             .await?

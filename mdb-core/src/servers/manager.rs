@@ -103,8 +103,9 @@ impl Source {
     ) -> Result<u64, AcquireError> {
         let limit = self.limits.connect_timeout();
         let (server, database) = (self.server.clone(), self.database.clone());
-        match tokio::time::timeout(limit, identity::verify::<DB>(connection, &self.identity)).await
-        {
+        // Boxed, for it is part of everything that needs a connection.
+        let verified = Box::pin(identity::verify::<DB>(connection, &self.identity));
+        match tokio::time::timeout(limit, verified).await {
             Ok(Ok(Ok(least_epoch))) => Ok(least_epoch),
             Ok(Ok(Err(source))) => Err(AcquireError::Identity {
                 server,
