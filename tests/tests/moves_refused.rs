@@ -139,7 +139,9 @@ async fn who_is_in_motion_is_not_moved<DB: TestEngine>() {
     assert_eq!(phases(&mdb).await[1], MovePhase::Aborted);
     let refused = try_plan(&bank, &mdb, &ids, 1).await.unwrap_err();
     assert!(
-        refused.to_string().contains("being moved already"),
+        refused
+            .to_string()
+            .contains(&format!("being moved already, by move {by}")),
         "{refused}"
     );
     let take_over = options.take_over(TakeOver::FromAnybody);

@@ -20,6 +20,7 @@ on_all_engines!(
     strays_are_not_selected,
     only_shards_of_the_area_are_selected,
     a_range_has_all_authorities_and_any_number_of_keys,
+    the_way_back_leaves_alone_who_has_left,
 );
 
 async fn what_was_done_is_reported_although_a_batch_fails<DB: TestEngine>() {
@@ -172,4 +173,48 @@ async fn a_range_has_all_authorities_and_any_number_of_keys<DB: TestEngine>() {
     let of_shard = plan(Selection::Shard(shards[0])).await;
     let (_, found) = of_shard.sources().next().unwrap();
     assert_eq!(found, selected(&|_| true));
+}
+
+async fn the_way_back_leaves_alone_who_has_left<DB: TestEngine>() {
+    let bank = Bank::<DB>::start().await;
+    let mdb = bank.open();
+    let ids = bank.customers(&mdb, 0, 3).await;
+    let (relocator, options) = (mdb.relocator(), MoveOptions::new());
+    let [source, target] = [0, 1].map(|number| bank.shard(&mdb, number));
+    let run = async |request: &MoveRequest| {
+        let plan = relocator.plan(request).await.unwrap();
+        let reports = relocator.run(&plan, &options, &MoveProgress::new()).await;
+        reports.unwrap().remove(0).id().to_owned()
+    };
+    let there = MoveRequest::new("user", Selection::Briefcases(ids.clone()), target);
+    let id = run(&there).await;
+    let one = MoveRequest::new("user", Selection::Briefcases(vec![ids[1]]), source);
+    run(&one).await;
+
+    let way_back = relocator.way_back(&id).await.unwrap();
+    let counts = (way_back.briefcases(), way_back.back(), way_back.elsewhere());
+    assert_eq!(counts, (3, 1, 0));
+    let others = Selection::Briefcases(vec![ids[0], ids[2]]);
+    assert_eq!(
+        *way_back.request(),
+        MoveRequest::new("user", others, source)
+    );
+    run(way_back.request()).await;
+    assert_eq!(relocator.way_back(&id).await.unwrap().back(), 3);
+
+    let stray = literal::<DB>(ids[0]);
+    let insert = format!("INSERT INTO customer VALUES ({stray}, 'stray')");
+    DB::run_at(&bank.url(1), &[insert]).await.unwrap();
+    let plan = relocator.plan(&there).await.unwrap();
+    let failed = relocator.run(&plan, &options, &MoveProgress::new()).await;
+    assert!(
+        matches!(failed, Err(MoveError::Strays { .. })),
+        "{failed:?}"
+    );
+    let failed = relocator.list().await.unwrap().pop().unwrap();
+    let refused = relocator.way_back(failed.id()).await.unwrap_err();
+    let MoveError::WrongPhase { phase, .. } = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(phase, failed.phase());
 }

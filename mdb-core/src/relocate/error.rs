@@ -126,7 +126,8 @@ pub enum MoveError {
     Plan(#[from] PlanError),
     /// Source and target differ after everything was copied. The fence is lifted; nothing is lost.
     #[error(
-        "table `{table}` differs between source and target, {}",
+        "table `{table}` differs between source and target after each copy, {}: see that nothing changes rows as they come, or \
+         past MDB's triggers, and resume or abort the move",
         first_of(keys)
     )]
     Mismatch {

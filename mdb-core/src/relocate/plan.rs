@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mdb_gdid::{Gdid, RangeKey};
 
 use super::error::PlanError;
+use super::in_motion;
 use super::manifest::listed;
 use super::ordering::out_of_order;
 use super::refusal::Refusal;
@@ -190,11 +191,10 @@ impl Planner<'_> {
         }
         let ids = self.select(&request.selection).await?;
         let (mut sources, mut already_there) = (BTreeMap::<ShardId, Vec<Gdid>>::new(), 0);
-        let mut refusals = Vec::new();
+        let (mut refusals, mut moving) = (Vec::new(), Vec::new());
         for id in ids {
             if self.state.motions.contains_key(&(self.area, id)) {
-                let reason = "it is being moved already: wait for that move, or resume or abort it";
-                refusals.push(Refusal::new(format!("briefcase {id}"), reason));
+                moving.push(id);
                 continue;
             }
             match self.state.route(self.area, id) {
@@ -205,6 +205,7 @@ impl Planner<'_> {
                 }
             }
         }
+        refusals.extend(in_motion::refusals(self.servers, self.area, &moving).await?);
         let there = self.servers.pool(target).schema().await?;
         let mut warnings = Vec::new();
         let mut note =

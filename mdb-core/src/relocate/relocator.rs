@@ -77,16 +77,7 @@ impl Relocator {
 
     /// What the relocations come to that the catalog has now.
     async fn fresh_state(&self) -> Result<RelocationState, PlanError> {
-        let rows = self
-            .home()
-            .relocations()
-            .await
-            .map_err(|error| match error {
-                crate::catalog::HomeError::Database(error) => PlanError::Database(error),
-                error @ crate::catalog::HomeError::NoEpoch => {
-                    PlanError::Database(sqlx::Error::Configuration(error.into()))
-                }
-            })?;
+        let rows = self.home().relocations().await?;
         Ok(KnownRelocations::of(&rows, self.servers.topology()).state())
     }
 

@@ -162,12 +162,7 @@ impl Relocator {
             .ok_or_else(|| PlanError::UnknownArea {
                 name: area.to_owned(),
             })?;
-        let places = Places::now(self).await.map_err(|error| match error {
-            HomeError::Database(error) => PlanError::Database(error),
-            error @ HomeError::NoEpoch => {
-                PlanError::Database(sqlx::Error::Configuration(error.into()))
-            }
-        })?;
+        let places = Places::now(self).await?;
         Ok(ids.iter().map(|id| places.of(index, *id)).collect())
     }
 }

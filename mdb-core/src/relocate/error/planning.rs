@@ -1,5 +1,6 @@
 //! Why there is no plan.
 
+use crate::catalog::HomeError;
 use crate::relocate::refusal::Refusal;
 use crate::servers::{AcquireError, may_pass};
 
@@ -77,6 +78,15 @@ fn reasons(refusals: &[Refusal]) -> String {
         each.push(format!("and {} more", refusals.len() - NAMED));
     }
     each.join("; ")
+}
+
+impl From<HomeError> for PlanError {
+    fn from(error: HomeError) -> Self {
+        match error {
+            HomeError::Database(error) => Self::Database(error),
+            error @ HomeError::NoEpoch => Self::Database(sqlx::Error::Configuration(error.into())),
+        }
+    }
 }
 
 impl From<sqlx::Error> for PlanError {

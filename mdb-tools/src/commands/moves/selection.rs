@@ -41,30 +41,6 @@ pub(super) fn names_ids(asked: &SelectionArguments) -> bool {
     asked.which.from_file.is_some() || !asked.which.gdid.is_empty()
 }
 
-/// The way back of a move, for some of its briefcases.
-pub(super) fn back(mdb: &Mdb, record: &MoveRecord, ids: Vec<Gdid>) -> Result<MoveRequest, Failure> {
-    let (source, _) = ends(mdb, record)?;
-    let selection = Selection::Briefcases(ids);
-    Ok(MoveRequest::new(record.area(), selection, source))
-}
-
-/// The source and the target of a move.
-pub(super) fn ends(mdb: &Mdb, record: &MoveRecord) -> Result<(ShardId, ShardId), Failure> {
-    let topology = mdb.topology();
-    let end = |name: &str| {
-        topology
-            .area_index(record.area())
-            .and_then(|area| topology.shard_named(area, name))
-            .ok_or_else(|| {
-                Failure::Failed(format!(
-                    "the configuration no longer has shard {name} of area `{}`",
-                    record.area()
-                ))
-            })
-    };
-    Ok((end(record.source())?, end(record.target())?))
-}
-
 /// The ids in a file, one a line; empty lines don't matter.
 fn read_lines(file: &Path) -> Result<Vec<Gdid>, Failure> {
     let (name, text) = if file.as_os_str() == "-" {

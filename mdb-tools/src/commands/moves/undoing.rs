@@ -1,13 +1,11 @@
 //! `mdb move abort` and `mdb move revert`: back to where the briefcases were, before and after the commit point.
 
-use std::fmt::Write as _;
-
-use mdb_core::relocate::{MoveError, MoveOptions, MovePhase, MoveRecord, TakeOver};
-use mdb_core::{Gdid, Mdb};
+use mdb_core::Mdb;
+use mdb_core::relocate::{MoveError, MoveOptions, MovePhase, MoveRecord, TakeOver, WayBack};
 use serde::Serialize;
 
 use super::running::Runner;
-use super::{advice, find, run_options, selection};
+use super::{advice, find, run_options};
 use crate::args::{Arguments, RevertArguments};
 use crate::failure::Failure;
 use crate::output::{self, Format};
@@ -80,48 +78,33 @@ pub(super) async fn revert(
         };
         return Err(wrong_phase(&record, &advice));
     }
-    let ids = still_there(mdb, &record).await?;
-    let plan = relocator.plan(&selection::back(mdb, &record, ids)?).await?;
+    let way_back = relocator.way_back(record.id()).await?;
+    if let Some(left) = left_alone(&way_back) {
+        output::note(&left);
+    }
+    let plan = relocator.plan(way_back.request()).await?;
     Runner::new(arguments, mdb, run_options(&asked.pacing))
         .run(&plan)
         .await
 }
 
-/// The briefcases of a move that are where it brought them.
-async fn still_there(mdb: &Mdb, record: &MoveRecord) -> Result<Vec<Gdid>, Failure> {
-    let relocator = mdb.relocator();
-    let (source, target) = selection::ends(mdb, record)?;
-    let ids = relocator.briefcases(record).await?;
-    let (mut there, mut back, mut elsewhere) = (Vec::new(), 0, 0);
-    for (id, place) in ids
-        .iter()
-        .zip(relocator.whereabouts(record.area(), &ids).await?)
-    {
-        match place {
-            Ok(place) if place.shard() == target => there.push(*id),
-            Ok(place) if place.shard() == source => back += 1,
-            _ => elsewhere += 1,
-        }
-    }
-    let mut said = String::new();
+/// What is to be said of briefcases that have left where the move brought them.
+fn left_alone(way_back: &WayBack) -> Option<String> {
+    let mut said = Vec::new();
     for (number, what) in [
-        (back, "back already"),
-        (elsewhere, "moved elsewhere since, and left alone"),
+        (way_back.back(), "back already"),
+        (
+            way_back.elsewhere(),
+            "moved elsewhere since, and left alone",
+        ),
     ] {
         if number > 0 {
-            let separator = if said.is_empty() { "" } else { "; " };
             let are = output::are(number);
-            let _ = write!(
-                said,
-                "{separator}{number} of {} {are} {what}",
-                output::count(ids.len(), "briefcase")
-            );
+            let all = output::count(way_back.briefcases(), "briefcase");
+            said.push(format!("{number} of {all} {are} {what}"));
         }
     }
-    if !said.is_empty() {
-        output::note(&said);
-    }
-    Ok(there)
+    (!said.is_empty()).then(|| said.join("; "))
 }
 
 fn wrong_phase(record: &MoveRecord, advice: &str) -> Failure {
