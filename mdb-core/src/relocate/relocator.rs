@@ -25,7 +25,7 @@ const COPY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How many batches may be under way beside those that are copied, and as many that are beyond that: processes hear of them
 /// meanwhile.
-const ANNOUNCED_AHEAD: usize = 2;
+const ANNOUNCED_AHEAD: usize = 4;
 
 /// Moves briefcases of a store; made by [`Mdb::relocator`](crate::Mdb::relocator).
 #[derive(Clone, Debug)]

@@ -50,7 +50,7 @@ impl MoveOptions {
         self
     }
 
-    /// Sets how many batches are copied at the same time, 1 to 16. Up to as many again, and two more, are announced, verified,
+    /// Sets how many batches are copied at the same time, 1 to 16. Up to as many again, and four more, are announced, verified,
     /// flipped, or deleted at the source meanwhile.
     #[must_use]
     pub fn parallel(mut self, batches: usize) -> Self {
