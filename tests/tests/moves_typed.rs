@@ -1,6 +1,8 @@
 //! Values of types that would be compared, made up or computed in two ways.
 
-use mdb_tests::bank::{NOTE, Place, SHOPS, id, word};
+use mdb_core::error::chain;
+use mdb_core::relocate::{MoveOptions, TakeOver};
+use mdb_tests::bank::{NOTE, Place, SHOPS, id, literal, word};
 use mdb_tests::kit::Kind;
 use mdb_tests::on_all_engines;
 use mdb_tests::store::TestEngine;
@@ -196,4 +198,29 @@ async fn ids_are_not_filled_up_on_mariadb() {
         .on_both("ALTER TABLE note MODIFY g_user BINARY(12) NOT NULL")
         .await;
     place.warned(&[("note", "partitioned")]).await;
+}
+
+/// PostgreSQL sends an empty query in binary form, and refuses to read it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_tsquery_stops_a_move_that_can_be_undone() {
+    let mut place = Place::<Postgres>::new().await;
+    place.mdb = place.bank.open_with(NOTE);
+    place
+        .on_both("CREATE TABLE note (g_user BYTEA PRIMARY KEY, wanted TSQUERY NOT NULL)")
+        .await;
+    place.warned(&[("note", "`wanted` is a tsquery")]).await;
+    let key = literal::<Postgres>(place.ids[0]);
+    place
+        .at(0, &format!("INSERT INTO note VALUES ({key}, '')"))
+        .await;
+    let error = place.run(&place.plan_to(1).await).await.unwrap_err();
+    assert!(chain(&error).contains("tsquery"), "{}", chain(&error));
+    let id = place.moves().await[0].id().to_owned();
+    let options = MoveOptions::new().take_over(TakeOver::FromAnybody);
+    place.mdb.relocator().abort(&id, &options).await.unwrap();
+    place.is_whole(0).await;
+
+    place.at(0, "UPDATE note SET wanted = 'fat & !cat'").await;
+    place.carry_to(1).await;
+    place.is_whole(1).await;
 }

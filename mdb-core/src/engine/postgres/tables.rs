@@ -125,7 +125,11 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
     // Whether commits wait is up to a session, but not whether the server forces anything to the disk.
     unforced: "SELECT 'fsync', 'off', 'ALTER SYSTEM SET fsync = on' WHERE current_setting('fsync') = 'off'",
     several_writers: None,
-    retyped: &[],
+    peculiar: &[(
+        "tsquery",
+        "a tsquery: an empty one, of stop words only, stops the move, for PostgreSQL can't read it in the binary form that rows \
+         move in; have such columns hold NULL instead",
+    )],
     encoding: Some("SELECT current_setting('server_encoding')"),
 };
 

@@ -13,7 +13,7 @@ pub(crate) struct Schema {
     pub(crate) obstacles: Vec<(String, Obstacle)>,
     pub(crate) names: Names,
     /// As the [`Catalogue`](super::Catalogue) has it.
-    pub(crate) retyped: &'static [&'static str],
+    pub(crate) peculiar: &'static [(&'static str, &'static str)],
     /// How the database keeps texts.
     pub(crate) encoding: Option<String>,
     pub(crate) lanes: Lanes,
@@ -29,7 +29,7 @@ impl Schema {
             triggers: Vec::new(),
             obstacles: Vec::new(),
             names,
-            retyped: &[],
+            peculiar: &[],
             encoding: None,
             lanes: Lanes::One,
         }

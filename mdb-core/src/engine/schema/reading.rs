@@ -23,8 +23,8 @@ pub(crate) struct Catalogue {
     pub(crate) unforced: &'static str,
     /// Of those by which other servers may take writes of the same rows: name, value.
     pub(crate) several_writers: Option<&'static str>,
-    /// Types of columns whose values travel as text that may be read as another type of value.
-    pub(crate) retyped: &'static [&'static str],
+    /// Types of columns of which not all values travel as they are, with what becomes of them.
+    pub(crate) peculiar: &'static [(&'static str, &'static str)],
     /// Of how the database keeps texts, where all columns keep them in one way.
     pub(crate) encoding: Option<&'static str>,
 }
@@ -71,7 +71,7 @@ pub(crate) async fn read<DB: Engine>(
             .map(|row| Ok((text(row, 0)?, obstacle_of(row)?)))
             .collect::<Result<_, sqlx::Error>>()?,
         names: DB::NAMES,
-        retyped: catalogue.retyped,
+        peculiar: catalogue.peculiar,
         lanes: DB::LANES,
     })
 }

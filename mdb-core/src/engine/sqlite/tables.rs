@@ -24,7 +24,7 @@ pub(super) const CATALOGUE: Catalogue = Catalogue {
     // Each connection says for itself how it commits.
     unforced: "SELECT NULL, NULL, NULL WHERE FALSE",
     several_writers: None,
-    retyped: &[],
+    peculiar: &[],
     encoding: Some("SELECT encoding FROM pragma_encoding"),
 };
 
