@@ -6,7 +6,7 @@ use crate::engine::relocating::Commits;
 #[tokio::test]
 async fn forced_commits_write_what_takes_the_earlier_ones_along() {
     let mut f = Fixture::new().await;
-    f.client("INSERT INTO mdb_shard VALUES (1, 1, 's', 'a', 'g', 'p', 0, 7, 0)")
+    f.client("INSERT INTO mdb_shard VALUES (1, 1, 's', 'a', 'g', 'p', 0, '1 shard', 7, 0)")
         .await
         .unwrap();
     let journal = f.files.path().join("a.db-wal");
