@@ -83,7 +83,8 @@ impl<'m, DB: Relocating> Batch<'m, DB> {
     }
 
     pub(super) fn keep_going(&self) -> Result<(), MoveError> {
-        self.progress.keep_going()
+        self.progress.keep_going()?;
+        self.run.goes_on(self.record.phase)
     }
 
     pub(super) fn patience(&self, phase: &'static str) -> Patience {

@@ -85,9 +85,10 @@ impl Relocator {
     ///
     /// # Errors
     ///
-    /// [`MoveError`], of the first batch that stopped. `progress` has the
-    /// [reports](MoveProgress::take_reports) of those that are done, and names
-    /// [those that stopped](MoveProgress::unfinished): [`resume`](Self::resume) or [`abort`](Self::abort) them.
+    /// [`MoveError`], of the first batch that stopped. Those that were being copied then, or were further, have gone on to
+    /// their end; those that had copied nothing are undone. `progress` has the [reports](MoveProgress::take_reports) of
+    /// those that are done, and names [those that stopped](MoveProgress::unfinished): [`resume`](Self::resume) or
+    /// [`abort`](Self::abort) them.
     ///
     /// # Cancel safety
     ///
@@ -124,7 +125,8 @@ impl Relocator {
             let (mut batches, mut running) = (batches.into_iter(), FuturesUnordered::new());
             let (mut reports, mut failure) = (Vec::new(), None);
             loop {
-                while running.len() < at_once
+                while failure.is_none()
+                    && running.len() < at_once
                     && let Some(batch) = batches.next()
                 {
                     running.push(self.run_batch(plan, rule, &run, batch, options, progress));
@@ -132,8 +134,11 @@ impl Relocator {
                 match running.next().await {
                     Some(Ok(report)) => reports.push(report),
                     Some(Err(error)) if failure.is_none() => {
-                        // The others stop where they can be resumed.
-                        progress.stop();
+                        tracing::warn!(
+                            error = %crate::error::chain(&error),
+                            "a batch has stopped; those that are being copied, or are further, go on to their end"
+                        );
+                        run.close();
                         failure = Some(error);
                     }
                     Some(Err(_)) => {}

@@ -2,10 +2,13 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{MutexGuard, Semaphore, SemaphorePermit};
 
+use super::error::MoveError;
+use super::record::MovePhase;
 use super::seen::Seen;
 use crate::engine::relocating::{Pair, Relocating};
 use crate::topology::ShardId;
@@ -23,6 +26,8 @@ pub(super) struct Run {
     shifts: Semaphore,
     /// How many of them may be copied.
     turns: Semaphore,
+    /// Whether batches that have copied nothing yet are to stop.
+    closed: AtomicBool,
 }
 
 /// A batch that needs the triggers no more, and is the only one of its source that ends just now.
@@ -62,7 +67,21 @@ impl Run {
             idle: Mutex::default(),
             shifts: Semaphore::new(2 * at_once.max(1)),
             turns: Semaphore::new(at_once.max(1)),
+            closed: AtomicBool::new(false),
         }
+    }
+
+    /// Has batches stop that have copied nothing yet; the others go on to their end.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Refuses to go on with a batch in that phase, once the run is closed.
+    pub(super) fn goes_on(&self, phase: MovePhase) -> Result<(), MoveError> {
+        if phase < MovePhase::Copying && self.closed.load(Ordering::SeqCst) {
+            return Err(MoveError::Stopped);
+        }
+        Ok(())
     }
 
     /// Waits until a batch may work on its shards. Others that are announced wait for processes meanwhile, and would only
@@ -151,6 +170,19 @@ mod tests {
         assert!(run.shift().now_or_never().is_none());
         drop(second);
         assert!(run.shift().now_or_never().is_some());
+    }
+
+    #[test]
+    fn only_batches_that_have_copied_go_on_in_a_closed_run() {
+        let run = Run::of([], 1);
+        assert!(run.goes_on(MovePhase::Planned).is_ok());
+        run.close();
+        for phase in [MovePhase::Planned, MovePhase::Announced] {
+            assert!(matches!(run.goes_on(phase), Err(MoveError::Stopped)));
+        }
+        for phase in [MovePhase::Copying, MovePhase::Flipping, MovePhase::Purging] {
+            assert!(run.goes_on(phase).is_ok());
+        }
     }
 
     #[test]
