@@ -2,6 +2,10 @@
 
 mod error;
 
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+
 use super::error::AcquireError;
 use super::identity::{self, Identity, IdentityError};
 use super::server::Servers;
@@ -11,6 +15,9 @@ use crate::topology::{Home, ShardId};
 use sqlx::{MySql, Postgres, Sqlite};
 
 pub use error::InitError;
+
+/// How often the tables are defined, at most, while others who do the same are in the way.
+const ATTEMPTS: usize = 10;
 
 /// What was done to one shard's database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,16 +261,24 @@ impl<'a, DB: Engine> Init<'a, DB> {
         ) {
             tables.extend(for_central);
         }
-        let options = TransactionOptions::new();
+        let mut waits = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(5))
+            .with_max_delay(Duration::from_millis(500))
+            .with_max_times(ATTEMPTS - 1)
+            .with_jitter()
+            .build();
         self.limited(async {
-            DB::begin(connection, &options).await?;
-            if let Some(lock) = DB::definition_lock() {
-                DB::query_own(connection, lock, &[]).await?;
+            loop {
+                let error = match define::<DB>(connection, &tables).await {
+                    Err(error) if DB::error_class(&error) == ErrorClass::Conflict => error,
+                    end => return end,
+                };
+                let Some(wait) = waits.next() else {
+                    return Err(error);
+                };
+                DB::rollback(connection).await?;
+                tokio::time::sleep(wait).await;
             }
-            for table in &tables {
-                DB::execute_own(connection, table, &[]).await?;
-            }
-            DB::commit(connection).await
         })
         .await
     }
@@ -296,6 +311,21 @@ impl<'a, DB: Engine> Init<'a, DB> {
             source,
         }
     }
+}
+
+/// Makes the tables, which may be there already. On MySQL several who begin at once may meet in each other's locks.
+async fn define<DB: Engine>(
+    connection: &mut DB::Connection,
+    tables: &[String],
+) -> Result<(), sqlx::Error> {
+    DB::begin(connection, &TransactionOptions::new()).await?;
+    if let Some(lock) = DB::definition_lock() {
+        DB::query_own(connection, lock, &[]).await?;
+    }
+    for table in tables {
+        DB::execute_own(connection, table, &[]).await?;
+    }
+    DB::commit(connection).await
 }
 
 /// The identity that a shard's database has to carry.
