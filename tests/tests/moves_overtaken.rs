@@ -68,22 +68,13 @@ async fn a_shard_that_is_still_being_emptied_is_no_target<DB: TestEngine>() {
     let place = Place::<DB>::new().await;
     let old = place.plan_to(1).await;
     place.carry_to(1).await;
-    let back = place.plan_to(0).await;
 
     let announcing = Halt::new(ANNOUNCEMENT, HaltSide::Before);
     let late = announcing.scope(place.run(&old));
     let others = async {
         announcing.reached().await;
-        let (relocator, options) = (place.mdb.relocator(), MoveOptions::new());
-        let progress = MoveProgress::new();
-        let mut bringing_back = Box::pin(relocator.run(&back, &options, &progress));
-        while progress.phase() < Some(MovePhase::Purging) {
-            tokio::select! {
-                end = &mut bringing_back => panic!("it was not stopped: {end:?}"),
-                () = tokio::task::yield_now() => {}
-            }
-        }
-        drop(bringing_back);
+        let is_purging = async || place.is_in(MovePhase::Purging).await;
+        place.killed_when(0, is_purging).await;
         announcing.go_on();
     };
     let (late, ()) = tokio::join!(late, others);
