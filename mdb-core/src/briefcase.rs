@@ -1,9 +1,7 @@
 //! Briefcases: routed statements and transactions on all rows that carry one id.
 
 use std::fmt;
-use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use mdb_gdid::Gdid;
 
 use crate::area::Area;
@@ -11,7 +9,7 @@ use crate::engine::{Engine, TransactionOptions};
 use crate::guard;
 use crate::routing::{Route, RouteError};
 use crate::servers::{
-    CommitError, ShardPool, Transaction, TransactionError, cause_of, is_outcome_unknown,
+    CommitError, ShardPool, Transaction, TransactionError, again, cause_of, is_outcome_unknown,
     is_transient,
 };
 
@@ -19,11 +17,6 @@ mod reading;
 mod statement;
 
 pub use reading::ReadBriefcase;
-
-/// How often a transaction is run at the most before its last error is handed out. The waits between come to two or three
-/// seconds: on MySQL and MariaDB writers of a briefcase that is moved may lock each other out, as those of one row may, until
-/// the mover has got through.
-const ATTEMPTS: usize = 10;
 
 /// Whether others were waited for already, for as long as a transaction may take.
 fn has_waited(error: &sqlx::Error) -> bool {
@@ -194,12 +187,7 @@ impl<DB: Engine> Briefcase<DB> {
         F: FnMut(Transaction<DB>) -> Fut,
         Fut: Future<Output = Result<T, TransactError>>,
     {
-        let mut waits = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(5))
-            .with_max_delay(Duration::from_millis(500))
-            .with_max_times(ATTEMPTS - 1)
-            .with_jitter()
-            .build();
+        let mut waits = again::waits();
         loop {
             let error = match self.attempt(options, &mut work).await {
                 Err(TransactError::Database(error))

@@ -21,6 +21,7 @@
 //! | refused a statement that it had prepared before a table was altered | it is closed, and so are the database's idle ones from before |
 //! | found dead | it is closed, and so are the idle ones that are older than the discovery |
 
+pub(crate) mod again;
 mod any;
 mod budget;
 mod connection;

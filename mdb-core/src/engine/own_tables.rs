@@ -2,8 +2,8 @@
 //!
 //! On every shard:
 //!
-//! - `mdb_shard`: the identity stamp, with the spread of the shard's list; the least epoch that a router must have applied to be served
-//!   here; and how often a briefcase has come or gone (`flips`).
+//! - `mdb_shard`: the identity stamp, with the spread of the shard's list; the least epoch that a router
+//!   must have applied to be served here; and how often a briefcase has come or gone (`flips`).
 //! - `mdb_fence`: what holds for a briefcase here while it is moved, and after it has gone; see
 //!   [`FenceState`](super::relocating::FenceState).
 //! - `mdb_mover`: who runs a move just now. `mdb_guest`: on SQLite, marks the mover's own transaction.

@@ -84,22 +84,11 @@ impl Identity {
 
     /// Whether it is the same shard, however its list is spread.
     fn is_same_place(&self, other: &Self) -> bool {
-        let Self {
-            store,
-            area,
-            generation,
-            partition,
-            shard,
-            spread: _,
-        } = self;
-        (store, area, generation, partition, shard)
-            == (
-                &other.store,
-                &other.area,
-                &other.generation,
-                &other.partition,
-                &other.shard,
-            )
+        let alike = Self {
+            spread: other.spread.clone(),
+            ..self.clone()
+        };
+        alike == *other
     }
 }
 

@@ -2,10 +2,7 @@
 
 mod error;
 
-use std::time::Duration;
-
-use backon::{BackoffBuilder, ExponentialBuilder};
-
+use super::again;
 use super::error::AcquireError;
 use super::identity::{self, Identity, IdentityError};
 use super::server::Servers;
@@ -15,9 +12,6 @@ use crate::topology::{Home, ShardId};
 use sqlx::{MySql, Postgres, Sqlite};
 
 pub use error::InitError;
-
-/// How often the tables are defined, at most, while others who do the same are in the way.
-const ATTEMPTS: usize = 10;
 
 /// What was done to one shard's database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -261,12 +255,7 @@ impl<'a, DB: Engine> Init<'a, DB> {
         ) {
             tables.extend(for_central);
         }
-        let mut waits = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(5))
-            .with_max_delay(Duration::from_millis(500))
-            .with_max_times(ATTEMPTS - 1)
-            .with_jitter()
-            .build();
+        let mut waits = again::waits();
         self.limited(async {
             loop {
                 let error = match define::<DB>(connection, &tables).await {
