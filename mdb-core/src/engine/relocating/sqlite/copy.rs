@@ -16,7 +16,7 @@ use crate::engine::{Engine, Value};
 
 /// How many rows a transaction on the target has at the most, or a few more. While it lasts, nobody else writes
 /// there.
-const CHUNK: u64 = 2_000;
+const CHUNK: u64 = 4_000;
 
 /// How many briefcases are counted before they are copied.
 const COUNTED_AT_ONCE: u32 = 200;
