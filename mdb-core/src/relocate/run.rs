@@ -13,6 +13,9 @@ use super::seen::Seen;
 use crate::engine::relocating::{Pair, Relocating};
 use crate::topology::ShardId;
 
+/// For each batch that is copied, how many are at work: one is verified and flipped meanwhile, and one is deleted at the source.
+const AT_WORK: usize = 3;
+
 /// The batches of a run that are under way or to come.
 ///
 /// New sessions have to log in and to learn what the tables are, and installing triggers and removing
@@ -24,7 +27,7 @@ pub(super) struct Run {
     idle: Mutex<Vec<Idle>>,
     /// How many batches may be at work at once, and not only wait for processes.
     shifts: Semaphore,
-    /// How many of them may be copied.
+    /// How many batches may be copied.
     turns: Semaphore,
     /// Whether batches that have copied nothing yet are to stop.
     closed: AtomicBool,
@@ -65,7 +68,7 @@ impl Run {
                 .map(|(source, count)| (source, tokio::sync::Mutex::new(count)))
                 .collect(),
             idle: Mutex::default(),
-            shifts: Semaphore::new(2 * at_once.max(1)),
+            shifts: Semaphore::new(AT_WORK * at_once.max(1)),
             turns: Semaphore::new(at_once.max(1)),
             closed: AtomicBool::new(false),
         }
@@ -91,8 +94,9 @@ impl Run {
         shift.expect("nobody closes the semaphore")
     }
 
-    /// Waits until a batch that is at work may be copied. It gives the turn back once it is copied: the rest waits for the
-    /// disk often, and deleting loads the source alone, while the next batch loads the target most.
+    /// Waits until a batch may be copied, before it waits for its [shift](Self::shift). It gives the turn back once it is
+    /// copied: the rest waits for the disk often, and deleting loads the source alone, while the next batch loads the target
+    /// most.
     pub(super) async fn turn(&self) -> SemaphorePermit<'_> {
         let turn = self.turns.acquire().await;
         turn.expect("nobody closes the semaphore")
@@ -163,10 +167,10 @@ mod tests {
     }
 
     #[test]
-    fn as_many_again_are_at_work_beside_those_that_are_copied() {
+    fn two_are_at_work_beside_each_that_is_copied() {
         let run = Run::of([], 1);
-        let [first, second] = [(); 2].map(|()| run.shift().now_or_never());
-        assert!(first.is_some() && second.is_some());
+        let [first, second, third] = [(); 3].map(|()| run.shift().now_or_never());
+        assert!(first.is_some() && second.is_some() && third.is_some());
         assert!(run.shift().now_or_never().is_none());
         drop(second);
         assert!(run.shift().now_or_never().is_some());

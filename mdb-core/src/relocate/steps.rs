@@ -51,8 +51,9 @@ impl<DB: Relocating> Batch<'_, DB> {
         } else {
             DB::spare_checks(&mut self.pair, self.manifest, &self.record.id).await?;
             self.acknowledged_for_flip().await?;
-            self.shift = Some(self.run.shift().await);
+            // In this order: nobody who waits for the turn keeps another one from its work.
             self.turn = Some(self.run.turn().await);
+            self.shift = Some(self.run.shift().await);
             self.keep_going()?;
             self.capture().await?;
             self.enter(MovePhase::Copying).await?;
